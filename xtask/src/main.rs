@@ -1,1 +1,83 @@
-fn main() {}
+//! The one door to the project: `cargo xtask <command>`.
+//!
+//! It builds, starts and checks things by running cargo and other programs, and knows nothing about how
+//! sales work: all that it does with a sale goes through the public HTTP API. It needs nothing but a Rust
+//! toolchain; what else a command needs it installs where it may, and otherwise it names the one command
+//! to run.
+
+mod bench;
+mod check;
+mod compile;
+mod console;
+mod interrupt;
+mod prerequisites;
+mod redis;
+mod runtime;
+mod secrets;
+mod seed;
+mod test;
+mod up;
+mod workspace;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask <command>
+
+  up      Build everything and start Stampede on this machine, with a demo sale.
+          --listen HOST:PORT     address to serve on                     [127.0.0.1:3000]
+          --data DIR             where everything of this run is kept    [.stampede]
+          --redis URL            use this Redis instead of a private one
+          --set NAME=VALUE       set a variable of spin.toml; may be repeated
+          --runtime host|spin    what runs the components                [host]
+          --empty                start without the demo sale
+  test    Run every test, or those whose name contains a filter.
+          [FILTER]
+  bench   Measure against the budgets and write a report to target/bench/.
+          --seconds N            how long each measurement lasts         [5]
+          --connections N        connections of the load generator       [64]
+          --only NAME            only the measurements whose name contains this
+  check   Formatting, lints, licences and security advisories.
+";
+
+fn main() -> ExitCode {
+    let interrupt = interrupt::Interrupt::install();
+    let outcome = interrupt.and_then(|interrupt| dispatch(&interrupt));
+    match outcome {
+        Ok(code) => code,
+        Err(error) if error.is::<interrupt::Interrupted>() => {
+            console::note("Stopped.");
+            // What a shell reports for a program that SIGINT ended.
+            ExitCode::from(130)
+        }
+        Err(error) => {
+            console::error(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(interrupt: &interrupt::Interrupt) -> anyhow::Result<ExitCode> {
+    use lexopt::prelude::*;
+
+    let mut arguments = lexopt::Parser::from_env();
+    let command = match arguments.next()? {
+        None | Some(Short('h') | Long("help")) => {
+            print!("{HELP}");
+            return Ok(ExitCode::SUCCESS);
+        }
+        Some(Value(command)) => command.string()?,
+        Some(other) => return Err(other.unexpected().into()),
+    };
+    match command.as_str() {
+        "up" => up::run(up::Options::parse(&mut arguments)?, interrupt),
+        "test" => test::run(&test::Options::parse(&mut arguments)?, interrupt),
+        "bench" => bench::run(&bench::Options::parse(&mut arguments)?, interrupt),
+        "check" => check::run(interrupt),
+        "help" => {
+            print!("{HELP}");
+            Ok(ExitCode::SUCCESS)
+        }
+        unknown => anyhow::bail!("there is no command `{unknown}`; `cargo xtask --help` lists them all"),
+    }
+}

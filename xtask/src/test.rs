@@ -1,0 +1,140 @@
+//! `cargo xtask test [filter]`: every test there is, on private servers and free ports.
+//!
+//! Everything that tests start is built before, once: a test that finds a binary missing fails and names this
+//! command.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
+
+use anyhow::Context;
+
+use crate::interrupt::Interrupt;
+use crate::workspace::Workspace;
+use crate::{compile, console, prerequisites};
+
+pub struct Options {
+    filter: Option<String>,
+}
+
+impl Options {
+    pub fn parse(arguments: &mut lexopt::Parser) -> anyhow::Result<Options> {
+        use lexopt::prelude::*;
+
+        let mut filter = None;
+        while let Some(argument) = arguments.next()? {
+            match argument {
+                Value(value) if filter.is_none() => filter = Some(value.string()?),
+                other => return Err(other.unexpected().into()),
+            }
+        }
+        Ok(Options { filter })
+    }
+}
+
+/// What one or several test binaries said of their results.
+#[derive(Default)]
+struct Tally {
+    passed: usize,
+    failed: usize,
+    /// Test binaries that ended badly, whatever they had counted until then.
+    broken: bool,
+    failures: Vec<String>,
+}
+
+pub fn run(options: &Options, interrupt: &Interrupt) -> anyhow::Result<ExitCode> {
+    let started = Instant::now();
+    let workspace = Workspace::find()?;
+    prerequisites::ensure(
+        &[prerequisites::REDIS_SERVER, prerequisites::CHROMIUM, prerequisites::CHROMEDRIVER],
+        interrupt,
+    )?;
+    compile::ensure_wasm_target(&workspace, interrupt)?;
+    compile::functions(&workspace, interrupt)?;
+    compile::host(&workspace, interrupt)?;
+
+    console::step("Building the tests");
+    // All packages but the components: those build natively for their unit tests too, in the same go.
+    let arguments = ["test", "--workspace", "--no-run"];
+    compile::succeed(interrupt, &mut compile::cargo(&workspace, &arguments), "the tests did not build")?;
+
+    console::step("Running the tests");
+    let mut tally = Tally::default();
+    let mut cargo = compile::cargo(&workspace, &["test", "--workspace", "--no-fail-fast"]);
+    if let Some(filter) = &options.filter {
+        cargo.args(["--", filter.as_str()]);
+    }
+    follow(&mut cargo, interrupt, &mut tally)?;
+
+    console::step(&format!("Tests took {} s", started.elapsed().as_secs()));
+    for failure in &tally.failures {
+        println!("failed: {failure}");
+    }
+    if tally.broken && tally.failed == 0 {
+        println!("a test program ended without saying which test failed; see above");
+        tally.failed = 1;
+    }
+    if tally.passed + tally.failed == 0 {
+        let filter = options.filter.as_deref().unwrap_or_default();
+        anyhow::bail!("no test has a name that contains `{filter}`");
+    }
+    println!("{} passed, {} failed", tally.passed, tally.failed);
+    Ok(if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Runs cargo test, shows what it prints, and counts.
+fn follow(cargo: &mut Command, interrupt: &Interrupt, tally: &mut Tally) -> anyhow::Result<()> {
+    // Both streams through one pipe would mix lines; results stand on standard output only.
+    let mut reader = None;
+    let status = interrupt.run_with(cargo.stdout(Stdio::piped()), |child| {
+        reader = child.stdout.take().map(|output| std::thread::spawn(move || count(output)));
+    })?;
+    let counted = reader
+        .context("cargo has no output")?
+        .join()
+        .map_err(|_| anyhow::anyhow!("cannot read the output of cargo"))?;
+    *tally = counted;
+    tally.broken = !status.success();
+    Ok(())
+}
+
+fn count(output: impl std::io::Read) -> Tally {
+    let mut tally = Tally::default();
+    for line in BufReader::new(output).lines().map_while(Result::ok) {
+        println!("{line}");
+        if let Some((passed, failed)) = parse_result(&line) {
+            tally.passed += passed;
+            tally.failed += failed;
+        }
+        if let Some(name) = line.strip_prefix("test ").and_then(|rest| rest.strip_suffix(" ... FAILED")) {
+            tally.failures.push(name.to_owned());
+        }
+    }
+    tally
+}
+
+/// The counts in libtest's closing line: `test result: ok. 3 passed; 0 failed; …`.
+fn parse_result(line: &str) -> Option<(usize, usize)> {
+    let rest = line.strip_prefix("test result: ")?;
+    let number_before = |word: &str| -> Option<usize> {
+        rest.split(['.', ';']).find_map(|part| part.trim().strip_suffix(word)?.trim().parse().ok())
+    };
+    Some((number_before("passed")?, number_before("failed")?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::count;
+
+    #[test]
+    fn results_of_several_programs_are_added_up() {
+        let output = "running 3 tests\n\
+            test ids::are_opaque ... ok\n\
+            test keys::share_a_tag ... FAILED\n\
+            test result: FAILED. 2 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n\
+            test result: ok. 5 passed; 0 failed; 0 ignored; 0 measured; 7 filtered out; finished in 1.00s\n";
+        let tally = count(output.as_bytes());
+        assert_eq!((tally.passed, tally.failed), (7, 1));
+        assert_eq!(tally.failures, ["keys::share_a_tag"]);
+    }
+}

@@ -1,0 +1,338 @@
+//! `cargo xtask up`: a fresh clone becomes a shop that sells.
+//!
+//! Everything of a run lives under one data folder: the private Redis, the key-value store and the order
+//! database, the secrets and the logs. So a later `up` goes on where this one stopped, and two clones, or two
+//! data folders, never meet.
+
+use std::collections::BTreeMap;
+use std::fs::{File, TryLockError};
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+
+use crate::interrupt::{Interrupt, Interrupted};
+use crate::runtime::{Kind, Plan, Runtime};
+use crate::workspace::{Manifest, Workspace};
+use crate::{compile, console, prerequisites, redis, runtime, secrets, seed};
+
+/// Settings that no one may know, and that we make when nobody sets them.
+const SECRETS: [&str; 3] = ["session_secret", "admin_token", "payment_webhook_secret"];
+
+pub struct Options {
+    listen: String,
+    data: PathBuf,
+    redis: Option<redis::Url>,
+    redis_text: Option<String>,
+    settings: BTreeMap<String, String>,
+    runtime: Kind,
+    empty: bool,
+}
+
+impl Options {
+    pub fn parse(arguments: &mut lexopt::Parser) -> anyhow::Result<Options> {
+        use lexopt::prelude::*;
+
+        let mut options = Options {
+            listen: "127.0.0.1:3000".to_owned(),
+            data: PathBuf::from(".stampede"),
+            redis: None,
+            redis_text: None,
+            settings: BTreeMap::new(),
+            runtime: Kind::Host,
+            empty: false,
+        };
+        while let Some(argument) = arguments.next()? {
+            match argument {
+                Long("listen") => options.listen = arguments.value()?.string()?,
+                Long("data") => options.data = arguments.value()?.into(),
+                Long("redis") => {
+                    let text = arguments.value()?.string()?;
+                    options.redis = Some(redis::Url::parse(&text)?);
+                    options.redis_text = Some(text);
+                }
+                Long("set") => {
+                    let text = arguments.value()?.string()?;
+                    let (name, value) = text
+                        .split_once('=')
+                        .with_context(|| format!("`--set {text}` has no `=`; write --set name=value"))?;
+                    options.settings.insert(name.to_owned(), value.to_owned());
+                }
+                Long("runtime") => {
+                    options.runtime = match arguments.value()?.string()?.as_str() {
+                        "host" => Kind::Host,
+                        "spin" => Kind::Spin,
+                        other => bail!("there is no runtime `{other}`; it is `host` or `spin`"),
+                    }
+                }
+                Long("empty") => options.empty = true,
+                other => return Err(other.unexpected().into()),
+            }
+        }
+        Ok(options)
+    }
+}
+
+pub fn run(options: Options, interrupt: &Interrupt) -> anyhow::Result<ExitCode> {
+    let workspace = Workspace::find()?;
+    check_settings(&options.settings, &workspace.manifest()?)?;
+    let listen = resolve(&options.listen)?;
+    let data = make_data_folder(&options.data)?;
+    let _lock = lock(&data, &options.data)?;
+
+    let mut plan =
+        Plan { workspace: &workspace, kind: options.runtime, data, listen, variables: BTreeMap::new() };
+    plan.stop_leftover(interrupt)?;
+    // Better said now than after the build.
+    check_port_is_free(listen)?;
+
+    if options.redis.is_none() {
+        prerequisites::ensure(&[prerequisites::REDIS_SERVER], interrupt)?;
+    }
+    compile::ensure_wasm_target(&workspace, interrupt)?;
+    compile::functions(&workspace, interrupt)?;
+    if options.runtime == Kind::Host {
+        compile::host(&workspace, interrupt)?;
+    }
+
+    let mut servers = Servers { redis: None, runtime: None };
+    let outcome = serve(&options, &mut plan, &mut servers, interrupt);
+    if servers.runtime.is_some() || servers.redis.is_some() {
+        console::step("Stopping");
+    }
+    // Whatever ended the run, the servers are stopped in order; the first failure is the one to tell.
+    let stopped = servers.stop();
+    outcome.and(stopped)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What runs on our behalf, and has to be stopped in this order: first who uses Redis, then Redis.
+struct Servers {
+    runtime: Option<Runtime>,
+    redis: Option<redis::Private>,
+}
+
+impl Servers {
+    fn stop(&mut self) -> anyhow::Result<()> {
+        let runtime = self.runtime.take().map_or(Ok(()), |mut runtime| runtime.stop());
+        let redis = self.redis.take().map_or(Ok(()), redis::Private::stop);
+        runtime.and(redis)
+    }
+}
+
+/// Starts everything, says so, and watches over it until we are asked to stop.
+fn serve(
+    options: &Options,
+    plan: &mut Plan<'_>,
+    servers: &mut Servers,
+    interrupt: &Interrupt,
+) -> anyhow::Result<()> {
+    let (redis_url, redis_origin) = match (&options.redis, &options.redis_text) {
+        (Some(url), Some(text)) => {
+            console::step(&format!("Using Redis at {}", url.origin()));
+            redis::verify(url)?;
+            (text.clone(), url.origin())
+        }
+        _ => {
+            console::step("Starting a private Redis");
+            let server = servers.redis.insert(redis::Private::start(&plan.data, interrupt)?);
+            (server.url(), server.origin())
+        }
+    };
+    plan.variables = variables(&plan.data, redis_url, redis_origin, &options.settings)?;
+
+    console::step("Starting Stampede (the first start compiles the components to machine code)");
+    let address = servers.runtime.insert(plan.start(interrupt)?).address();
+    // A restart has to come back where shoppers look for it.
+    plan.listen = address;
+    let base = format!("http://{}", runtime::reachable(address));
+    let token = plan.variables["admin_token"].clone();
+
+    if !options.empty {
+        seed::publish_demo_unless_there_is_a_sale(plan.workspace, &base, &token)?;
+    }
+    console::note(&format!("Log: {}", plan.log().display()));
+    println!("Ready: {base}");
+    println!("Operator token: {token}");
+    std::io::stdout().flush()?;
+
+    watch(plan, servers, interrupt)
+}
+
+/// Restarts what dies, until we are asked to stop.
+fn watch(plan: &Plan<'_>, servers: &mut Servers, interrupt: &Interrupt) -> anyhow::Result<()> {
+    let mut redis_backoff = Backoff::new();
+    let mut runtime_backoff = Backoff::new();
+    let outcome = loop {
+        if let Err(stop) = interrupt.check() {
+            break stop;
+        }
+        if let Some(server) = &mut servers.redis
+            && let Some(status) = server.ended()?
+        {
+            console::note(&format!("Redis ended ({status}); starting it again"));
+            if let Err(stop) = redis_backoff.wait(interrupt) {
+                break stop;
+            }
+            match server.restart(interrupt) {
+                Ok(true) => console::note("Redis runs again"),
+                Ok(false) => console::note("Redis does not start"),
+                Err(stop) => break stop,
+            }
+        }
+        let ended = servers.runtime.as_mut().map_or(Ok(None), Runtime::ended)?;
+        if let Some(status) = ended {
+            console::note(&format!("The application ended ({status}); starting it again"));
+            servers.runtime = None;
+        }
+        if servers.runtime.is_none() {
+            if let Err(stop) = runtime_backoff.wait(interrupt) {
+                break stop;
+            }
+            match plan.start(interrupt) {
+                Ok(running) => {
+                    servers.runtime = Some(running);
+                    console::note("The application runs again");
+                }
+                Err(error) if error.is::<Interrupted>() => break error,
+                Err(error) => console::note(&format!("The application does not start: {error:#}")),
+            }
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    if outcome.is::<Interrupted>() { Ok(()) } else { Err(outcome) }
+}
+
+/// Waits longer from one failure to the next, and hardly at all after a long good time.
+struct Backoff {
+    pause: Duration,
+    last: Option<Instant>,
+}
+
+impl Backoff {
+    const SHORTEST: Duration = Duration::from_millis(100);
+    const LONGEST: Duration = Duration::from_secs(5);
+    const GOOD_TIME: Duration = Duration::from_secs(30);
+
+    fn new() -> Backoff {
+        Backoff { pause: Backoff::SHORTEST, last: None }
+    }
+
+    fn wait(&mut self, interrupt: &Interrupt) -> anyhow::Result<()> {
+        self.pause = match self.last {
+            Some(last) if last.elapsed() < Backoff::GOOD_TIME => (self.pause * 2).min(Backoff::LONGEST),
+            _ => Backoff::SHORTEST,
+        };
+        interrupt.poll::<()>(self.pause, || Ok(None))?;
+        self.last = Some(Instant::now());
+        Ok(())
+    }
+}
+
+/// The variables of this run, from the strongest: `--set`, the environment, what we make ourselves.
+fn variables(
+    data: &Path,
+    redis_url: String,
+    redis_origin: String,
+    settings: &BTreeMap<String, String>,
+) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut variables = BTreeMap::new();
+    for name in SECRETS {
+        let secret = match std::env::var(format!("SPIN_VARIABLE_{}", name.to_uppercase())) {
+            Ok(value) => value,
+            Err(_) => secrets::load_or_make(&data.join("secrets"), name)?,
+        };
+        variables.insert(name.to_owned(), secret);
+    }
+    variables.insert("redis_url".to_owned(), redis_url);
+    variables.insert("redis_origin".to_owned(), redis_origin);
+    if let Some(ledger) = settings.get("ledger").filter(|ledger| ledger.contains("://")) {
+        variables.insert("ledger_origin".to_owned(), origin(ledger));
+    }
+    variables.extend(settings.clone());
+    Ok(variables)
+}
+
+/// A database URL without credentials, path and query, as the outbound allow-list wants it.
+fn origin(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("postgres", url));
+    let address = rest.split(['/', '?']).next().unwrap_or_default();
+    let place = address.rsplit_once('@').map_or(address, |(_, place)| place);
+    let has_port = place.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    if has_port { format!("{scheme}://{place}") } else { format!("{scheme}://{place}:5432") }
+}
+
+fn check_settings(settings: &BTreeMap<String, String>, manifest: &Manifest) -> anyhow::Result<()> {
+    for name in settings.keys() {
+        ensure!(
+            !matches!(name.as_str(), "redis_url" | "redis_origin"),
+            "`{name}` follows from --redis; write --redis redis://host:port"
+        );
+        ensure!(
+            manifest.variables.contains(name),
+            "there is no setting `{name}`; spin.toml has: {}",
+            manifest.variables.join(", ")
+        );
+    }
+    Ok(())
+}
+
+fn resolve(listen: &str) -> anyhow::Result<SocketAddr> {
+    let addresses = listen
+        .to_socket_addrs()
+        .with_context(|| format!("`--listen {listen}` is not an address like 127.0.0.1:3000"))?;
+    let mut addresses: Vec<SocketAddr> = addresses.collect();
+    // `localhost` has two; a person who types it into a browser reaches the first kind.
+    addresses.sort_by_key(|address| !address.is_ipv4());
+    addresses.first().copied().with_context(|| format!("`{listen}` has no address"))
+}
+
+fn check_port_is_free(listen: SocketAddr) -> anyhow::Result<()> {
+    match TcpListener::bind(listen) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+            bail!("{listen} is taken by another program; choose another address with --listen")
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot listen on {listen}")),
+    }
+}
+
+/// The folder of this run, which holds secrets: others on this machine have no business in it.
+fn make_data_folder(data: &Path) -> anyhow::Result<PathBuf> {
+    let make = |folder: &Path| std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    make(data)
+        .and_then(|()| make(&data.join("secrets")))
+        .and_then(|()| data.canonicalize())
+        .with_context(|| format!("cannot use {} as the data folder", data.display()))
+}
+
+/// Held as long as we run, and given back by the system however we end.
+fn lock(data: &Path, shown: &Path) -> anyhow::Result<File> {
+    let path = data.join("lock");
+    let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            bail!("another `up` is using {}; stop it, or choose another folder with --data", shown.display())
+        }
+        Err(TryLockError::Error(error)) => Err(error).context("cannot lock the data folder"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::origin;
+
+    #[test]
+    fn an_origin_has_no_credentials_and_always_a_port() {
+        assert_eq!(
+            origin("postgres://shop:secret@db.example.org/orders?x=1"),
+            "postgres://db.example.org:5432"
+        );
+        assert_eq!(origin("postgres://127.0.0.1:5433/orders"), "postgres://127.0.0.1:5433");
+    }
+}

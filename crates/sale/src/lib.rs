@@ -1,1 +1,23 @@
-//! (being written)
+//! The domain of Stampede and its engine: scarce items, reservations, orders, and the Redis scripts that move them.
+//!
+//! This crate performs no I/O of its own. It sees Redis through [`store::Redis`], one method wide, so the same
+//! bindings run inside a function (through the Spin SDK) and in a native test (through an ordinary client).
+//!
+//! Where to look:
+//! - [`reservation`] and [`order`]: the states and the only moves between them.
+//! - [`scripts`]: one Lua script a step, each beside its typed binding. Every change of state is one of them.
+//! - [`keys`]: the only place that spells a Redis key.
+
+pub mod catalogue;
+pub mod ids;
+pub mod item;
+pub mod keys;
+pub mod money;
+pub mod order;
+pub mod reservation;
+pub mod scripts;
+pub mod store;
+pub mod time;
+pub mod work;
+
+pub use scripts::Engine;

@@ -1,0 +1,142 @@
+//! Every Redis key and channel of Stampede. No other file spells one, and no script builds one.
+//!
+//! A lane's keys share the hash tag `{item:lane}`, so that they live on one server and one script may touch them all.
+
+use crate::ids::Lane;
+
+/// The channel on which a lane's queue asks to be drained; the message is the lane.
+pub const GRANT_DOORBELL: &str = "stampede:grant";
+/// The channel on which a lane's outbox asks to be copied; the message is the lane.
+pub const LEDGER_DOORBELL: &str = "stampede:ledger";
+
+/// The operators' truth of sales: a hash of sale id to document.
+pub const SALES: &str = "{catalogue}:sales";
+/// The operators' truth of items: a hash of item id to document.
+pub const ITEMS: &str = "{catalogue}:items";
+/// The lanes that have keys, a set of `<item>:<lane>`: what a tick visits.
+pub const LANES: &str = "{catalogue}:lanes";
+/// Blocked users and addresses, for the operator: a hash of `user/<id>` or `address/<ip>` to when and why.
+pub const BLOCKLIST: &str = "{catalogue}:blocklist";
+
+/// How long one set of used challenges serves, in milliseconds. Longer than a challenge lives.
+pub const CHALLENGE_WINDOW_MS: i64 = 300_000;
+
+/// The keys of one lane.
+#[derive(Clone, Debug)]
+pub struct LaneKeys {
+    tag: String,
+}
+
+impl LaneKeys {
+    pub fn of(lane: &Lane) -> Self {
+        LaneKeys { tag: format!("{{{lane}}}") }
+    }
+
+    /// Hash: the lane's settings and counters.
+    pub fn lane(&self) -> String {
+        self.named("lane")
+    }
+
+    /// Hash: tail → reservation record.
+    pub fn reservations(&self) -> String {
+        self.named("reservations")
+    }
+
+    /// Hash: user → units not yet returned, and the reservation that is still alive.
+    pub fn users(&self) -> String {
+        self.named("users")
+    }
+
+    /// List: tails of queued reservations in order of admission.
+    pub fn queue(&self) -> String {
+        self.named("queue")
+    }
+
+    /// Sorted set: tail → when its hold or its unpaid order lapses.
+    pub fn deadlines(&self) -> String {
+        self.named("deadlines")
+    }
+
+    /// Hash: tail → order record.
+    pub fn orders(&self) -> String {
+        self.named("orders")
+    }
+
+    /// Hash: tail → contact, address and note of an order, as JSON.
+    pub fn details(&self) -> String {
+        self.named("details")
+    }
+
+    /// Stream: events of orders that the order database does not have yet.
+    pub fn outbox(&self) -> String {
+        self.named("outbox")
+    }
+
+    /// The key whose lapse wakes the alarm function.
+    pub fn alarm(&self) -> String {
+        self.named("alarm")
+    }
+
+    /// Hash: the time series of what happened, in buckets.
+    pub fn series(&self) -> String {
+        self.named("series")
+    }
+
+    /// Set: challenges already used, of those that expire in one window.
+    pub fn challenges(&self, expires_ms: i64) -> String {
+        self.named(&format!("challenges:{}", expires_ms.div_euclid(CHALLENGE_WINDOW_MS)))
+    }
+
+    /// Hash: failed tries of one window of ten seconds, by shopper.
+    pub fn tries(&self, now_ms: i64) -> String {
+        self.named(&format!("tries:{}", now_ms.div_euclid(10_000)))
+    }
+
+    /// The keys that live as long as the lane, for the purge.
+    pub fn lasting(&self) -> [String; 10] {
+        [
+            self.lane(),
+            self.reservations(),
+            self.users(),
+            self.queue(),
+            self.deadlines(),
+            self.orders(),
+            self.details(),
+            self.outbox(),
+            self.alarm(),
+            self.series(),
+        ]
+    }
+
+    fn named(&self, name: &str) -> String {
+        format!("{}:{name}", self.tag)
+    }
+}
+
+/// The lane whose alarm key is `key`, if it is one.
+pub fn lane_of_alarm(key: &str) -> Option<Lane> {
+    key.strip_prefix('{')?.strip_suffix("}:alarm")?.parse().ok()
+}
+
+/// The set that counts sessions opened by one address in one minute.
+pub fn sessions_window(now_ms: i64) -> String {
+    format!("{{sessions}}:{}", now_ms.div_euclid(60_000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_a_lane_share_its_tag_and_the_alarm_leads_back() {
+        let lane: Lane = "iabcdefghij:3".parse().unwrap();
+        let keys = LaneKeys::of(&lane);
+        for key in keys.lasting().into_iter().chain([keys.challenges(1), keys.tries(1)]) {
+            assert!(key.starts_with("{iabcdefghij:3}:"), "{key}");
+        }
+        assert_eq!(lane_of_alarm(&keys.alarm()), Some(lane));
+        for other in ["", "{x}:alarm", "{iabcdefghij:3}:lane", "{iabcdefghij:3}:alarm2", "session:abc"] {
+            assert_eq!(lane_of_alarm(other), None, "{other}");
+        }
+    }
+}

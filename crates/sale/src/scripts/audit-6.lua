@@ -1,0 +1,36 @@
+-- Recounts a lane from its reservations and orders, in one moment, and shows the counters beside it.
+-- KEYS  1 lane  2 reservations  3 users  4 queue  5 orders  6 deadlines
+-- Replies
+--   {'counted', total, available, held, ordered, sold,   what the counters say
+--    held, ordered, sold,                                what the records say
+--    queued records, queue length, users' units not returned, users' records, records in all, deadlines}
+--   {'not_found'}
+local lane, reservations, users, queue, orders, deadlines = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+
+local known = redis.call('HMGET', lane, 'total', 'available', 'held', 'ordered', 'sold')
+if not known[1] then return {'not_found'} end
+
+local held, ordered, sold, queued, records = 0, 0, 0, 0, 0
+local function count(state, quantity, tail)
+  records = records + 1
+  if state == 'queued' then
+    queued = queued + quantity
+  elseif state == 'held' then
+    held = held + quantity
+  elseif state == 'ordered' then
+    local order = read_order(redis.call('HGET', orders, tail))
+    if order.state == 'unpaid' then ordered = ordered + quantity end
+    if order.state == 'paid' then sold = sold + quantity end
+  end
+end
+local all = redis.call('HGETALL', reservations)
+for at = 1, #all, 2 do
+  local state, _, quantity = read_reservation(all[at + 1])
+  count(state, quantity, all[at])
+end
+local taken = 0
+local shoppers = redis.call('HVALS', users)
+for _, record in ipairs(shoppers) do taken = taken + read_user(record) end
+
+return {'counted', tonumber(known[1]), tonumber(known[2]), tonumber(known[3]), tonumber(known[4]), tonumber(known[5]),
+  held, ordered, sold, queued, redis.call('LLEN', queue), taken, #shoppers, records, redis.call('ZCARD', deadlines)}

@@ -1,0 +1,46 @@
+use super::{Engine, EngineError, OrderView, Script, script};
+use crate::ids::{OrderId, UserId};
+use crate::keys::LaneKeys;
+use crate::order::OrderState;
+use crate::store::Redis;
+
+pub(super) static SCRIPT: Script = script!("cancel", 8);
+
+/// What became of a cancellation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cancelled {
+    /// The order is cancelled, now or before.
+    Done(OrderView),
+    Conflict(OrderState),
+    NotFound,
+}
+
+impl<R: Redis> Engine<R> {
+    /// Cancels an unpaid order of `user`; its units return to stock.
+    pub async fn cancel(&self, id: &OrderId, user: &UserId) -> Result<Cancelled, EngineError> {
+        let keys = LaneKeys::of(&id.lane);
+        let mut answer = self
+            .run_on(
+                &SCRIPT,
+                &id.lane,
+                &[
+                    &keys.lane(),
+                    &keys.users(),
+                    &keys.queue(),
+                    &keys.orders(),
+                    &keys.deadlines(),
+                    &keys.outbox(),
+                    &keys.alarm(),
+                    &keys.series(),
+                ],
+                &[user.as_str(), id.tail.as_str()],
+            )
+            .await?;
+        Ok(match answer.text()?.as_str() {
+            "cancelled" => Cancelled::Done(answer.order(id)?),
+            "conflict" => Cancelled::Conflict(answer.order_state()?),
+            "not_found" => Cancelled::NotFound,
+            _ => return Err(answer.unexpected()),
+        })
+    }
+}

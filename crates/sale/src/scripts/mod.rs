@@ -1,0 +1,298 @@
+//! The engine: one Lua script a step, each beside its typed binding in a file of the same stem.
+//!
+//! Rules that every script keeps: checks come before the first write, because Redis does not undo a script that
+//! fails half-way; no script builds a key; the reply is flat, its first word says what happened; time is the
+//! server's own, or an argument, never a shopper's.
+//!
+//! `prelude.lua` stands before each script of this folder and holds what they share.
+
+use crate::ids::Lane;
+use crate::keys;
+use crate::store::{Redis, RedisError, Reply};
+use crate::time::Timestamp;
+use sha1::{Digest, Sha1};
+use std::sync::OnceLock;
+
+mod acknowledge;
+mod audit;
+mod cancel;
+mod checkout;
+mod grant;
+mod lapse;
+mod order;
+mod pay;
+mod poll;
+mod publish;
+mod purge;
+mod read_outbox;
+mod refund;
+mod release;
+mod reserve;
+mod save_document;
+mod session;
+mod settle;
+mod stock;
+mod switch;
+mod view;
+
+pub use audit::Audit;
+pub use cancel::Cancelled;
+pub use checkout::CheckedOut;
+pub use grant::Granted;
+pub use lapse::Lapsed;
+pub use order::{Contact, OrderView, PaymentState};
+pub use pay::PaymentOpened;
+pub use poll::{Overdue, ReservationView};
+pub use publish::Published;
+pub use purge::Purged;
+pub use read_outbox::OutboxEntry;
+pub use refund::Refunded;
+pub use release::Released;
+pub use reserve::{ChallengeUse, Reserved, Wish};
+pub use save_document::Saved;
+pub use session::SessionCount;
+pub use settle::{PaymentOutcome, Settled};
+pub use stock::{StockChange, Stocked};
+pub use switch::Switched;
+pub use view::LaneView;
+
+/// A Lua script, named by its file.
+pub struct Script {
+    pub name: &'static str,
+    /// The whole text, with the prelude.
+    pub source: &'static str,
+    /// How many keys it takes, as the file's name says.
+    pub keys: usize,
+    sha: OnceLock<String>,
+}
+
+impl Script {
+    const fn new(name: &'static str, source: &'static str, keys: usize) -> Self {
+        Script { name, source, keys, sha: OnceLock::new() }
+    }
+
+    /// The name that EVALSHA knows it by.
+    pub fn sha(&self) -> &str {
+        self.sha.get_or_init(|| {
+            Sha1::digest(self.source.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+        })
+    }
+}
+
+/// Declares a script from its file, `<name>-<keys>.lua`.
+macro_rules! script {
+    ($name:literal, $keys:literal) => {
+        $crate::scripts::Script::new(
+            $name,
+            concat!(include_str!("prelude.lua"), include_str!(concat!($name, "-", $keys, ".lua"))),
+            $keys,
+        )
+    };
+}
+use script;
+
+/// Every script, for tests that hold all of them to the rules.
+pub static ALL: [&Script; 21] = [
+    &acknowledge::SCRIPT,
+    &audit::SCRIPT,
+    &cancel::SCRIPT,
+    &checkout::SCRIPT,
+    &grant::SCRIPT,
+    &lapse::SCRIPT,
+    &order::SCRIPT,
+    &pay::SCRIPT,
+    &poll::SCRIPT,
+    &publish::SCRIPT,
+    &purge::SCRIPT,
+    &read_outbox::SCRIPT,
+    &refund::SCRIPT,
+    &release::SCRIPT,
+    &reserve::SCRIPT,
+    &save_document::SCRIPT,
+    &session::SCRIPT,
+    &settle::SCRIPT,
+    &stock::SCRIPT,
+    &switch::SCRIPT,
+    &view::SCRIPT,
+];
+
+/// A step could not be taken; nothing was changed that the step's own reply does not tell of.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    #[error(transparent)]
+    Redis(#[from] RedisError),
+    /// The script answered what its binding does not know: the two disagree, or a record is damaged.
+    #[error("script {script} answered {reply}")]
+    UnexpectedReply { script: &'static str, reply: String },
+}
+
+/// The engine, over any [`Redis`]. Cheap to make; each method is one script and one round trip.
+pub struct Engine<R> {
+    redis: R,
+    now: Option<Timestamp>,
+}
+
+impl<R: Redis> Engine<R> {
+    /// An engine that goes by the Redis server's clock.
+    pub fn new(redis: R) -> Self {
+        Engine { redis, now: None }
+    }
+
+    /// An engine at a moment that a test chooses.
+    pub fn at(redis: R, now: Timestamp) -> Self {
+        Engine { redis, now: Some(now) }
+    }
+
+    /// The server behind it, for the few commands that are no steps.
+    pub fn redis(&self) -> &R {
+        &self.redis
+    }
+
+    async fn run(
+        &self,
+        script: &'static Script,
+        lane: &str,
+        keys: &[&str],
+        arguments: &[&str],
+    ) -> Result<Answer, EngineError> {
+        debug_assert_eq!(keys.len(), script.keys, "{} takes {} keys", script.name, script.keys);
+        let count = keys.len().to_string();
+        let now = self.now.map(|now| now.millis().to_string()).unwrap_or_default();
+        let mut all: Vec<&[u8]> = Vec::with_capacity(6 + keys.len() + arguments.len());
+        all.push(script.sha().as_bytes());
+        all.push(count.as_bytes());
+        all.extend(keys.iter().map(|key| key.as_bytes()));
+        let common = [now.as_str(), lane, keys::GRANT_DOORBELL, keys::LEDGER_DOORBELL];
+        all.extend(common.iter().map(|argument| argument.as_bytes()));
+        all.extend(arguments.iter().map(|argument| argument.as_bytes()));
+        let replies = match self.redis.execute("EVALSHA", &all).await {
+            Err(error) if error.is_missing_script() => {
+                if let Some(first) = all.first_mut() {
+                    *first = script.source.as_bytes();
+                }
+                self.redis.execute("EVAL", &all).await
+            }
+            other => other,
+        }?;
+        Ok(Answer { script, replies, at: 0 })
+    }
+
+    async fn run_on(
+        &self,
+        script: &'static Script,
+        lane: &Lane,
+        keys: &[&str],
+        arguments: &[&str],
+    ) -> Result<Answer, EngineError> {
+        self.run(script, &lane.to_string(), keys, arguments).await
+    }
+}
+
+/// A flat reply, read value by value.
+struct Answer {
+    script: &'static Script,
+    replies: Vec<Reply>,
+    at: usize,
+}
+
+impl Answer {
+    fn unexpected(&self) -> EngineError {
+        // Records carry no secret, but may carry an address: only the shape and the first word are told.
+        let word =
+            self.replies.first().and_then(Reply::text).map(|text| text.chars().take(40).collect::<String>());
+        EngineError::UnexpectedReply {
+            script: self.script.name,
+            reply: format!("{word:?} and {} values, wrong at {}", self.replies.len(), self.at),
+        }
+    }
+
+    fn next(&mut self) -> Result<Reply, EngineError> {
+        let value = self.replies.get(self.at).cloned().ok_or_else(|| self.unexpected())?;
+        self.at += 1;
+        Ok(value)
+    }
+
+    fn text(&mut self) -> Result<String, EngineError> {
+        let value = self.next()?;
+        value.text().map(|text| text.into_owned()).ok_or_else(|| self.unexpected())
+    }
+
+    fn int(&mut self) -> Result<i64, EngineError> {
+        let value = self.next()?;
+        value.int().ok_or_else(|| self.unexpected())
+    }
+
+    fn count(&mut self) -> Result<u64, EngineError> {
+        let value = self.int()?;
+        u64::try_from(value).map_err(|_| self.unexpected())
+    }
+
+    fn quantity(&mut self) -> Result<u32, EngineError> {
+        let value = self.int()?;
+        u32::try_from(value).map_err(|_| self.unexpected())
+    }
+
+    fn moment(&mut self) -> Result<Timestamp, EngineError> {
+        Ok(Timestamp::from_millis(self.int()?))
+    }
+
+    /// A moment, where zero stands for none.
+    fn moment_if_any(&mut self) -> Result<Option<Timestamp>, EngineError> {
+        let millis = self.int()?;
+        Ok((millis > 0).then(|| Timestamp::from_millis(millis)))
+    }
+
+    fn parsed<T: std::str::FromStr>(&mut self) -> Result<T, EngineError> {
+        let text = self.text()?;
+        text.parse().map_err(|_| self.unexpected())
+    }
+
+    fn reservation_state(&mut self) -> Result<crate::reservation::ReservationState, EngineError> {
+        let word = self.text()?;
+        crate::reservation::ReservationState::parse(&word).ok_or_else(|| self.unexpected())
+    }
+
+    fn order_state(&mut self) -> Result<crate::order::OrderState, EngineError> {
+        let word = self.text()?;
+        crate::order::OrderState::parse(&word).ok_or_else(|| self.unexpected())
+    }
+
+    fn is_finished(&self) -> bool {
+        self.at >= self.replies.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The file's name, its header and its body agree on the keys, and no key is built in a script.
+    #[test]
+    fn headers_names_and_bodies_agree() {
+        let prelude = include_str!("prelude.lua");
+        for script in ALL {
+            let body = script.source.strip_prefix(prelude).unwrap();
+            let used = (1..=20).filter(|n| body.contains(&format!("KEYS[{n}]"))).max().unwrap_or(0);
+            let whole_table = body.contains("unpack(KEYS)");
+            assert!(
+                used == script.keys || whole_table,
+                "{}: {used} keys used, {} declared",
+                script.name,
+                script.keys
+            );
+            let header: String = body.lines().take_while(|line| line.starts_with("--")).collect();
+            assert!(header.contains("KEYS  1 "), "{}: no keys in the header", script.name);
+            assert!(header.contains("Replies"), "{}: no replies in the header", script.name);
+            assert!(!body.contains("'{"), "{}: builds a key", script.name);
+            assert!(!prelude.contains("KEYS["), "the prelude takes keys as arguments");
+        }
+    }
+
+    #[test]
+    fn names_are_their_own() {
+        let mut names: Vec<_> = ALL.iter().map(|script| script.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), ALL.len());
+    }
+}

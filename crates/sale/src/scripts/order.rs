@@ -1,0 +1,111 @@
+use super::{Answer, Engine, EngineError, Script, script};
+use crate::ids::{OrderId, PaymentId, UserId};
+use crate::keys::LaneKeys;
+use crate::money::{Currency, Money};
+use crate::order::OrderState;
+use crate::store::Redis;
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+pub(super) static SCRIPT: Script = script!("order", 2);
+
+/// An order as the engine knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderView {
+    pub id: OrderId,
+    pub state: OrderState,
+    pub user: UserId,
+    pub quantity: u32,
+    pub unit_price: Money,
+    pub created_at: Timestamp,
+    pub pay_by: Timestamp,
+    pub paid_at: Option<Timestamp>,
+    /// The latest attempt to pay.
+    pub payment: Option<(PaymentId, PaymentState)>,
+}
+
+/// How an attempt to pay stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PaymentState {
+    Pending,
+    Succeeded,
+    Failed,
+}
+
+/// Where an order goes. Personal: never in logs.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(default)]
+pub struct Contact {
+    pub contact: String,
+    pub address: String,
+    pub note: String,
+}
+
+impl OrderView {
+    pub fn total(&self) -> Money {
+        self.unit_price.times(self.quantity)
+    }
+}
+
+impl Answer {
+    pub(super) fn order(&mut self, id: &OrderId) -> Result<OrderView, EngineError> {
+        let state = self.order_state()?;
+        let user = self.parsed()?;
+        let quantity = self.quantity()?;
+        let amount = self.int()?;
+        let currency = Currency::parse(&self.text()?).map_err(|_| self.unexpected())?;
+        let created_at = self.moment()?;
+        let pay_by = self.moment()?;
+        let paid_at = self.moment_if_any()?;
+        let attempt = self.quantity()?;
+        let payment = match self.text()?.as_str() {
+            "" => None,
+            "pending" => Some(PaymentState::Pending),
+            "succeeded" => Some(PaymentState::Succeeded),
+            "failed" => Some(PaymentState::Failed),
+            _ => return Err(self.unexpected()),
+        };
+        let payment = payment.map(|state| (PaymentId { order: id.clone(), attempt }, state));
+        let unit_price = Money::new(amount, currency);
+        Ok(OrderView {
+            id: id.clone(),
+            state,
+            user,
+            quantity,
+            unit_price,
+            created_at,
+            pay_by,
+            paid_at,
+            payment,
+        })
+    }
+}
+
+impl<R: Redis> Engine<R> {
+    /// Shows an order and where it goes; with `user`, only if it is theirs.
+    pub async fn order(
+        &self,
+        id: &OrderId,
+        user: Option<&UserId>,
+    ) -> Result<Option<(OrderView, Contact)>, EngineError> {
+        let keys = LaneKeys::of(&id.lane);
+        let mut answer = self
+            .run_on(
+                &SCRIPT,
+                &id.lane,
+                &[&keys.orders(), &keys.details()],
+                &[id.tail.as_str(), user.map_or("", UserId::as_str)],
+            )
+            .await?;
+        Ok(match answer.text()?.as_str() {
+            "found" => {
+                let order = answer.order(id)?;
+                let details = answer.text()?;
+                Some((order, serde_json::from_str(&details).map_err(|_| answer.unexpected())?))
+            }
+            "not_found" => None,
+            _ => return Err(answer.unexpected()),
+        })
+    }
+}

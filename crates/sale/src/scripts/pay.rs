@@ -1,0 +1,40 @@
+use super::{Engine, EngineError, OrderView, Script, script};
+use crate::ids::{OrderId, UserId};
+use crate::keys::LaneKeys;
+use crate::order::OrderState;
+use crate::store::Redis;
+
+pub(super) static SCRIPT: Script = script!("pay", 5);
+
+/// What became of opening a payment. The order names the attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PaymentOpened {
+    /// A new attempt.
+    New(OrderView),
+    /// The attempt that is still pending.
+    Pending(OrderView),
+    Conflict(OrderState),
+    NotFound,
+}
+
+impl<R: Redis> Engine<R> {
+    /// Opens an attempt to pay an unpaid order of `user`.
+    pub async fn pay(&self, id: &OrderId, user: &UserId) -> Result<PaymentOpened, EngineError> {
+        let keys = LaneKeys::of(&id.lane);
+        let mut answer = self
+            .run_on(
+                &SCRIPT,
+                &id.lane,
+                &[&keys.lane(), &keys.orders(), &keys.outbox(), &keys.deadlines(), &keys.alarm()],
+                &[user.as_str(), id.tail.as_str()],
+            )
+            .await?;
+        Ok(match answer.text()?.as_str() {
+            "opened" => PaymentOpened::New(answer.order(id)?),
+            "pending" => PaymentOpened::Pending(answer.order(id)?),
+            "conflict" => PaymentOpened::Conflict(answer.order_state()?),
+            "not_found" => PaymentOpened::NotFound,
+            _ => return Err(answer.unexpected()),
+        })
+    }
+}

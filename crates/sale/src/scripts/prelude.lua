@@ -1,0 +1,126 @@
+-- Put before every script of a lane. Binds the arguments that all of them begin with, and holds what they share.
+-- ARGV[1] the moment in milliseconds, or '' for the server's own clock
+-- ARGV[2] the lane, `<item>:<lane>`, as doorbells carry it
+-- ARGV[3] the channel that wakes grant
+-- ARGV[4] the channel that wakes ledger
+local this_lane, grant_doorbell, ledger_doorbell = ARGV[2], ARGV[3], ARGV[4]
+local now = tonumber(ARGV[1])
+if not now then
+  local time = redis.call('TIME')
+  now = time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- A queue or an outbox that nobody has emptied for this long is looked at by the alarm.
+local QUEUE_PATIENCE_MS, OUTBOX_PATIENCE_MS, PURGE_PATIENCE_MS = 500, 1000, 60000
+
+-- Whole numbers in full: `..` would round from 15 digits on.
+local function whole(number)
+  return string.format('%.0f', number)
+end
+
+-- A reservation's record: state|user|quantity|number|deadline
+local function read_reservation(record)
+  local state, user, quantity, number, deadline = string.match(record, '^([^|]*)|([^|]*)|(%d+)|(%d+)|(%d+)$')
+  return state, user, tonumber(quantity), tonumber(number), tonumber(deadline)
+end
+
+local function reservation_record(state, user, quantity, number, deadline)
+  return state .. '|' .. user .. '|' .. whole(quantity) .. '|' .. whole(number) .. '|' .. whole(deadline)
+end
+
+-- A user's record: units not yet returned|tail of the reservation that is still alive, or nothing
+local function read_user(record)
+  if not record then return 0, '' end
+  local taken, alive = string.match(record, '^(%d+)|(.*)$')
+  return tonumber(taken), alive
+end
+
+-- `quantity` units that `user` had through reservation `tail` are returned; they may try anew.
+local function return_units(users, user, tail, quantity)
+  local taken, alive = read_user(redis.call('HGET', users, user))
+  if alive == tail then alive = '' end
+  taken = math.max(taken - quantity, 0)
+  if taken == 0 and alive == '' then
+    redis.call('HDEL', users, user)
+  else
+    redis.call('HSET', users, user, whole(taken) .. '|' .. alive)
+  end
+end
+
+-- An order's record: state|user|quantity|unit price|currency|created|pay by|paid at|attempt|payment state
+local function read_order(record)
+  local fields = {}
+  for field in string.gmatch(record .. '|', '([^|]*)|') do fields[#fields + 1] = field end
+  return {
+    state = fields[1], user = fields[2], quantity = tonumber(fields[3]), unit = tonumber(fields[4]), currency = fields[5],
+    created = tonumber(fields[6]), pay_by = tonumber(fields[7]), paid_at = tonumber(fields[8]),
+    attempt = tonumber(fields[9]), payment = fields[10],
+  }
+end
+
+local function write_order(orders, tail, order)
+  redis.call('HSET', orders, tail, table.concat({
+    order.state, order.user, whole(order.quantity), whole(order.unit), order.currency, whole(order.created),
+    whole(order.pay_by), whole(order.paid_at), whole(order.attempt), order.payment,
+  }, '|'))
+end
+
+-- What every script answers that has an order to show.
+local function order_reply(status, order)
+  return {
+    status, order.state, order.user, order.quantity, order.unit, order.currency, order.created, order.pay_by,
+    order.paid_at, order.attempt, order.payment,
+  }
+end
+
+-- Points the alarm at the lane's next moment. An alarm that stands earlier stays: it looks again when it lapses.
+local function arm(lane, deadlines, alarm)
+  local known = redis.call('HMGET', lane, 'purge_at', 'waiting_since', 'outbox_since', 'alarm_at')
+  local at = tonumber(known[1])
+  -- Past the purge's time something is still unsettled: look again in a while.
+  if at <= now then at = now + PURGE_PATIENCE_MS end
+  local first = redis.call('ZRANGE', deadlines, 0, 0, 'WITHSCORES')[2]
+  if first then at = math.min(at, tonumber(first)) end
+  if known[2] then at = math.min(at, tonumber(known[2]) + QUEUE_PATIENCE_MS) end
+  if known[3] then at = math.min(at, tonumber(known[3]) + OUTBOX_PATIENCE_MS) end
+  at = math.max(at, now + 10)
+  local armed = tonumber(known[4]) or 0
+  if armed <= now or armed > at then
+    redis.call('SET', alarm, '', 'PX', whole(at - now))
+    redis.call('HSET', lane, 'alarm_at', whole(at))
+  end
+end
+
+-- Rings for the queue if somebody waits in it, because stock or the item came back.
+local function ring_grant(queue)
+  if redis.call('EXISTS', queue) == 1 then redis.call('PUBLISH', grant_doorbell, this_lane) end
+end
+
+-- Appends an event of an order to the outbox; `more` is further JSON members, each after a comma.
+local function append_event(lane, outbox, kind, tail, order, more)
+  local seq = redis.call('HINCRBY', lane, 'outbox_seq', 1)
+  local item, number = string.match(this_lane, '^([^:]+):(%d+)$')
+  local suffix = '-' .. item .. '-' .. number .. '-' .. tail .. '"'
+  local event = '{"seq":' .. whole(seq) .. ',"type":"' .. kind .. '","at":' .. whole(now)
+    .. ',"item_id":"' .. item .. '","lane":' .. number .. ',"order_id":"o' .. suffix .. ',"reservation_id":"r' .. suffix
+    .. ',"user_id":"' .. order.user .. '","quantity":' .. whole(order.quantity) .. ',"unit_price":' .. whole(order.unit)
+    .. ',"currency":"' .. order.currency .. '","state":"' .. order.state .. '","pay_by":' .. whole(order.pay_by)
+  if order.attempt > 0 then
+    event = event .. ',"payment_id":"p-' .. item .. '-' .. number .. '-' .. tail .. '-' .. whole(order.attempt)
+      .. '","amount":' .. whole(order.unit * order.quantity)
+  end
+  if order.paid_at > 0 then event = event .. ',"paid_at":' .. whole(order.paid_at) end
+  redis.call('XADD', outbox, '*', 'event', event .. (more or '') .. '}')
+  if redis.call('XLEN', outbox) == 1 then
+    redis.call('HSET', lane, 'outbox_since', whole(now))
+    redis.call('PUBLISH', ledger_doorbell, this_lane)
+  end
+end
+
+-- Counts `count` of `name` in the time series, in buckets of ten seconds.
+local function count_in_series(series, name, count)
+  if count > 0 then
+    redis.call('HINCRBY', series, whole(math.floor(now / 10000) * 10000) .. ':' .. name, count)
+  end
+end
+

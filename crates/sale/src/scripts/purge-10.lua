@@ -1,0 +1,15 @@
+-- Takes a lane out of Redis, a set time after its end, once everything is settled and copied.
+-- KEYS  1 lane  2 queue  3 deadlines  4 outbox  5 alarm  6 to 10 the other keys of the lane
+-- Replies
+--   {'purged'} also when nothing was there  {'early', purge_at}  {'unsettled'}
+local lane, queue, deadlines, outbox, alarm = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+
+local purge_at = tonumber(redis.call('HGET', lane, 'purge_at'))
+if not purge_at then return {'purged'} end
+if now < purge_at then return {'early', purge_at} end
+if redis.call('LLEN', queue) > 0 or redis.call('ZCARD', deadlines) > 0 or redis.call('XLEN', outbox) > 0 then
+  arm(lane, deadlines, alarm)
+  return {'unsettled'}
+end
+redis.call('UNLINK', unpack(KEYS))
+return {'purged'}

@@ -1,0 +1,55 @@
+use super::{Engine, EngineError, Script, script};
+use crate::ids::Lane;
+use crate::keys::{LANES, LaneKeys};
+use crate::store::Redis;
+use crate::time::Timestamp;
+
+pub(super) static SCRIPT: Script = script!("purge", 10);
+
+/// What became of a purge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Purged {
+    /// Nothing of the lane is left in Redis.
+    Done,
+    /// Its time has not come.
+    Early { purge_at: Timestamp },
+    /// Something waits: a hold, an unpaid order, an event to be copied.
+    Unsettled,
+}
+
+impl<R: Redis> Engine<R> {
+    /// Takes a lane out of Redis once its time has come and all is settled; then ticks visit it no more.
+    pub async fn purge(&self, lane: &Lane) -> Result<Purged, EngineError> {
+        let keys = LaneKeys::of(lane);
+        let [lane_key, reservations, users, queue, deadlines, orders, details, outbox, alarm, series] =
+            keys.lasting();
+        let mut answer = self
+            .run_on(
+                &SCRIPT,
+                lane,
+                &[
+                    &lane_key,
+                    &queue,
+                    &deadlines,
+                    &outbox,
+                    &alarm,
+                    &reservations,
+                    &users,
+                    &orders,
+                    &details,
+                    &series,
+                ],
+                &[],
+            )
+            .await?;
+        Ok(match answer.text()?.as_str() {
+            "purged" => {
+                self.redis.execute("SREM", &[LANES.as_bytes(), lane.to_string().as_bytes()]).await?;
+                Purged::Done
+            }
+            "early" => Purged::Early { purge_at: answer.moment()? },
+            "unsettled" => Purged::Unsettled,
+            _ => return Err(answer.unexpected()),
+        })
+    }
+}

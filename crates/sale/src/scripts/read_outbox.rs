@@ -1,0 +1,31 @@
+use super::{Engine, EngineError, Script, script};
+use crate::ids::Lane;
+use crate::keys::LaneKeys;
+use crate::store::Redis;
+
+pub(super) static SCRIPT: Script = script!("read_outbox", 1);
+
+/// An event of the outbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxEntry {
+    /// The stream's id, to acknowledge by.
+    pub id: String,
+    /// The event, JSON.
+    pub event: String,
+}
+
+impl<R: Redis> Engine<R> {
+    /// The oldest events that are not acknowledged, in order, up to `most`. Reading again gives the same ones.
+    pub async fn read_outbox(&self, lane: &Lane, most: u32) -> Result<Vec<OutboxEntry>, EngineError> {
+        let outbox = LaneKeys::of(lane).outbox();
+        let mut answer = self.run_on(&SCRIPT, lane, &[&outbox], &[&most.clamp(1, 1000).to_string()]).await?;
+        if answer.text()? != "events" {
+            return Err(answer.unexpected());
+        }
+        let mut entries = Vec::new();
+        while !answer.is_finished() {
+            entries.push(OutboxEntry { id: answer.text()?, event: answer.text()? });
+        }
+        Ok(entries)
+    }
+}

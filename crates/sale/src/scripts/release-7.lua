@@ -1,0 +1,27 @@
+-- A shopper gives a place in the queue or a hold back.
+-- KEYS  1 lane  2 reservations  3 users  4 queue  5 deadlines  6 alarm  7 series
+-- ARGV  5 user  6 tail
+-- Replies
+--   {'released'} also when it was released before  {'conflict', state}  {'not_found'}
+local lane, reservations, users, queue, deadlines, alarm, series =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
+local user, tail = ARGV[5], ARGV[6]
+
+local record = redis.call('HGET', reservations, tail)
+if not record then return {'not_found'} end
+local state, owner, quantity, number = read_reservation(record)
+if owner ~= user then return {'not_found'} end
+if state == 'released' then return {'released'} end
+if state ~= 'queued' and state ~= 'held' then return {'conflict', state} end
+
+redis.call('HSET', reservations, tail, reservation_record('released', user, quantity, number, 0))
+return_units(users, user, tail, quantity)
+if state == 'held' then
+  redis.call('HINCRBY', lane, 'held', -quantity)
+  redis.call('HINCRBY', lane, 'available', quantity)
+  redis.call('ZREM', deadlines, tail)
+  ring_grant(queue)
+end
+count_in_series(series, 'released', quantity)
+arm(lane, deadlines, alarm)
+return {'released'}

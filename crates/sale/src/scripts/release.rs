@@ -1,0 +1,46 @@
+use super::{Engine, EngineError, Script, script};
+use crate::ids::{ReservationId, UserId};
+use crate::keys::LaneKeys;
+use crate::reservation::ReservationState;
+use crate::store::Redis;
+
+pub(super) static SCRIPT: Script = script!("release", 7);
+
+/// What became of giving a reservation back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Released {
+    /// It is given back, now or before.
+    Done,
+    /// It is past the point of giving back.
+    Conflict(ReservationState),
+    NotFound,
+}
+
+impl<R: Redis> Engine<R> {
+    /// Gives a place in the queue or a hold back.
+    pub async fn release(&self, id: &ReservationId, user: &UserId) -> Result<Released, EngineError> {
+        let keys = LaneKeys::of(&id.lane);
+        let mut answer = self
+            .run_on(
+                &SCRIPT,
+                &id.lane,
+                &[
+                    &keys.lane(),
+                    &keys.reservations(),
+                    &keys.users(),
+                    &keys.queue(),
+                    &keys.deadlines(),
+                    &keys.alarm(),
+                    &keys.series(),
+                ],
+                &[user.as_str(), id.tail.as_str()],
+            )
+            .await?;
+        Ok(match answer.text()?.as_str() {
+            "released" => Released::Done,
+            "conflict" => Released::Conflict(answer.reservation_state()?),
+            "not_found" => Released::NotFound,
+            _ => return Err(answer.unexpected()),
+        })
+    }
+}

@@ -1,0 +1,63 @@
+use super::{Engine, EngineError, Script, script};
+use crate::catalogue::Document;
+use crate::store::{Redis, Reply};
+
+pub(super) static SCRIPT: Script = script!("save_document", 1);
+
+/// What became of saving a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Saved {
+    Done,
+    /// Somebody else saved first: `current` is there (0 where nothing is).
+    VersionMismatch {
+        current: u64,
+    },
+}
+
+impl<R: Redis> Engine<R> {
+    /// Keeps `document` if what is there has version `expected`, 0 for a new one.
+    pub async fn save_document<D: Document>(
+        &self,
+        document: &D,
+        expected: u64,
+    ) -> Result<Saved, EngineError> {
+        let json = serde_json::to_string(document).unwrap_or_default();
+        let mut answer = self
+            .run(
+                &SCRIPT,
+                "",
+                &[D::KEY],
+                &[document.id(), &expected.to_string(), &document.version().to_string(), &json],
+            )
+            .await?;
+        Ok(match answer.text()?.as_str() {
+            "saved" => Saved::Done,
+            "version_mismatch" => Saved::VersionMismatch { current: answer.count()? },
+            _ => return Err(answer.unexpected()),
+        })
+    }
+
+    /// The document of this id, if there is one.
+    pub async fn document<D: Document>(&self, id: &str) -> Result<Option<D>, EngineError> {
+        let replies = self.redis.execute("HGET", &[D::KEY.as_bytes(), id.as_bytes()]).await?;
+        match replies.first() {
+            None | Some(Reply::Nil) => Ok(None),
+            Some(reply) => decode(reply).map(Some),
+        }
+    }
+
+    /// All documents of this kind, in no order.
+    pub async fn documents<D: Document>(&self) -> Result<Vec<D>, EngineError> {
+        self.redis.execute("HVALS", &[D::KEY.as_bytes()]).await?.iter().map(decode).collect()
+    }
+}
+
+fn decode<D: Document>(reply: &Reply) -> Result<D, EngineError> {
+    let damaged = || EngineError::UnexpectedReply {
+        script: "document",
+        reply: format!("a damaged record in {}", D::KEY),
+    };
+    let text = reply.text().ok_or_else(damaged)?;
+    let (_, json) = text.split_once('|').ok_or_else(damaged)?;
+    serde_json::from_str(json).map_err(|_| damaged())
+}

@@ -1,0 +1,18 @@
+-- Adds to the stock, or sets its total, never below what is taken.
+-- KEYS  1 lane  2 queue
+-- ARGV  5 'add' or 'total'  6 units, which may be negative for add  7 most units a lane may have
+-- Replies
+--   {'stocked', total, available}  {'conflict', taken, total}  {'not_found'}
+local lane, queue = KEYS[1], KEYS[2]
+local how, units, most = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
+
+local known = redis.call('HMGET', lane, 'switch', 'total', 'available')
+if not known[1] then return {'not_found'} end
+local total, available = tonumber(known[2]), tonumber(known[3])
+local wanted = how == 'add' and total + units or units
+local taken = total - available
+if known[1] == 'closed' or wanted < taken or wanted > most then return {'conflict', taken, total} end
+
+redis.call('HSET', lane, 'total', whole(wanted), 'available', whole(wanted - taken))
+ring_grant(queue)
+return {'stocked', wanted, wanted - taken}

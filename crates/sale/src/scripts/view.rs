@@ -1,0 +1,75 @@
+use super::{Engine, EngineError, Script, script};
+use crate::ids::Lane;
+use crate::item::{ItemState, Switch};
+use crate::keys::LaneKeys;
+use crate::store::Redis;
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+pub(super) static SCRIPT: Script = script!("view", 3);
+
+/// A lane's settings and counters at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaneView {
+    /// The Redis server's clock at that moment.
+    pub now: Timestamp,
+    pub switch: Switch,
+    pub starts_at: Timestamp,
+    pub ends_at: Timestamp,
+    pub per_user_limit: u32,
+    pub mode: crate::item::Mode,
+    pub total: i64,
+    pub available: i64,
+    pub held: i64,
+    pub ordered: i64,
+    pub sold: i64,
+    /// Reservations ever admitted.
+    pub admitted: u64,
+    /// Reservations in the queue.
+    pub waiting: u64,
+    /// Events that the order database does not have yet.
+    pub outbox: u64,
+}
+
+impl LaneView {
+    /// The item's state at `now`, by these counters.
+    pub fn state_at(&self, now: Timestamp) -> ItemState {
+        ItemState::at(now, self.switch, self.starts_at, self.ends_at, self.available)
+    }
+}
+
+impl<R: Redis> Engine<R> {
+    /// Shows a lane, or nothing where it is not published.
+    pub async fn view(&self, lane: &Lane) -> Result<Option<LaneView>, EngineError> {
+        let keys = LaneKeys::of(lane);
+        let mut answer =
+            self.run_on(&SCRIPT, lane, &[&keys.lane(), &keys.queue(), &keys.outbox()], &[]).await?;
+        Ok(match answer.text()?.as_str() {
+            "found" => Some(LaneView {
+                now: answer.moment()?,
+                switch: {
+                    let word = answer.text()?;
+                    Switch::parse(&word).ok_or_else(|| answer.unexpected())?
+                },
+                starts_at: answer.moment()?,
+                ends_at: answer.moment()?,
+                per_user_limit: answer.quantity()?,
+                mode: match answer.text()?.as_str() {
+                    "queued" => crate::item::Mode::Queued,
+                    "instant" => crate::item::Mode::Instant,
+                    _ => return Err(answer.unexpected()),
+                },
+                total: answer.int()?,
+                available: answer.int()?,
+                held: answer.int()?,
+                ordered: answer.int()?,
+                sold: answer.int()?,
+                admitted: answer.count()?,
+                waiting: answer.count()?,
+                outbox: answer.count()?,
+            }),
+            "not_found" => None,
+            _ => return Err(answer.unexpected()),
+        })
+    }
+}

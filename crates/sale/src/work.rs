@@ -1,0 +1,100 @@
+//! The work that doorbells and alarms call for, in bounded pieces. Functions, polls and ticks all do it through here,
+//! so that whoever finds it does the same, and doing it twice changes nothing.
+
+use crate::ids::Lane;
+use crate::keys::{GRANT_DOORBELL, LANES};
+use crate::scripts::{Engine, EngineError, Granted, Lapsed, Purged};
+use crate::store::Redis;
+
+/// Reservations decided by one script: about 2 ms of Redis's time.
+const GRANT_BATCH: u32 = 500;
+/// Lapsed holds and orders returned by one script.
+const LAPSE_BATCH: u32 = 200;
+
+/// What a piece of work came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Done {
+    pub held: u64,
+    pub sold_out: u64,
+    pub rejected: u64,
+    pub expired: u64,
+    pub timed_out: u64,
+    pub purged: u64,
+}
+
+impl Done {
+    pub fn is_nothing(&self) -> bool {
+        *self == Done::default()
+    }
+
+    pub fn add(&mut self, other: Done) {
+        self.held += other.held;
+        self.sold_out += other.sold_out;
+        self.rejected += other.rejected;
+        self.expired += other.expired;
+        self.timed_out += other.timed_out;
+        self.purged += other.purged;
+    }
+}
+
+/// Drains the queue of `lane`, up to `batches` scripts, and rings for the rest.
+pub async fn drain<R: Redis>(engine: &Engine<R>, lane: &Lane, batches: u32) -> Result<Done, EngineError> {
+    let mut done = Done::default();
+    for batch in 1..=batches {
+        let Granted::Drained { held, sold_out, rejected, waiting, .. } =
+            engine.grant(lane, GRANT_BATCH).await?
+        else {
+            return Ok(done);
+        };
+        done.add(Done { held, sold_out, rejected, ..Done::default() });
+        if waiting == 0 {
+            return Ok(done);
+        }
+        if batch == batches {
+            engine
+                .redis()
+                .execute("PUBLISH", &[GRANT_DOORBELL.as_bytes(), lane.to_string().as_bytes()])
+                .await?;
+        }
+    }
+    Ok(done)
+}
+
+/// Does what the lane's alarm calls for: returns what lapsed, and takes the lane away when its time is over.
+pub async fn lapse<R: Redis>(engine: &Engine<R>, lane: &Lane) -> Result<Done, EngineError> {
+    let mut done = Done::default();
+    loop {
+        let Some(Lapsed { holds, orders, overdue, purge_due, .. }) = engine.lapse(lane, LAPSE_BATCH).await?
+        else {
+            forget(engine, lane).await?;
+            return Ok(done);
+        };
+        done.add(Done { expired: holds, timed_out: orders, ..Done::default() });
+        if overdue > 0 {
+            continue;
+        }
+        if purge_due && engine.purge(lane).await? == Purged::Done {
+            done.purged += 1;
+        }
+        return Ok(done);
+    }
+}
+
+/// The lanes that have keys, first lanes first.
+pub async fn lanes<R: Redis>(engine: &Engine<R>) -> Result<Vec<Lane>, EngineError> {
+    let replies = engine.redis().execute("SMEMBERS", &[LANES.as_bytes()]).await?;
+    let mut lanes: Vec<Lane> = replies.iter().filter_map(|reply| reply.text()?.parse().ok()).collect();
+    lanes.sort();
+    Ok(lanes)
+}
+
+/// Notes that `lane` has keys, so that ticks visit it; called after it got them, or a tick might find none and forget it.
+pub async fn remember<R: Redis>(engine: &Engine<R>, lane: &Lane) -> Result<(), EngineError> {
+    engine.redis().execute("SADD", &[LANES.as_bytes(), lane.to_string().as_bytes()]).await?;
+    Ok(())
+}
+
+async fn forget<R: Redis>(engine: &Engine<R>, lane: &Lane) -> Result<(), EngineError> {
+    engine.redis().execute("SREM", &[LANES.as_bytes(), lane.to_string().as_bytes()]).await?;
+    Ok(())
+}

@@ -1,1 +1,14 @@
-fn _placeholder() {}
+//! Every test that needs the whole system: real components on the real host, a real Redis, a real database.
+//!
+//! Tests of one crate's own code stand in that crate. Here belongs:
+
+/// Each call of the API: what it answers when all is well, and each refusal. One file per call or concern.
+mod api;
+/// What shoppers see in a real Chromium.
+mod browser;
+/// The served OpenAPI document itself. (Every answer in every test is compared with it by the support library.)
+mod contract;
+/// What breaks: processes killed, Redis gone, caches emptied, doorbells lost, two of everything.
+mod faults;
+/// Whole purchases, and whole crowds.
+mod journeys;

@@ -1,0 +1,104 @@
+//! The host that runs the real components.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::process::{Process, free_port};
+use crate::{artefacts, eventually};
+
+/// A running host. Several may share one Redis and one state folder.
+pub struct Host {
+    plan: Plan,
+    port: u16,
+    process: Process,
+}
+
+/// What a start needs, so that a restart is the same start.
+#[derive(Clone)]
+pub(crate) struct Plan {
+    pub(crate) state: PathBuf,
+    pub(crate) log: PathBuf,
+    pub(crate) variables: BTreeMap<String, String>,
+    pub(crate) arguments: Vec<String>,
+}
+
+impl Host {
+    pub(crate) async fn start(plan: Plan) -> Host {
+        // Somebody may take the port between our look and the host's; then we look again.
+        let mut last_words = String::new();
+        for _ in 0..5 {
+            let port = free_port();
+            let process = spawn(&plan, port);
+            let mut host = Host { plan: plan.clone(), port, process };
+            if host.is_ready().await {
+                return host;
+            }
+            last_words = host.process.last_words();
+        }
+        panic!("the host does not start:\n{last_words}");
+    }
+
+    /// The root of everything it serves, as in `http://127.0.0.1:3000`.
+    pub fn base(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// SIGKILL: requests under way get no answer.
+    pub fn kill9(&mut self) {
+        self.process.kill9();
+    }
+
+    /// Starts it again at the same address.
+    pub async fn restart(&mut self) {
+        self.process.kill9();
+        self.process = spawn(&self.plan, self.port);
+        assert!(self.is_ready().await, "the host does not start again:\n{}", self.process.last_words());
+    }
+
+    /// SIGTERM, and waits until it has ended; the exit code, if it was not killed.
+    pub async fn stop(&mut self) -> Option<i32> {
+        self.process.signal(rustix::process::Signal::TERM);
+        let status = eventually("the host ends after SIGTERM", Duration::from_secs(30), async || {
+            self.process.ended()
+        })
+        .await;
+        status.code()
+    }
+
+    pub(crate) fn last_words(&self) -> String {
+        self.process.last_words()
+    }
+
+    /// Whether it came up and everything that it needs answers; `false` when it ended instead.
+    async fn is_ready(&mut self) -> bool {
+        let http = reqwest::Client::new();
+        let url = format!("{}/readyz", self.base());
+        eventually("the host is ready", Duration::from_secs(180), async || {
+            if self.process.ended().is_some() {
+                return Some(false);
+            }
+            let answer = http.get(&url).send().await.ok()?;
+            answer.status().is_success().then_some(true)
+        })
+        .await
+    }
+}
+
+fn spawn(plan: &Plan, port: u16) -> Process {
+    let mut command = Command::new(artefacts::host_binary());
+    command
+        .arg("--from")
+        .arg(artefacts::checkout().join("spin.toml"))
+        .args(["--listen", &format!("127.0.0.1:{port}")])
+        .arg("--state-dir")
+        .arg(&plan.state)
+        .arg("--cache-dir")
+        .arg(artefacts::component_cache())
+        .args(&plan.arguments);
+    for (name, value) in &plan.variables {
+        command.env(format!("SPIN_VARIABLE_{}", name.to_uppercase()), value);
+    }
+    Process::start(&mut command, &plan.log)
+}

@@ -1,0 +1,194 @@
+//! The shopper's side.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::client::{Answer, Client, Request};
+use crate::eventually;
+use crate::seller::Item;
+
+/// How long a shopper waits for a result before the test has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Somebody with a session.
+#[derive(Clone)]
+pub struct Shopper {
+    client: Client,
+    user_id: String,
+    token: String,
+}
+
+impl Shopper {
+    /// Opens a guest session.
+    pub(crate) async fn arrive(client: &Client) -> Shopper {
+        let session = client.post("/api/session").insist().await.expect(201);
+        let token = session["token"].as_str().expect("a session has a token").to_owned();
+        let user_id = session["user_id"].as_str().expect("a session has a user").to_owned();
+        Shopper { client: client.bearing(&token), user_id, token }
+    }
+
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub fn user_id(&self) -> &str {
+        &self.user_id
+    }
+
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// The same shopper at another host.
+    pub fn at(&self, base: &str) -> Shopper {
+        Shopper { client: self.client.at(base), ..self.clone() }
+    }
+
+    pub async fn ask_challenge(&self, item: &Item) -> Answer {
+        self.client.post(&format!("/api/items/{}/challenges", item.id)).send().await
+    }
+
+    /// A challenge asked for and solved: the members that a reservation needs of it.
+    pub async fn solved_challenge(&self, item: &Item) -> Result<Value, Answer> {
+        let path = format!("/api/items/{}/challenges", item.id);
+        let answer = self.client.post(&path).insist().await;
+        if answer.status != 201 {
+            return Err(answer);
+        }
+        Ok(solve(&answer.json()))
+    }
+
+    /// The request for a reservation, ready to be sent.
+    pub fn reservation_request(&self, item: &Item, body: &Value) -> Request {
+        self.client.post(&format!("/api/items/{}/reservations", item.id)).json(body)
+    }
+
+    pub async fn ask_reservation(&self, item: &Item, body: &Value) -> Answer {
+        self.reservation_request(item, body).send().await
+    }
+
+    /// The whole of it: challenge, solution, reservation of one unit. A refusal at any step is the answer.
+    pub async fn reserve(&self, item: &Item) -> Answer {
+        self.reserve_units(item, 1).await
+    }
+
+    pub async fn reserve_units(&self, item: &Item, quantity: i64) -> Answer {
+        match self.solved_challenge(item).await {
+            Ok(mut body) => {
+                body["quantity"] = json!(quantity);
+                self.ask_reservation(item, &body).await
+            }
+            Err(refusal) => refusal,
+        }
+    }
+
+    /// Reserves one unit whatever happens to the host meanwhile, and gives the reservation.
+    pub async fn insist_on_reservation(&self, item: &Item) -> Value {
+        eventually("a reservation", PATIENCE, async || {
+            let mut body = self.solved_challenge(item).await.ok()?;
+            body["quantity"] = json!(1);
+            let answer = self.reservation_request(item, &body).try_send().await.ok()?;
+            // A lost answer may have burnt the challenge; the next try gets the reservation that it made.
+            matches!(answer.status, 200..=202).then(|| answer.json())
+        })
+        .await
+    }
+
+    /// Reserves one unit, waits, and gives the reservation that is held.
+    pub async fn hold(&self, item: &Item) -> Value {
+        let answer = self.reserve(item).await;
+        assert!(matches!(answer.status, 200..=202), "{answer}");
+        let result = self.result(&answer.json()).await;
+        assert_eq!(result["state"], "held", "{result}");
+        result
+    }
+
+    /// Looks at a reservation once.
+    pub async fn look(&self, reservation: &Value) -> Answer {
+        self.client.get(&format!("/api/reservations/{}", id(reservation))).insist().await
+    }
+
+    /// Polls until the reservation is decided, as its page does.
+    pub async fn result(&self, reservation: &Value) -> Value {
+        let id = id(reservation);
+        let path = format!("/api/reservations/{id}");
+        eventually(&format!("a result of {id}"), PATIENCE, async || {
+            let now = self.client.get(&path).insist().await.expect(200);
+            if now["state"] != "queued" {
+                return Some(now);
+            }
+            let pause = now["poll_after_ms"].as_u64().expect("a queued reservation says when to ask again");
+            // Impatient, so that a test is quick; but never a busy loop.
+            tokio::time::sleep(Duration::from_millis(pause.clamp(5, 200))).await;
+            None
+        })
+        .await
+    }
+
+    /// Polls until the reservation is in this state.
+    pub async fn wait_for_state(&self, reservation: &Value, state: &str) -> Value {
+        let id = id(reservation);
+        let path = format!("/api/reservations/{id}");
+        eventually(&format!("{id} is {state}"), PATIENCE, async || {
+            let now = self.client.get(&path).insist().await.expect(200);
+            (now["state"] == state).then_some(now)
+        })
+        .await
+    }
+
+    pub async fn give_back(&self, reservation: &Value) -> Answer {
+        self.client.delete(&format!("/api/reservations/{}", id(reservation))).insist().await
+    }
+
+    pub async fn checkout(&self, reservation: &Value) -> Answer {
+        self.checkout_request(reservation).insist().await
+    }
+
+    pub fn checkout_request(&self, reservation: &Value) -> Request {
+        let body = json!({
+            "contact": "Li Ming, +86 138 0000 0000",
+            "address": "1 Racecourse Road, Chengdu",
+            "note": "EU 42 / 请放前台",
+        });
+        self.client.post(&format!("/api/reservations/{}/checkout", id(reservation))).json(&body)
+    }
+
+    pub async fn orders(&self) -> Vec<Value> {
+        let answer = self.client.get("/api/orders").insist().await.expect(200);
+        answer["orders"].as_array().unwrap_or_else(|| panic!("no `orders` in {answer}")).clone()
+    }
+}
+
+/// The answer to a challenge of a kind that a program can solve, with the challenge itself.
+fn solve(challenge: &Value) -> Value {
+    let token = challenge["challenge"].as_str().expect("a challenge has its token");
+    match challenge["kind"].as_str() {
+        Some("pow") => {
+            let difficulty = challenge["difficulty"].as_u64().expect("pow has a difficulty");
+            json!({ "challenge": token, "answer": solve_proof_of_work(token, difficulty) })
+        }
+        Some("off") => json!({}),
+        kind => panic!("a program cannot solve challenges of the kind {kind:?}"),
+    }
+}
+
+/// The first decimal for which SHA-256 of `challenge:answer` begins with that many zero bits.
+pub fn solve_proof_of_work(challenge: &str, difficulty: u64) -> String {
+    (0u64..)
+        .map(|candidate| candidate.to_string())
+        .find(|candidate| {
+            let digest = Sha256::digest(format!("{challenge}:{candidate}"));
+            let zeros = digest.iter().try_fold(0, |zeros, byte| match byte.leading_zeros() {
+                8 => Ok(zeros + 8),
+                some => Err(zeros + u64::from(some)),
+            });
+            zeros.unwrap_or_else(|zeros| zeros) >= difficulty
+        })
+        .expect("there is always one")
+}
+
+fn id(object: &Value) -> &str {
+    object["id"].as_str().unwrap_or_else(|| panic!("no `id` in {object}"))
+}

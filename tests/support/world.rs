@@ -1,0 +1,151 @@
+//! One call builds a whole shop.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+use crate::client::Client;
+use crate::contract::Contract;
+use crate::host::{Host, Plan};
+use crate::redis_server::RedisServer;
+use crate::seller::Seller;
+use crate::shopper::Shopper;
+
+const OPERATOR_TOKEN: &str = "operator-token-of-a-test-world-0123456789";
+const SESSION_SECRET: &str = "session-secret-of-a-test-world-0123456789";
+const WEBHOOK_SECRET: &str = "webhook-secret-of-a-test-world-0123456789";
+
+/// A private shop. Its servers end with it.
+pub struct World {
+    // In the order of dropping: who uses Redis, Redis, the folder that both write to.
+    pub host: Host,
+    pub redis: RedisServer,
+    plan: Plan,
+    client: Client,
+    folder: TempDir,
+}
+
+/// How a world differs from the ordinary one: limits off, a proof of work that takes no time.
+pub struct WorldBuilder {
+    variables: BTreeMap<String, String>,
+    arguments: Vec<String>,
+    checked: bool,
+}
+
+impl World {
+    pub async fn start() -> World {
+        World::builder().start().await
+    }
+
+    pub fn builder() -> WorldBuilder {
+        let defaults = [
+            ("session_secret", SESSION_SECRET),
+            ("admin_token", OPERATOR_TOKEN),
+            ("payment_webhook_secret", WEBHOOK_SECRET),
+            ("captcha_kind", "pow"),
+            ("captcha_difficulty", "4"),
+            ("rate_limits", "off"),
+        ];
+        let variables = defaults.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        WorldBuilder { variables, arguments: Vec::new(), checked: true }
+    }
+
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    pub fn seller(&self) -> Seller {
+        Seller::new(self.client.bearing(OPERATOR_TOKEN))
+    }
+
+    /// A shopper with a session of their own.
+    pub async fn shopper(&self) -> Shopper {
+        Shopper::arrive(&self.client).await
+    }
+
+    /// One more host on the same Redis and the same stores, as a second machine or a rolling update would be.
+    pub async fn start_another_host(&self) -> Host {
+        let mut plan = self.plan.clone();
+        plan.log = self.folder.path().join("another-host.log");
+        Host::start(plan).await
+    }
+
+    pub fn operator_token(&self) -> &'static str {
+        OPERATOR_TOKEN
+    }
+
+    pub fn session_secret(&self) -> &'static str {
+        SESSION_SECRET
+    }
+
+    pub fn webhook_secret(&self) -> &'static str {
+        WEBHOOK_SECRET
+    }
+
+    /// Where the host keeps key-value stores and databases.
+    pub fn state_folder(&self) -> &Path {
+        &self.plan.state
+    }
+
+    /// A place for a test's own files, gone with the world.
+    pub fn folder(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+}
+
+impl WorldBuilder {
+    /// Sets a variable of spin.toml.
+    pub fn set(mut self, name: &str, value: impl ToString) -> WorldBuilder {
+        self.variables.insert(name.to_owned(), value.to_string());
+        self
+    }
+
+    /// Adds arguments to the host's command line.
+    pub fn argue(mut self, arguments: &[&str]) -> WorldBuilder {
+        self.arguments.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        self
+    }
+
+    /// No doorbell is heard and no alarm: everything has to be driven by polls and ticks.
+    pub fn without_doorbells(self) -> WorldBuilder {
+        self.argue(&["--triggers", "http"])
+    }
+
+    /// Answers are not compared with the OpenAPI document: for crowds, where the test would measure itself.
+    pub fn unchecked(mut self) -> WorldBuilder {
+        self.checked = false;
+        self
+    }
+
+    pub async fn start(mut self) -> World {
+        let folder = TempDir::with_prefix("stampede-").expect("a temporary folder");
+        let redis = RedisServer::start(folder.path()).await;
+        self.variables.insert("redis_url".to_owned(), redis.url());
+        self.variables.insert("redis_origin".to_owned(), redis.url());
+        let plan = Plan {
+            state: folder.path().join("state"),
+            log: folder.path().join("host.log"),
+            variables: self.variables,
+            arguments: self.arguments,
+        };
+        let host = Host::start(plan.clone()).await;
+        let mut client = Client::new(&host.base());
+        if self.checked {
+            let document = client.get("/api/openapi.json").send().await;
+            client = client.checked_against(Arc::new(Contract::read(document.json())));
+        }
+        World { host, redis, plan, client, folder }
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- the host's log, {}\n{}", self.host.base(), self.host.last_words());
+            eprintln!("--- Redis's log, port {}\n{}", self.redis.port(), self.redis.last_words());
+            eprintln!("---");
+        }
+    }
+}

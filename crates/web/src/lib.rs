@@ -1,1 +1,26 @@
-//! (being written)
+//! HTTP glue for Stampede's functions: everything between the platform and the domain.
+//!
+//! A function is a route and a decision; what all of them share is here, once: ids and logs ([`serve()`]), bodies and
+//! queries ([`Request`]), refusals ([`Problem`]), sessions and challenges, the platform's Redis and key-value store.
+//! This crate knows no rule of a sale; those are in `sale`.
+
+pub mod json;
+pub mod jwt;
+pub mod problem;
+pub mod query;
+pub mod random;
+pub mod redis;
+pub mod request;
+pub mod response;
+mod serve;
+pub mod session;
+pub mod settings;
+pub mod trace;
+
+pub use problem::{FieldError, Problem};
+pub use redis::SharedRedis;
+pub use request::Request;
+pub use response::{Caching, Response};
+pub use serve::serve;
+
+pub use http::{HeaderValue, Method, StatusCode, header};

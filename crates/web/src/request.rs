@@ -1,0 +1,153 @@
+//! The request as a handler sees it: method and route, query, headers, and a body that is read once, bounded and strict.
+
+use std::cell::Cell;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, header, request::Parts};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use sale::time::Timestamp;
+use serde::de::DeserializeOwned;
+use spin_sdk::wasip3::http_compat::IncomingRequestBody;
+
+use crate::json;
+use crate::problem::Problem;
+use crate::query::Query;
+use crate::trace::Trace;
+
+/// The largest body that is read, in bytes.
+pub const BODY_LIMIT: usize = 16 * 1024;
+
+/// The route in the log until a handler names one.
+const NO_ROUTE: &str = "-";
+
+/// One HTTP request, with the ids under which it is logged.
+pub struct Request {
+    parts: Parts,
+    body: Option<IncomingRequestBody>,
+    trace: Trace,
+    route: Cell<&'static str>,
+    now: Timestamp,
+    began: Instant,
+}
+
+impl Request {
+    /// Takes over what the platform received.
+    pub(crate) fn new(request: spin_sdk::http::Request) -> Self {
+        let (parts, body) = request.into_parts();
+        let trace = Trace::of(&parts.headers);
+        Self {
+            parts,
+            body: Some(body),
+            trace,
+            route: Cell::new(NO_ROUTE),
+            now: local_now(),
+            began: Instant::now(),
+        }
+    }
+
+    /// The path between slashes, still percent-encoded: ids and names that we know need no decoding, and what does is
+    /// not found. `/` is one empty segment.
+    pub fn segments(&self) -> Vec<&str> {
+        let path = self.parts.uri.path();
+        path.strip_prefix('/').unwrap_or(path).split('/').collect()
+    }
+
+    /// Says which route was matched, for the log, and checks the method: 405 with `Allow` unless it is one of `methods`.
+    /// Where GET is, HEAD is, and comes back as GET; the platform leaves the body out.
+    pub fn on(&self, route: &'static str, methods: &[Method]) -> Result<Method, Problem> {
+        self.route.set(route);
+        let method = if self.parts.method == Method::HEAD { &Method::GET } else { &self.parts.method };
+        if methods.contains(method) {
+            return Ok(method.clone());
+        }
+        let mut allow: Vec<&str> = Vec::with_capacity(methods.len() + 1);
+        for method in methods {
+            allow.push(method.as_str());
+            if method == Method::GET {
+                allow.push("HEAD");
+            }
+        }
+        Err(Problem::MethodNotAllowed { allow: allow.join(", ") })
+    }
+
+    /// The method as it was sent.
+    pub fn method(&self) -> &Method {
+        &self.parts.method
+    }
+
+    /// The path as it was sent.
+    pub fn path(&self) -> &str {
+        self.parts.uri.path()
+    }
+
+    /// All headers.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.parts.headers
+    }
+
+    /// A header that can be written once and is plain text; anything else counts as absent.
+    pub fn header(&self, name: impl header::AsHeaderName) -> Option<&str> {
+        self.parts.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The host and port that the client asked, from the request line or `Host`.
+    pub fn authority(&self) -> Option<&str> {
+        self.parts.uri.authority().map(|authority| authority.as_str()).or_else(|| self.header(header::HOST))
+    }
+
+    /// The query's parameters.
+    pub fn query(&self) -> Result<Query, Problem> {
+        Query::parse(self.parts.uri.query().unwrap_or(""))
+    }
+
+    /// When the request arrived, by this machine's clock, which may be wrong: good for tokens, never for stock.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// The id under which the request is logged and answered.
+    pub fn request_id(&self) -> &str {
+        &self.trace.request_id
+    }
+
+    pub(crate) fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
+    pub(crate) fn route(&self) -> &'static str {
+        self.route.get()
+    }
+
+    pub(crate) fn began(&self) -> Instant {
+        self.began
+    }
+
+    /// The body as it was sent, at most [`BODY_LIMIT`] bytes. Empty when it was taken before.
+    pub async fn body(&mut self) -> Result<Bytes, Problem> {
+        // A length that is announced too large is refused before a byte is read.
+        let announced = self.header(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
+        if announced.is_some_and(|length| length > BODY_LIMIT as u64) {
+            return Err(Problem::TooLarge { limit: BODY_LIMIT });
+        }
+        let Some(body) = self.body.take() else { return Ok(Bytes::new()) };
+        match Limited::new(body, BODY_LIMIT).collect().await {
+            Ok(collected) => Ok(collected.to_bytes()),
+            Err(error) if error.is::<LengthLimitError>() => Err(Problem::TooLarge { limit: BODY_LIMIT }),
+            // The client went away or broke the framing; whoever still listens may mend it.
+            Err(_) => Err(Problem::malformed("The body ended before it was complete")),
+        }
+    }
+
+    /// The body as strict JSON: [`json::parse`].
+    pub async fn json<T: DeserializeOwned>(&mut self) -> Result<T, Problem> {
+        json::check_media_type(self.header(header::CONTENT_TYPE))?;
+        json::parse(&self.body().await?)
+    }
+}
+
+/// This machine's clock. Before 1970 it is taken as 1970: a token then looks not yet expired, and Redis decides the rest.
+pub fn local_now() -> Timestamp {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,171 @@
+//! The way through every HTTP function: in with ids, out with a response, and a line in the log.
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, header};
+use serde::Serialize;
+use spin_sdk::wasip3;
+
+use crate::problem::Problem;
+use crate::request::{Request, local_now};
+use crate::response::Response;
+use crate::settings;
+use crate::trace::{TRACEPARENT, X_REQUEST_ID};
+
+/// An answer that took longer than this is logged whatever it was, in milliseconds.
+const SLOW_MS: u128 = 1_000;
+
+/// What a response says when the handler did not say otherwise: it is JSON for one shopper, not for a browser to render.
+const DEFAULT_HEADERS: [(HeaderName, HeaderValue); 4] = [
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; base-uri 'none'"),
+    ),
+];
+
+/// Answers `request` with what `handler` returns, a refusal becoming problem+json. Nothing escapes as a runtime error.
+pub async fn serve<H>(
+    component: &'static str,
+    request: spin_sdk::http::Request,
+    handler: H,
+) -> wasip3::http::types::Response
+where
+    H: AsyncFnOnce(&mut Request) -> Result<Response, Problem>,
+{
+    let mut request = Request::new(request);
+    let (response, problem) = match handler(&mut request).await {
+        Ok(response) => (response, None),
+        Err(problem) => (Response::problem(&problem, request.request_id()), Some(problem)),
+    };
+    log(component, &request, &response, problem.as_ref()).await;
+    send(&request, response)
+}
+
+/// Which requests are worth a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Logged {
+    /// Each of them.
+    All,
+    /// Failures of ours, slow answers, and refusals that a crowd does not get in the course of a sale.
+    Problems,
+}
+
+impl std::str::FromStr for Logged {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "all" => Ok(Self::All),
+            "problems" => Ok(Self::Problems),
+            _ => Err("all or problems"),
+        }
+    }
+}
+
+/// A request in the log. It has no member for a token, a contact, an address or a user, so none can get there.
+#[derive(Serialize)]
+struct Line<'a> {
+    ts: String,
+    level: &'static str,
+    component: &'static str,
+    request_id: &'a str,
+    trace_id: &'a str,
+    span_id: &'a str,
+    method: &'a str,
+    route: &'static str,
+    status: u16,
+    duration_ms: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'a str>,
+}
+
+async fn log(component: &'static str, request: &Request, response: &Response, problem: Option<&Problem>) {
+    let took = request.began().elapsed();
+    let worth_a_line = took.as_millis() >= SLOW_MS
+        || problem.is_some_and(|problem| !problem.is_everyday())
+        || settings::or("log_requests", Logged::All).await == Logged::All;
+    if !worth_a_line {
+        return;
+    }
+    let level = match problem {
+        Some(Problem::Unavailable { .. }) => "error",
+        Some(problem) if !problem.is_everyday() => "warn",
+        _ => "info",
+    };
+    write_line(&Line {
+        ts: local_now().to_string(),
+        level,
+        component,
+        request_id: request.request_id(),
+        trace_id: &request.trace().trace_id,
+        span_id: &request.trace().span_id,
+        method: loggable_method(request.method()),
+        route: request.route(),
+        status: response.status.as_u16(),
+        // Microseconds are as fine as the clock is honest.
+        duration_ms: (took.as_secs_f64() * 1e6).round() / 1e3,
+        problem: problem.map(Problem::slug),
+        cause: problem.and_then(Problem::cause),
+    });
+}
+
+/// A method of the caller's own making could be as long as a header; the known ones say enough.
+fn loggable_method(method: &http::Method) -> &str {
+    if method.as_str().len() <= 16 { method.as_str() } else { "-" }
+}
+
+/// Writes one line of JSON to standard error at once, so that lines of requests side by side never mix.
+pub(crate) fn write_line(line: &impl Serialize) {
+    use std::io::Write;
+    if let Ok(mut text) = serde_json::to_vec(line) {
+        text.push(b'\n');
+        // A log that can't be written is no reason to fail the request.
+        let _ = std::io::stderr().write_all(&text);
+    }
+}
+
+/// Turns a response into the platform's own, directly: the SDK's conversion would build and clone a header map on the way.
+fn send(request: &Request, response: Response) -> wasip3::http::types::Response {
+    let trace = request.trace();
+    let mut fields: Vec<(String, Vec<u8>)> = Vec::with_capacity(response.headers.len() + 8);
+    for (name, value) in &DEFAULT_HEADERS {
+        if !response.has(name) {
+            fields.push((name.as_str().to_owned(), value.as_bytes().to_vec()));
+        }
+    }
+    for (name, value) in &response.headers {
+        fields.push((name.as_str().to_owned(), value.as_bytes().to_vec()));
+    }
+    fields.push((X_REQUEST_ID.as_str().to_owned(), trace.request_id.clone().into_bytes()));
+    fields.push((TRACEPARENT.as_str().to_owned(), trace.traceparent().into_bytes()));
+    let has_body = !matches!(response.status, http::StatusCode::NO_CONTENT | http::StatusCode::NOT_MODIFIED);
+    if has_body {
+        // With the length known, the platform sends head and body in one piece and needs no chunks. A HEAD is answered
+        // like its GET; the platform leaves the body out.
+        fields
+            .push((header::CONTENT_LENGTH.as_str().to_owned(), response.body.len().to_string().into_bytes()));
+    }
+    // Every name and value above went through the `http` crate's own checks, so the platform finds none to refuse.
+    let headers = wasip3::http::types::Fields::from_list(&fields)
+        .unwrap_or_else(|_| wasip3::http::types::Fields::new());
+    let contents = (has_body && !response.body.is_empty()).then(|| stream(response.body));
+    let (trailers_writer, trailers) = wasip3::wit_future::new(|| Ok(None));
+    // Dropping the writer resolves the future with its default: no trailers.
+    drop(trailers_writer);
+    let (answer, _) = wasip3::http::types::Response::new(headers, contents, trailers);
+    // Refused only for numbers that are no status.
+    let _ = answer.set_status_code(response.status.as_u16());
+    answer
+}
+
+fn stream(body: Bytes) -> wasip3::wit_bindgen::StreamReader<u8> {
+    let (mut writer, reader) = wasip3::wit_stream::new();
+    wasip3::wit_bindgen::spawn(async move {
+        // What is left over when the client went away is nobody's.
+        let _ = writer.write_all(Vec::from(body)).await;
+    });
+    reader
+}

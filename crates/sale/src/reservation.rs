@@ -22,6 +22,14 @@ pub enum ReservationState {
     Expired,
 }
 
+/// How long a page should wait before it asks for its reservation again, in milliseconds.
+///
+/// Somebody near the head is decided within a moment; somebody at place 100,000 need not ask every second. So ten
+/// million waiting pages ask about 300,000 times a second in all, and nobody waits longer than 30 s for their result.
+pub fn poll_after_ms(position: u64) -> u64 {
+    (250 + position / 20).min(30_000)
+}
+
 /// What can happen to a reservation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ReservationEvent {

@@ -98,3 +98,11 @@ async fn forget<R: Redis>(engine: &Engine<R>, lane: &Lane) -> Result<(), EngineE
     engine.redis().execute("SREM", &[LANES.as_bytes(), lane.to_string().as_bytes()]).await?;
     Ok(())
 }
+
+/// The lanes that a doorbell's message hints at: the one that it names, or all where it names none.
+pub async fn hinted<R: Redis>(engine: &Engine<R>, message: &[u8]) -> Result<Vec<Lane>, EngineError> {
+    match std::str::from_utf8(message).ok().and_then(|text| text.parse().ok()) {
+        Some(lane) => Ok(vec![lane]),
+        None => lanes(engine).await,
+    }
+}

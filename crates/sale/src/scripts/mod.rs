@@ -18,6 +18,7 @@ mod audit;
 mod cancel;
 mod checkout;
 mod grant;
+mod holders;
 mod lapse;
 mod order;
 mod pay;
@@ -39,6 +40,7 @@ pub use audit::Audit;
 pub use cancel::Cancelled;
 pub use checkout::CheckedOut;
 pub use grant::Granted;
+pub use holders::Holders;
 pub use lapse::Lapsed;
 pub use order::{Contact, OrderView, PaymentState};
 pub use pay::PaymentOpened;
@@ -54,7 +56,7 @@ pub use session::SessionCount;
 pub use settle::{PaymentOutcome, Settled};
 pub use stock::{StockChange, Stocked};
 pub use switch::Switched;
-pub use view::LaneView;
+pub use view::{LaneView, SeriesPoint};
 
 /// A Lua script, named by its file.
 pub struct Script {
@@ -92,12 +94,13 @@ macro_rules! script {
 use script;
 
 /// Every script, for tests that hold all of them to the rules.
-pub static ALL: [&Script; 21] = [
+pub static ALL: [&Script; 22] = [
     &acknowledge::SCRIPT,
     &audit::SCRIPT,
     &cancel::SCRIPT,
     &checkout::SCRIPT,
     &grant::SCRIPT,
+    &holders::SCRIPT,
     &lapse::SCRIPT,
     &order::SCRIPT,
     &pay::SCRIPT,

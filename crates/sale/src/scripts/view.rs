@@ -73,3 +73,45 @@ impl<R: Redis> Engine<R> {
         })
     }
 }
+
+/// What happened to a lane in ten seconds, by name, in units (`admitted`: reservations).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SeriesPoint {
+    pub at: Timestamp,
+    #[serde(flatten)]
+    pub counts: std::collections::BTreeMap<String, i64>,
+}
+
+impl<R: Redis> Engine<R> {
+    /// The lane's time series, oldest first.
+    pub async fn series(&self, lane: &Lane) -> Result<Vec<SeriesPoint>, EngineError> {
+        let key = LaneKeys::of(lane).series();
+        let replies = self.redis.execute("HGETALL", &[key.as_bytes()]).await?;
+        let mut points = std::collections::BTreeMap::<i64, SeriesPoint>::new();
+        for pair in replies.chunks_exact(2) {
+            let [name, count] = pair else { continue };
+            let (Some(name), Some(count)) = (name.text(), count.int()) else { continue };
+            let Some((at, name)) = name.split_once(':') else { continue };
+            let Ok(at) = at.parse() else { continue };
+            points
+                .entry(at)
+                .or_insert_with(|| SeriesPoint { at: Timestamp::from_millis(at), counts: Default::default() })
+                .counts
+                .insert(name.to_owned(), count);
+        }
+        Ok(points.into_values().collect())
+    }
+
+    /// The reservation of `user` in this lane that is still alive, if there is one.
+    pub async fn alive(
+        &self,
+        lane: &Lane,
+        user: &crate::ids::UserId,
+    ) -> Result<Option<crate::ids::ReservationId>, EngineError> {
+        let key = LaneKeys::of(lane).users();
+        let replies = self.redis.execute("HGET", &[key.as_bytes(), user.as_str().as_bytes()]).await?;
+        let record = replies.first().and_then(crate::store::Reply::text).unwrap_or_default();
+        let tail = record.split_once('|').and_then(|(_, alive)| alive.parse().ok());
+        Ok(tail.map(|tail| crate::ids::ReservationId::new(lane.clone(), tail)))
+    }
+}

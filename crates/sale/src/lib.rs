@@ -8,6 +8,8 @@
 //! - [`scripts`]: one Lua script a step, each beside its typed binding. Every change of state is one of them.
 //! - [`keys`]: the only place that spells a Redis key.
 
+#![allow(clippy::large_enum_variant, reason = "outcomes are read once where they are made, not kept")]
+
 pub mod catalogue;
 pub mod ids;
 pub mod item;

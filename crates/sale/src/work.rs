@@ -5,6 +5,7 @@ use crate::ids::Lane;
 use crate::keys::{GRANT_DOORBELL, LANES};
 use crate::scripts::{Engine, EngineError, Granted, Lapsed, Purged};
 use crate::store::Redis;
+use serde::Serialize;
 
 /// Reservations decided by one script: about 2 ms of Redis's time.
 const GRANT_BATCH: u32 = 500;
@@ -12,7 +13,7 @@ const GRANT_BATCH: u32 = 500;
 const LAPSE_BATCH: u32 = 200;
 
 /// What a piece of work came to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Done {
     pub held: u64,
     pub sold_out: u64,

@@ -16,6 +16,7 @@ mod serve;
 pub mod session;
 pub mod settings;
 pub mod trace;
+pub mod worker;
 
 pub use problem::{FieldError, Problem};
 pub use redis::SharedRedis;

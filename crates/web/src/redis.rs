@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use sale::scripts::EngineError;
 use sale::store::{Redis, RedisError, Reply};
 use spin_sdk::redis::{Connection, Error, RedisParameter, RedisResult};
 
@@ -50,6 +51,12 @@ impl SharedRedis {
 }
 
 /// What a shopper hears when Redis fails, whatever it said: that nothing is lost and a retry is safe.
+impl From<EngineError> for Problem {
+    fn from(error: EngineError) -> Self {
+        Problem::unavailable(error)
+    }
+}
+
 impl From<RedisError> for Problem {
     fn from(error: RedisError) -> Self {
         Problem::unavailable(error)

@@ -1,1 +1,89 @@
-//! (being written)
+//! `GET /api/reservations/{id}`: the result, polled (script `poll`). `DELETE`: gives a place or a hold back (script
+//! `release`). For the reservation's own shopper; to anybody else it does not exist.
+//!
+//! A poll that finds the lane's work overdue, because a doorbell or an alarm was lost, does a piece of it: so everything
+//! completes on a host without Redis triggers.
+
+use sale::ids::{ReservationId, UserId};
+use sale::reservation::{ReservationState, poll_after_ms};
+use sale::scripts::{Released, ReservationView};
+use sale::time::Timestamp;
+use sale::{Engine, work};
+use serde::Serialize;
+use web::{Method, Problem, Request, Response, SharedRedis, worker};
+
+const NOT_FOUND: Problem = Problem::NotFound { what: "reservation" };
+
+/// Scripts of 500 reservations that one poll may drain: a few milliseconds.
+const BATCHES: u32 = 4;
+
+#[spin_sdk::http_service]
+async fn reservation(request: spin_sdk::http::Request) -> impl spin_sdk::http::IntoResponse {
+    web::serve("reservation", request, handle).await
+}
+
+async fn handle(request: &mut Request) -> Result<Response, Problem> {
+    let method = request.on("/api/reservations/:id", &[Method::GET, Method::DELETE])?;
+    let user = web::session::user(request).await?;
+    let id: ReservationId =
+        request.segments().get(2).and_then(|id| id.parse().ok()).ok_or(NOT_FOUND)?;
+    if method == Method::DELETE { release(&id, &user).await } else { poll(&id, &user).await }
+}
+
+async fn poll(id: &ReservationId, user: &UserId) -> Result<Response, Problem> {
+    let engine = Engine::new(SharedRedis);
+    let mut view = engine.poll(id, user).await?.ok_or(NOT_FOUND)?;
+    if view.overdue.queue || view.overdue.deadlines {
+        if view.overdue.deadlines {
+            let done = work::lapse(&engine, &id.lane).await?;
+            worker::log_done("reservation", &id.lane, &done);
+        }
+        let done = work::drain(&engine, &id.lane, BATCHES).await?;
+        worker::log_done("reservation", &id.lane, &done);
+        view = engine.poll(id, user).await?.ok_or(NOT_FOUND)?;
+    }
+    Ok(Response::ok(&Reservation::of(id, &view)))
+}
+
+async fn release(id: &ReservationId, user: &UserId) -> Result<Response, Problem> {
+    match Engine::new(SharedRedis).release(id, user).await? {
+        Released::Done => Ok(Response::no_content()),
+        Released::Conflict(state) => Err(Problem::Conflict {
+            detail: format!("A reservation that is {} can't be given back", state.as_str()),
+            state: Some(state.as_str()),
+        }),
+        Released::NotFound => Err(NOT_FOUND),
+    }
+}
+
+#[derive(Serialize)]
+struct Reservation {
+    id: String,
+    item_id: String,
+    state: ReservationState,
+    quantity: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    poll_after_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold_expires_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order_id: Option<String>,
+}
+
+impl Reservation {
+    fn of(id: &ReservationId, view: &ReservationView) -> Self {
+        let queued = view.state == ReservationState::Queued;
+        Reservation {
+            id: id.to_string(),
+            item_id: id.lane.item.to_string(),
+            state: view.state,
+            quantity: view.quantity,
+            position: queued.then_some(view.position),
+            poll_after_ms: queued.then(|| poll_after_ms(view.position)),
+            hold_expires_at: view.deadline.filter(|_| view.state == ReservationState::Held),
+            order_id: (view.state == ReservationState::Ordered).then(|| id.order().to_string()),
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! What the functions behind Redis triggers share: one line in the log about work that was done.
+
+use sale::ids::Lane;
+use sale::work::Done;
+use serde::Serialize;
+
+use crate::request::local_now;
+use crate::serve::write_line;
+
+/// A piece of work in the log.
+#[derive(Serialize)]
+struct Line<'a> {
+    ts: String,
+    level: &'static str,
+    component: &'static str,
+    lane: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    done: Option<&'a Done>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<String>,
+}
+
+/// Logs what was done to a lane, if anything was.
+pub fn log_done(component: &'static str, lane: &Lane, done: &Done) {
+    if !done.is_nothing() {
+        let lane = lane.to_string();
+        write_line(&Line { ts: local_now().to_string(), level: "info", component, lane, done: Some(done), cause: None });
+    }
+}
+
+/// Logs why work on a lane could not be done. Whoever finds it next does it: nothing is lost.
+pub fn log_failure(component: &'static str, lane: &str, cause: impl std::fmt::Display) {
+    let (lane, cause) = (lane.to_owned(), Some(cause.to_string()));
+    write_line(&Line { ts: local_now().to_string(), level: "error", component, lane, done: None, cause });
+}

@@ -18,9 +18,11 @@ local function count(state, quantity, tail)
   elseif state == 'held' then
     held = held + quantity
   elseif state == 'ordered' then
-    local order = read_order(redis.call('HGET', orders, tail))
-    if order.state == 'unpaid' then ordered = ordered + quantity end
-    if order.state == 'paid' then sold = sold + quantity end
+    -- A lost order counts nowhere, and so shows as a difference.
+    local record = redis.call('HGET', orders, tail)
+    local order_state = record and read_order(record).state
+    if order_state == 'unpaid' then ordered = ordered + quantity end
+    if order_state == 'paid' then sold = sold + quantity end
   end
 end
 local all = redis.call('HGETALL', reservations)

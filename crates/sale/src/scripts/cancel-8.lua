@@ -9,6 +9,7 @@ local user, tail = ARGV[5], ARGV[6]
 
 local record = redis.call('HGET', orders, tail)
 if not record then return {'not_found'} end
+assert(redis.call('EXISTS', lane) == 1, 'records without their lane')
 local order = read_order(record)
 if order.user ~= user then return {'not_found'} end
 if order.state == 'cancelled' then return order_reply('cancelled', order) end

@@ -57,6 +57,7 @@ redis.call('HINCRBY', lane, 'held', units)
 count_in_series(series, 'admitted', #tails)
 count_in_series(series, 'held', units)
 count_in_series(series, 'sold_out', sold_out)
+count_in_series(series, 'rejected', rejected)
 local waiting = redis.call('LLEN', queue)
 if waiting > 0 then
   redis.call('HSET', lane, 'waiting_since', whole(now))

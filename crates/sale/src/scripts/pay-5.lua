@@ -8,13 +8,15 @@ local user, tail = ARGV[5], ARGV[6]
 
 local record = redis.call('HGET', orders, tail)
 if not record then return {'not_found'} end
+assert(redis.call('EXISTS', lane) == 1, 'records without their lane')
 local order = read_order(record)
 if order.user ~= user then return {'not_found'} end
 if order.state ~= 'unpaid' then return {'conflict', order.state} end
 if now >= order.pay_by then return {'conflict', 'timed_out'} end
 if order.payment == 'pending' then return order_reply('pending', order) end
 
-order.attempt = order.attempt + 1
+order.attempts = order.attempts + 1
+order.attempt = order.attempts
 order.payment = 'pending'
 write_order(orders, tail, order)
 append_event(lane, outbox, 'payment.created', tail, order)

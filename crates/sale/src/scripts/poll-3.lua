@@ -12,6 +12,7 @@ local state, owner, quantity, number, deadline = read_reservation(record)
 if owner ~= user then return {'not_found'} end
 
 local known = redis.call('HMGET', lane, 'drained', 'waiting_since', 'switch')
+assert(known[1], 'records without their lane')
 -- The one that finds the work overdue claims it for a while, so that a crowd of pollers does not all do it.
 local queue_overdue, deadline_overdue = 0, 0
 if known[2] and known[3] ~= 'paused' and now - tonumber(known[2]) >= 300 then

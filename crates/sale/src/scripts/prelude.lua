@@ -47,14 +47,15 @@ local function return_units(users, user, tail, quantity)
   end
 end
 
--- An order's record: state|user|quantity|unit price|currency|created|pay by|paid at|attempt|payment state
+-- An order's record: state|user|quantity|unit price|currency|created|pay by|paid at|attempt|payment state|attempts
+-- `attempt` is the payment that counts, the latest until one succeeds; `attempts` is how many were opened.
 local function read_order(record)
   local fields = {}
   for field in string.gmatch(record .. '|', '([^|]*)|') do fields[#fields + 1] = field end
   return {
     state = fields[1], user = fields[2], quantity = tonumber(fields[3]), unit = tonumber(fields[4]), currency = fields[5],
     created = tonumber(fields[6]), pay_by = tonumber(fields[7]), paid_at = tonumber(fields[8]),
-    attempt = tonumber(fields[9]), payment = fields[10],
+    attempt = tonumber(fields[9]), payment = fields[10], attempts = tonumber(fields[11]),
   }
 end
 
@@ -62,6 +63,7 @@ local function write_order(orders, tail, order)
   redis.call('HSET', orders, tail, table.concat({
     order.state, order.user, whole(order.quantity), whole(order.unit), order.currency, whole(order.created),
     whole(order.pay_by), whole(order.paid_at), whole(order.attempt), order.payment,
+    whole(order.attempts),
   }, '|'))
 end
 
@@ -74,8 +76,9 @@ local function order_reply(status, order)
 end
 
 -- Points the alarm at the lane's next moment. An alarm that stands earlier stays: it looks again when it lapses.
+-- The key itself says when that is; a note of it beside the key would outlive a key that was lost.
 local function arm(lane, deadlines, alarm)
-  local known = redis.call('HMGET', lane, 'purge_at', 'waiting_since', 'outbox_since', 'alarm_at')
+  local known = redis.call('HMGET', lane, 'purge_at', 'waiting_since', 'outbox_since')
   local at = tonumber(known[1])
   -- Past the purge's time something is still unsettled: look again in a while.
   if at <= now then at = now + PURGE_PATIENCE_MS end
@@ -84,11 +87,8 @@ local function arm(lane, deadlines, alarm)
   if known[2] then at = math.min(at, tonumber(known[2]) + QUEUE_PATIENCE_MS) end
   if known[3] then at = math.min(at, tonumber(known[3]) + OUTBOX_PATIENCE_MS) end
   at = math.max(at, now + 10)
-  local armed = tonumber(known[4]) or 0
-  if armed <= now or armed > at then
-    redis.call('SET', alarm, '', 'PX', whole(at - now))
-    redis.call('HSET', lane, 'alarm_at', whole(at))
-  end
+  local left = redis.call('PTTL', alarm)
+  if left < 0 or now + left > at then redis.call('SET', alarm, '', 'PX', whole(at - now)) end
 end
 
 -- Rings for the queue if somebody waits in it, because stock or the item came back.

@@ -4,10 +4,12 @@
 --   {'purged'} also when nothing was there  {'early', purge_at}  {'unsettled'}
 local lane, queue, deadlines, outbox, alarm = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 
-local purge_at = tonumber(redis.call('HGET', lane, 'purge_at'))
+local known = redis.call('HMGET', lane, 'purge_at', 'refunds_due')
+local purge_at, refunds_due = tonumber(known[1]), tonumber(known[2] or 0)
 if not purge_at then return {'purged'} end
 if now < purge_at then return {'early', purge_at} end
-if redis.call('LLEN', queue) > 0 or redis.call('ZCARD', deadlines) > 0 or redis.call('XLEN', outbox) > 0 then
+if redis.call('LLEN', queue) > 0 or redis.call('ZCARD', deadlines) > 0 or redis.call('XLEN', outbox) > 0
+  or refunds_due > 0 then
   arm(lane, deadlines, alarm)
   return {'unsettled'}
 end

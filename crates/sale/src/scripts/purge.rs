@@ -13,7 +13,7 @@ pub enum Purged {
     Done,
     /// Its time has not come.
     Early { purge_at: Timestamp },
-    /// Something waits: a hold, an unpaid order, an event to be copied.
+    /// Something waits: a place in the queue, a hold, an unpaid order, a refund, an event to be copied.
     Unsettled,
 }
 

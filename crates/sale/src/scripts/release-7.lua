@@ -9,6 +9,7 @@ local user, tail = ARGV[5], ARGV[6]
 
 local record = redis.call('HGET', reservations, tail)
 if not record then return {'not_found'} end
+assert(redis.call('EXISTS', lane) == 1, 'records without their lane')
 local state, owner, quantity, number = read_reservation(record)
 if owner ~= user then return {'not_found'} end
 if state == 'released' then return {'released'} end

@@ -1,7 +1,7 @@
 -- Admits a reservation to the queue, or in instant mode decides it; otherwise says why not.
 -- KEYS  1 lane  2 reservations  3 users  4 queue  5 challenges of the window  6 tries of the window  7 deadlines  8 alarm  9 series
 -- ARGV  5 user  6 new tail  7 quantity  8 challenge id or '' for none  9 '1' if the answer is right
---       10 when the set of challenges may go, ms  11 failed tries allowed in the window, 0 for any
+--       10 how long the set of challenges is kept from its first member, ms  11 failed tries allowed in the window, 0 for any
 -- Replies
 --   {'queued', tail, quantity, position}  {'held', tail, quantity, deadline}
 --   {'existing', tail, state, quantity, position, deadline}
@@ -10,7 +10,7 @@
 local lane, reservations, users, queue, challenges, tries, deadlines, alarm, series =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local user, tail, quantity, challenge, answered = ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[8], ARGV[9] == '1'
-local challenges_until, tries_allowed = ARGV[10], tonumber(ARGV[11])
+local challenges_kept, tries_allowed = ARGV[10], tonumber(ARGV[11])
 
 local known = redis.call('HMGET', lane, 'switch', 'starts_at', 'ends_at', 'available', 'limit', 'mode', 'queue_factor',
   'total', 'admitted', 'drained', 'hold_ms')
@@ -24,14 +24,16 @@ if alive ~= '' then
   return {'existing', alive, state, had, math.max(number - drained, 0), deadline}
 end
 
-if now < tonumber(known[2]) then return {'not_started', tonumber(known[2])} end
 if switch == 'closed' or now >= tonumber(known[3]) then return {'ended'} end
 if switch == 'paused' then return {'paused'} end
+if now < tonumber(known[2]) then return {'not_started', tonumber(known[2])} end
 local limit = tonumber(known[5])
 if taken + quantity > limit then return {'purchase_limit', limit, taken} end
 if available < quantity then return {'sold_out', available} end
-local queued = known[6] == 'queued'
-if queued and tonumber(known[9]) - drained >= tonumber(known[7]) * tonumber(known[8]) then return {'queue_full'} end
+-- Whoever is decided on the spot must not overtake those who wait since the item was in queued mode.
+local waiting = tonumber(known[9]) - drained
+local queued = known[6] == 'queued' or waiting > 0
+if queued and waiting >= tonumber(known[7]) * tonumber(known[8]) then return {'queue_full'} end
 
 local function failed_try()
   if redis.call('HINCRBY', tries, user, 1) == 1 then redis.call('PEXPIRE', tries, 20000) end
@@ -46,7 +48,7 @@ if challenge ~= '' then
     return {'challenge_failed'}
   end
   -- A member more does not move the end of the set, so this is said once, by the first.
-  if redis.call('PTTL', challenges) < 0 then redis.call('PEXPIREAT', challenges, challenges_until) end
+  if redis.call('PTTL', challenges) < 0 then redis.call('PEXPIRE', challenges, challenges_kept) end
   if not answered then
     failed_try()
     return {'challenge_failed'}
@@ -70,6 +72,7 @@ redis.call('HSET', reservations, tail, reservation_record('held', user, quantity
 redis.call('HSET', lane, 'available', whole(available - quantity), 'drained', whole(drained + 1))
 redis.call('HINCRBY', lane, 'held', quantity)
 redis.call('ZADD', deadlines, whole(deadline), tail)
+count_in_series(series, 'admitted', 1)
 count_in_series(series, 'held', quantity)
 arm(lane, deadlines, alarm)
 return {'held', tail, quantity, deadline}

@@ -78,7 +78,6 @@ impl<R: Redis> Engine<R> {
     pub async fn reserve(&self, lane: &Lane, wish: &Wish<'_>) -> Result<Reserved, EngineError> {
         let keys = LaneKeys::of(lane);
         let expires = wish.challenge.as_ref().map_or(0, |challenge| challenge.expires_at.millis());
-        let window_ends = (expires.div_euclid(CHALLENGE_WINDOW_MS) + 1) * CHALLENGE_WINDOW_MS;
         let (id, answered) = match &wish.challenge {
             Some(challenge) => (challenge.id.as_str(), if challenge.answered { "1" } else { "0" }),
             None => ("", "1"),
@@ -104,8 +103,9 @@ impl<R: Redis> Engine<R> {
                     &wish.quantity.to_string(),
                     id,
                     answered,
-                    // A minute more, for hosts whose clocks disagree a little.
-                    &(window_ends + 60_000).to_string(),
+                    // From the first use in a window to the last moment of the window is less than two of them,
+                    // as a challenge lives for less than one. So no host's clock has a say in this.
+                    &(2 * CHALLENGE_WINDOW_MS).to_string(),
                     &wish.tries_allowed.to_string(),
                 ],
             )

@@ -10,8 +10,9 @@ local tail, attempt, outcome, amount = ARGV[5], tonumber(ARGV[6]), ARGV[7], tonu
 
 local record = redis.call('HGET', orders, tail)
 if not record then return {'not_found'} end
+assert(redis.call('EXISTS', lane) == 1, 'records without their lane')
 local order = read_order(record)
-if attempt < 1 or attempt > order.attempt then return {'not_found'} end
+if attempt < 1 or attempt > order.attempts then return {'not_found'} end
 if amount ~= order.unit * order.quantity then return {'wrong_amount', order.unit * order.quantity} end
 
 if outcome == 'failed' then
@@ -54,6 +55,7 @@ if order.state == 'unpaid' then
   count_in_series(series, 'paid', order.quantity)
 else
   order.state = 'refund_due'
+  redis.call('HINCRBY', lane, 'refunds_due', 1)
   write_order(orders, tail, order)
   append_event(lane, outbox, 'order.refund_due', tail, order)
   count_in_series(series, 'refund_due', order.quantity)

@@ -4,7 +4,7 @@ use crate::item::Switch;
 use crate::keys::LaneKeys;
 use crate::store::Redis;
 
-pub(super) static SCRIPT: Script = script!("switch", 2);
+pub(super) static SCRIPT: Script = script!("switch", 4);
 
 /// What became of pausing, resuming or closing a lane.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +26,9 @@ impl<R: Redis> Engine<R> {
             Switch::Paused => "paused",
             Switch::Closed => "closed",
         };
-        let mut answer = self.run_on(&SCRIPT, lane, &[&keys.lane(), &keys.queue()], &[word]).await?;
+        let mut answer = self
+            .run_on(&SCRIPT, lane, &[&keys.lane(), &keys.queue(), &keys.deadlines(), &keys.alarm()], &[word])
+            .await?;
         Ok(match answer.text()?.as_str() {
             "switched" => {
                 let before = answer.text()?;

@@ -4,8 +4,14 @@
 //! queries ([`Request`]), refusals ([`Problem`]), sessions and challenges, the platform's Redis and key-value store.
 //! This crate knows no rule of a sale; those are in `sale`.
 
+pub mod address;
+pub mod answers;
+pub mod catalogue;
+pub mod challenge;
+pub mod etag;
 pub mod json;
 pub mod jwt;
+pub mod mark;
 pub mod problem;
 pub mod query;
 pub mod random;

@@ -340,3 +340,82 @@ impl Problem {
         ]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_problem_is_told_in_full_and_explained_in_the_docs() {
+        let docs = include_str!("../../../docs/problems.md");
+        let mut slugs = Vec::new();
+        for problem in Problem::examples() {
+            let slug = problem.slug();
+            let document = problem.document("req-1");
+            assert_eq!(document["type"], format!("/problems/{slug}"));
+            assert_eq!(document["status"], problem.status().as_u16());
+            assert_eq!(document["request_id"], "req-1");
+            assert!(
+                !document["title"].as_str().unwrap().is_empty()
+                    && !document["detail"].as_str().unwrap().is_empty()
+            );
+            let heading = format!("\n## {slug}\n\n{} ", problem.status().as_u16());
+            assert!(
+                docs.contains(&heading),
+                "docs/problems.md has no section {slug} that begins with its status"
+            );
+            slugs.push(slug);
+        }
+        slugs.sort_unstable();
+        slugs.dedup();
+        assert_eq!(slugs.len(), 22);
+        assert_eq!(docs.matches("\n## ").count(), 22, "docs/problems.md explains problems that do not exist");
+    }
+
+    #[test]
+    fn the_statuses_are_those_of_the_contract() {
+        let statuses = |status: u16| {
+            let mut slugs: Vec<_> = Problem::examples()
+                .into_iter()
+                .filter(|problem| problem.status().as_u16() == status)
+                .map(|problem| problem.slug())
+                .collect();
+            slugs.sort_unstable();
+            slugs
+        };
+        assert_eq!(statuses(400), ["malformed"]);
+        assert_eq!(statuses(401), ["bad-signature", "stale-signature", "unauthorized"]);
+        assert_eq!(statuses(403), ["blocked", "not-started"]);
+        assert_eq!(statuses(404), ["not-found"]);
+        assert_eq!(statuses(405), ["method-not-allowed"]);
+        assert_eq!(statuses(409), ["conflict", "purchase-limit"]);
+        assert_eq!(statuses(410), ["ended", "hold-expired", "sold-out"]);
+        assert_eq!(statuses(412), ["version-mismatch"]);
+        assert_eq!(statuses(413), ["too-large"]);
+        assert_eq!(statuses(415), ["unsupported-media-type"]);
+        assert_eq!(statuses(422), ["challenge-failed", "invalid"]);
+        assert_eq!(statuses(429), ["rate-limited"]);
+        assert_eq!(statuses(503), ["paused", "queue-full", "unavailable"]);
+    }
+
+    #[test]
+    fn whoever_should_come_again_is_told_when() {
+        for problem in Problem::examples() {
+            let header = |name: http::HeaderName| {
+                problem.headers().into_iter().find(|(present, _)| *present == name).map(|(_, value)| value)
+            };
+            let needed = matches!(problem.status().as_u16(), 429 | 503);
+            assert_eq!(header(http::header::RETRY_AFTER).is_some(), needed, "{}", problem.slug());
+            assert!(!needed || problem.document("")["retry_after_ms"].is_u64(), "{}", problem.slug());
+        }
+        let headers = Problem::RateLimited { retry_after_ms: 1_001 }.headers();
+        assert_eq!(headers, [(http::header::RETRY_AFTER, "2".to_owned())]);
+    }
+
+    #[test]
+    fn a_cause_is_for_the_log_only() {
+        let problem = Problem::unavailable("connection refused to secret-host:6379");
+        assert!(!problem.document("r").to_string().contains("secret-host"));
+        assert_eq!(problem.cause(), Some("connection refused to secret-host:6379"));
+    }
+}

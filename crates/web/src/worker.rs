@@ -24,7 +24,14 @@ struct Line<'a> {
 pub fn log_done(component: &'static str, lane: &Lane, done: &Done) {
     if !done.is_nothing() {
         let lane = lane.to_string();
-        write_line(&Line { ts: local_now().to_string(), level: "info", component, lane, done: Some(done), cause: None });
+        write_line(&Line {
+            ts: local_now().to_string(),
+            level: "info",
+            component,
+            lane,
+            done: Some(done),
+            cause: None,
+        });
     }
 }
 

@@ -1,0 +1,83 @@
+//! Answers that more than one function gives: a reservation and an order, as their own shopper sees them.
+
+use sale::ids::{OrderId, ReservationId};
+use sale::money::Money;
+use sale::order::OrderState;
+use sale::reservation::{ReservationState, poll_after_ms};
+use sale::scripts::OrderView;
+use sale::time::Timestamp;
+use serde::Serialize;
+
+/// A reservation; members that do not apply to its state are left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Reservation {
+    pub id: ReservationId,
+    pub item_id: String,
+    pub state: ReservationState,
+    pub quantity: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub position: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub poll_after_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold_expires_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order_id: Option<OrderId>,
+}
+
+impl Reservation {
+    /// `position` counts while it is queued, `deadline` while it is held.
+    pub fn new(
+        id: &ReservationId,
+        state: ReservationState,
+        quantity: u32,
+        position: u64,
+        deadline: Option<Timestamp>,
+    ) -> Self {
+        let queued = state == ReservationState::Queued;
+        Reservation {
+            id: id.clone(),
+            item_id: id.lane.item.to_string(),
+            state,
+            quantity,
+            position: queued.then_some(position),
+            poll_after_ms: queued.then(|| poll_after_ms(position)),
+            hold_expires_at: deadline.filter(|_| state == ReservationState::Held),
+            order_id: (state == ReservationState::Ordered).then(|| id.order()),
+        }
+    }
+}
+
+/// An order; members that do not apply to its state are left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Order {
+    pub id: String,
+    pub reservation_id: String,
+    pub item_id: String,
+    pub quantity: u32,
+    pub unit_price: Money,
+    pub total: Money,
+    pub state: OrderState,
+    pub created_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pay_by: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paid_at: Option<Timestamp>,
+}
+
+impl From<&OrderView> for Order {
+    fn from(order: &OrderView) -> Self {
+        Order {
+            id: order.id.to_string(),
+            reservation_id: order.id.reservation().to_string(),
+            item_id: order.id.lane.item.to_string(),
+            quantity: order.quantity,
+            unit_price: order.unit_price.clone(),
+            total: order.total(),
+            state: order.state,
+            created_at: order.created_at,
+            pay_by: (order.state == OrderState::Unpaid).then_some(order.pay_by),
+            paid_at: order.paid_at,
+        }
+    }
+}

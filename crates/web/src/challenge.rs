@@ -1,0 +1,381 @@
+//! What a shopper must solve before a reservation, as a signed token that lives nowhere else.
+//!
+//! A token is bound to one shopper, one item and an expiry; it says its kind and difficulty, and carries an id of its
+//! own. That it is used once is enforced where the reservation is decided: the reserve script burns the id, whether
+//! the answer was right or wrong. A token that we did not sign, or signed for somebody else or another item, never gets that far.
+//!
+//! The solution can't be read from the token: a picture's token carries only a keyed digest of it, and a proof of work
+//! has none to hide.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+use std::str::FromStr;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use hmac::{Hmac, Mac};
+use sale::ids::{ItemId, UserId};
+use sale::scripts::ChallengeUse;
+use sale::time::Timestamp;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::problem::Problem;
+use crate::{random, settings};
+
+/// How long a shopper has to answer, in milliseconds. Shorter than the window in which Redis remembers used ids.
+pub const LIFETIME_MS: i64 = 120_000;
+
+/// The most leading zero bits that are asked for: at 30, a phone would work for hours.
+const MOST_BITS: u8 = 30;
+
+const VERSION: u8 = 1;
+const ID_LENGTH: usize = 12;
+const DIGEST_LENGTH: usize = 16;
+/// Version, kind, difficulty, expiry and id stand before the digest of the answer and the signature.
+const HEAD_LENGTH: usize = 3 + 8 + ID_LENGTH;
+const TOKEN_LENGTH: usize = HEAD_LENGTH + 2 * DIGEST_LENGTH;
+
+/// What is to be solved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Read the characters in a picture.
+    Image,
+    /// Find a number such that a hash begins with zero bits.
+    Pow,
+    /// Nothing.
+    Off,
+}
+
+impl Kind {
+    /// The word of the contract and of `captcha_kind`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Image => "image",
+            Self::Pow => "pow",
+            Self::Off => "off",
+        }
+    }
+
+    /// How hard it is where `captcha_difficulty` is 0: characters, or bits.
+    pub fn usual_difficulty(self) -> u8 {
+        match self {
+            Self::Image => 5,
+            // A quarter of a million hashes: about a second on a phone.
+            Self::Pow => 18,
+            Self::Off => 0,
+        }
+    }
+
+    fn byte(self) -> u8 {
+        match self {
+            Self::Image => b'i',
+            Self::Pow => b'p',
+            Self::Off => b'o',
+        }
+    }
+}
+
+impl FromStr for Kind {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "image" => Ok(Self::Image),
+            "pow" => Ok(Self::Pow),
+            "off" => Ok(Self::Off),
+            _ => Err("image, pow or off"),
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a token asks for.
+#[derive(Debug, Clone, Copy)]
+pub enum Task<'a> {
+    /// The characters that the picture shows.
+    Image { solution: &'a str },
+    /// So many leading zero bits.
+    Pow { bits: u8 },
+}
+
+/// What an answered token came to. `id` and `expires_at` are what the reserve script needs to burn it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Ours, in time, and answered rightly.
+    Good { id: String, expires_at: Timestamp },
+    /// Ours and in time, but the answer is wrong. Burn it, so that nobody guesses twice.
+    WrongAnswer { id: String, expires_at: Timestamp },
+    /// Ours, but too late. It will never be good again, so there is nothing to burn.
+    Expired,
+    /// Not ours, or not this shopper's, or not for this item. Redis need not hear of it.
+    Forged,
+}
+
+impl Verdict {
+    /// What goes into the reserve script; a problem where the script need not be asked.
+    pub fn into_use(self) -> Result<ChallengeUse, Problem> {
+        match self {
+            Self::Good { id, expires_at } => Ok(ChallengeUse { id, expires_at, answered: true }),
+            Self::WrongAnswer { id, expires_at } => Ok(ChallengeUse { id, expires_at, answered: false }),
+            Self::Expired => {
+                Err(Problem::ChallengeFailed { detail: "The challenge has expired; ask for a new one" })
+            }
+            Self::Forged => Err(Problem::ChallengeFailed {
+                detail: "The challenge is not one of this shopper's for this item; ask for a new one",
+            }),
+        }
+    }
+}
+
+/// Issues and checks challenges; the key is prepared once.
+pub struct Challenges {
+    signer: Hmac<Sha256>,
+    committer: Hmac<Sha256>,
+}
+
+impl Challenges {
+    /// Challenges under `session_secret`, made once an instance.
+    pub async fn shared() -> Result<Rc<Self>, Problem> {
+        thread_local! {
+            static SHARED: RefCell<Option<Rc<Challenges>>> = const { RefCell::new(None) };
+        }
+        if let Some(shared) = SHARED.with_borrow(Clone::clone) {
+            return Ok(shared);
+        }
+        let challenges = Rc::new(Self::new(settings::secret("session_secret").await?.as_bytes()));
+        SHARED.set(Some(challenges.clone()));
+        Ok(challenges)
+    }
+
+    /// Challenges under a secret. The keys are derived, so that nothing signed here is ever a session, nor one the other.
+    pub fn new(secret: &[u8]) -> Self {
+        let derived = |label: &[u8]| keyed(&keyed(secret).chain_update(label).finalize().into_bytes());
+        Self {
+            signer: derived(b"stampede challenge signature"),
+            committer: derived(b"stampede challenge answer"),
+        }
+    }
+
+    /// A token for `user` and `item`, good until [`LIFETIME_MS`] after `now`; and when that is.
+    pub fn issue(&self, task: Task<'_>, user: &UserId, item: &ItemId, now: Timestamp) -> (String, Timestamp) {
+        let expires_at = now.plus_millis(LIFETIME_MS);
+        let id: [u8; ID_LENGTH] = random::bytes();
+        let (kind, difficulty, digest) = match task {
+            Task::Image { solution } => {
+                let length = u8::try_from(solution.len()).unwrap_or(u8::MAX);
+                (Kind::Image, length, self.commitment(&id, solution))
+            }
+            Task::Pow { bits } => (Kind::Pow, bits.min(MOST_BITS), [0; DIGEST_LENGTH]),
+        };
+        let mut token = Vec::with_capacity(TOKEN_LENGTH);
+        token.extend([VERSION, kind.byte(), difficulty]);
+        token.extend(expires_at.millis().to_be_bytes());
+        token.extend(id);
+        token.extend(digest);
+        let signature = self.signature(&token, user, item);
+        token.extend(signature);
+        (BASE64.encode(token), expires_at)
+    }
+
+    /// What `answer` makes of `token`, presented by `user` for `item` at `now`.
+    pub fn verify(&self, token: &str, answer: &str, user: &UserId, item: &ItemId, now: Timestamp) -> Verdict {
+        let Some(parts) = self.open(token, user, item) else { return Verdict::Forged };
+        if now >= parts.expires_at {
+            return Verdict::Expired;
+        }
+        let right = match parts.kind {
+            Kind::Image => bool::from(self.commitment(&parts.id, answer).ct_eq(&parts.digest)),
+            Kind::Pow => is_proof(token, answer, parts.difficulty),
+            Kind::Off => false,
+        };
+        let (id, expires_at) = (BASE64.encode(parts.id), parts.expires_at);
+        if right { Verdict::Good { id, expires_at } } else { Verdict::WrongAnswer { id, expires_at } }
+    }
+
+    fn open(&self, token: &str, user: &UserId, item: &ItemId) -> Option<Parts> {
+        let bytes: [u8; TOKEN_LENGTH] = BASE64.decode(token).ok()?.try_into().ok()?;
+        let (signed, signature) = bytes.split_at(TOKEN_LENGTH - DIGEST_LENGTH);
+        if !bool::from(self.signature(signed, user, item).ct_eq(signature)) || signed[0] != VERSION {
+            return None;
+        }
+        let kind = [Kind::Image, Kind::Pow].into_iter().find(|kind| kind.byte() == signed[1])?;
+        let expires = i64::from_be_bytes(signed[3..11].try_into().ok()?);
+        Some(Parts {
+            kind,
+            difficulty: signed[2],
+            expires_at: Timestamp::from_millis(expires),
+            id: signed[11..HEAD_LENGTH].try_into().ok()?,
+            digest: signed[HEAD_LENGTH..].try_into().ok()?,
+        })
+    }
+
+    /// Over the token's own bytes, the item and the user. The item's id has a fixed length and the user comes last, so no
+    /// two pairs read the same.
+    fn signature(&self, signed: &[u8], user: &UserId, item: &ItemId) -> [u8; DIGEST_LENGTH] {
+        let mac = self.signer.clone().chain_update(signed);
+        first_half(mac.chain_update(item.as_str()).chain_update(user.as_str()))
+    }
+
+    /// A digest that says nothing of the solution without our key, and nothing about another picture of the same one.
+    fn commitment(&self, id: &[u8; ID_LENGTH], solution: &str) -> [u8; DIGEST_LENGTH] {
+        first_half(self.committer.clone().chain_update(id).chain_update(normalised(solution)))
+    }
+}
+
+struct Parts {
+    kind: Kind,
+    difficulty: u8,
+    expires_at: Timestamp,
+    id: [u8; ID_LENGTH],
+    digest: [u8; DIGEST_LENGTH],
+}
+
+fn keyed(key: &[u8]) -> Hmac<Sha256> {
+    #[allow(clippy::expect_used, reason = "HMAC takes a key of any length")]
+    Hmac::new_from_slice(key).expect("HMAC takes a key of any length")
+}
+
+/// 128 bits of a signature are as good as any here, and make a shorter token.
+fn first_half(mac: Hmac<Sha256>) -> [u8; DIGEST_LENGTH] {
+    let mut half = [0; DIGEST_LENGTH];
+    half.copy_from_slice(&mac.finalize().into_bytes()[..DIGEST_LENGTH]);
+    half
+}
+
+/// People type spaces and either case.
+fn normalised(answer: &str) -> String {
+    answer.chars().filter(|character| !character.is_whitespace()).flat_map(char::to_uppercase).collect()
+}
+
+/// Whether SHA-256 of `challenge:answer` begins with `bits` zeros. The answer is decimal, at most 20 digits.
+fn is_proof(challenge: &str, answer: &str, bits: u8) -> bool {
+    let decimal = (1..=20).contains(&answer.len()) && answer.bytes().all(|byte| byte.is_ascii_digit());
+    decimal && leading_zeros(&proof(challenge, answer)) >= u32::from(bits)
+}
+
+fn proof(challenge: &str, answer: &str) -> [u8; 32] {
+    Sha256::new().chain_update(challenge).chain_update(b":").chain_update(answer).finalize().into()
+}
+
+fn leading_zeros(hash: &[u8; 32]) -> u32 {
+    let whole = hash.iter().take_while(|byte| **byte == 0).count();
+    let rest = hash.get(whole).map_or(0, |byte| byte.leading_zeros());
+    u32::try_from(whole).unwrap_or(0) * 8 + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(name: &str) -> UserId {
+        name.parse().unwrap()
+    }
+
+    fn item(name: &str) -> ItemId {
+        name.parse().unwrap()
+    }
+
+    fn solve(challenge: &str, bits: u8) -> String {
+        (0u64..).map(|n| n.to_string()).find(|answer| is_proof(challenge, answer, bits)).unwrap()
+    }
+
+    const NOW: Timestamp = Timestamp::from_millis(1_795_255_200_000);
+
+    #[test]
+    fn a_picture_read_rightly_is_good_in_any_case_and_spacing() {
+        let challenges = Challenges::new(b"secret");
+        let (anna, lamp) = (user("anna"), item("iaaaaaaaaaa"));
+        let (token, expires_at) = challenges.issue(Task::Image { solution: "K7PWX" }, &anna, &lamp, NOW);
+        for answer in ["K7PWX", "k7pwx", " k7 pwx "] {
+            let verdict = challenges.verify(&token, answer, &anna, &lamp, NOW);
+            assert!(matches!(verdict, Verdict::Good { expires_at: at, .. } if at == expires_at), "{answer}");
+        }
+        for answer in ["", "K7PW", "K7PWXX", "00000"] {
+            let verdict = challenges.verify(&token, answer, &anna, &lamp, NOW);
+            assert!(matches!(verdict, Verdict::WrongAnswer { .. }), "{answer}");
+        }
+    }
+
+    #[test]
+    fn a_proof_of_work_is_decimal_and_has_its_zero_bits() {
+        let challenges = Challenges::new(b"secret");
+        let (anna, lamp) = (user("anna"), item("iaaaaaaaaaa"));
+        let (token, _) = challenges.issue(Task::Pow { bits: 8 }, &anna, &lamp, NOW);
+        let answer = solve(&token, 8);
+        assert!(matches!(challenges.verify(&token, &answer, &anna, &lamp, NOW), Verdict::Good { .. }));
+        let other = (0u64..).map(|n| n.to_string()).find(|answer| !is_proof(&token, answer, 8)).unwrap();
+        for wrong in [other.as_str(), "", "-1", "+1", "0x1", "1e3", " 1", &"1".repeat(21)] {
+            assert!(matches!(
+                challenges.verify(&token, wrong, &anna, &lamp, NOW),
+                Verdict::WrongAnswer { .. }
+            ));
+        }
+    }
+
+    #[test]
+    fn a_token_serves_one_shopper_one_item_and_two_minutes() {
+        let challenges = Challenges::new(b"secret");
+        let (anna, lamp) = (user("anna"), item("iaaaaaaaaaa"));
+        let (token, expires_at) = challenges.issue(Task::Image { solution: "ABCDE" }, &anna, &lamp, NOW);
+        let verify = |challenges: &Challenges, user: &UserId, item: &ItemId, at| {
+            challenges.verify(&token, "ABCDE", user, item, at)
+        };
+        assert_eq!(verify(&challenges, &user("bert"), &lamp, NOW), Verdict::Forged);
+        assert_eq!(verify(&challenges, &anna, &item("ibbbbbbbbbb"), NOW), Verdict::Forged);
+        assert_eq!(verify(&Challenges::new(b"another secret"), &anna, &lamp, NOW), Verdict::Forged);
+        assert_eq!(verify(&challenges, &anna, &lamp, expires_at), Verdict::Expired);
+        let last_moment = expires_at.plus_millis(-1);
+        assert!(matches!(verify(&challenges, &anna, &lamp, last_moment), Verdict::Good { .. }));
+    }
+
+    #[test]
+    fn no_changed_byte_and_no_other_text_is_a_token() {
+        let challenges = Challenges::new(b"secret");
+        let (anna, lamp) = (user("anna"), item("iaaaaaaaaaa"));
+        let (token, _) = challenges.issue(Task::Image { solution: "ABCDE" }, &anna, &lamp, NOW);
+        let bytes = BASE64.decode(&token).unwrap();
+        for at in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1;
+            let verdict = challenges.verify(&BASE64.encode(changed), "ABCDE", &anna, &lamp, NOW);
+            assert_eq!(verdict, Verdict::Forged, "byte {at}");
+        }
+        let long = "A".repeat(100_000);
+        for other in ["", "x", "ABCDE", &token[1..], &token[..token.len() - 1], &format!("{token}="), &long] {
+            assert_eq!(challenges.verify(other, "ABCDE", &anna, &lamp, NOW), Verdict::Forged);
+        }
+    }
+
+    #[test]
+    fn every_token_has_an_id_of_its_own_and_hides_the_solution() {
+        let challenges = Challenges::new(b"secret");
+        let (anna, lamp) = (user("anna"), item("iaaaaaaaaaa"));
+        let tokens: Vec<Vec<u8>> = (0..50)
+            .map(|_| challenges.issue(Task::Image { solution: "ABCDE" }, &anna, &lamp, NOW).0)
+            .map(|token| BASE64.decode(token).unwrap())
+            .collect();
+        for (at, token) in tokens.iter().enumerate() {
+            assert!(!token.windows(5).any(|window| window.eq_ignore_ascii_case(b"ABCDE")));
+            // The digests of one solution differ from token to token.
+            assert!(
+                tokens[..at].iter().all(|other| other[HEAD_LENGTH..][..16] != token[HEAD_LENGTH..][..16])
+            );
+        }
+    }
+
+    #[test]
+    fn zero_bits_are_counted_across_bytes() {
+        let mut hash = [0u8; 32];
+        assert_eq!(leading_zeros(&hash), 256);
+        hash[2] = 0b0001_0000;
+        assert_eq!(leading_zeros(&hash), 19);
+        hash[0] = 0x80;
+        assert_eq!(leading_zeros(&hash), 0);
+    }
+}

@@ -96,6 +96,10 @@ pub struct Terms {
     pub retention_ms: i64,
 }
 
+/// Lanes that an item's stock is split over. Keys, ids and scripts know any number; stock does not move between lanes yet,
+/// so there is one.
+pub const LANES: u16 = 1;
+
 /// Most units an item may have, and most units a shopper may be allowed.
 pub const MAX_STOCK: i64 = 10_000_000;
 pub const MAX_PER_USER: u32 = 1_000;

@@ -1,1 +1,127 @@
-//! (being written)
+//! From a hold to an order and its payment.
+//!
+//! | route | who | script |
+//! | --- | --- | --- |
+//! | `POST /api/reservations/{id}/checkout` | its shopper | `checkout` |
+//! | `GET /api/orders`, `GET /api/orders/{id}` | their shopper | `order`, and the order database |
+//! | `POST /api/orders/{id}/cancel` | its shopper | `cancel` |
+//! | `POST /api/orders/{id}/payments` | its shopper | `pay` |
+//! | `POST /api/payments/webhook` | the payment provider | `settle` |
+//!
+//! Problems: unauthorized, not-found, conflict, hold-expired, invalid, bad-signature, stale-signature.
+
+mod orders;
+mod payments;
+mod webhook;
+
+use sale::Engine;
+use sale::ids::{OrderId, ReservationId};
+use sale::scripts::{Cancelled, CheckedOut, Contact};
+use serde::Deserialize;
+use web::answers::Order;
+use web::{FieldError, Method, Problem, Request, Response, SharedRedis, header, session};
+
+const NO_ORDER: Problem = Problem::NotFound { what: "order" };
+
+#[spin_sdk::http_service]
+async fn checkout(request: spin_sdk::http::Request) -> impl spin_sdk::http::IntoResponse {
+    web::serve("checkout", request, handle).await
+}
+
+async fn handle(request: &mut Request) -> Result<Response, Problem> {
+    let segments: Vec<String> = request.segments().into_iter().map(str::to_owned).collect();
+    match segments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["api", "reservations", id, "checkout"] => {
+            request.on("/api/reservations/:id/checkout", &[Method::POST])?;
+            check_out(request, id).await
+        }
+        ["api", "orders"] => {
+            request.on("/api/orders", &[Method::GET])?;
+            orders::list(request).await
+        }
+        ["api", "orders", id] => {
+            request.on("/api/orders/:id", &[Method::GET])?;
+            orders::show(request, order_id(id)?).await
+        }
+        ["api", "orders", id, "cancel"] => {
+            request.on("/api/orders/:id/cancel", &[Method::POST])?;
+            cancel(request, order_id(id)?).await
+        }
+        ["api", "orders", id, "payments"] => {
+            request.on("/api/orders/:id/payments", &[Method::POST])?;
+            payments::open(request, order_id(id)?).await
+        }
+        ["api", "payments", "webhook"] => {
+            request.on("/api/payments/webhook", &[Method::POST])?;
+            webhook::receive(request).await
+        }
+        _ => Err(Problem::NotFound { what: "route" }),
+    }
+}
+
+fn order_id(text: &str) -> Result<OrderId, Problem> {
+    text.parse().map_err(|_| NO_ORDER)
+}
+
+async fn check_out(request: &mut Request, id: &str) -> Result<Response, Problem> {
+    let no_reservation = Problem::NotFound { what: "reservation" };
+    let user = session::user(request).await?;
+    let id: ReservationId = id.parse().map_err(|_| no_reservation.clone())?;
+    let contact = request.json::<Body>().await?.into_contact()?;
+    match Engine::new(SharedRedis).checkout(&id, &user, &contact).await? {
+        CheckedOut::Made(order) | CheckedOut::Existing(order) => {
+            let location = format!("/api/orders/{}", order.id);
+            Ok(Response::created(&Order::from(&order)).header(header::LOCATION, &location))
+        }
+        CheckedOut::HoldExpired => Err(Problem::HoldExpired),
+        CheckedOut::Conflict(state) => Err(Problem::Conflict {
+            detail: format!("A reservation that is {} can't be checked out", state.as_str()),
+            state: Some(state.as_str()),
+        }),
+        CheckedOut::NotFound => Err(no_reservation),
+    }
+}
+
+/// Where the order goes. Lengths are in characters.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    contact: String,
+    address: String,
+    #[serde(default)]
+    note: String,
+}
+
+const MOST_CONTACT: usize = 200;
+const MOST_ADDRESS: usize = 500;
+const MOST_NOTE: usize = 500;
+
+impl Body {
+    fn into_contact(self) -> Result<Contact, Problem> {
+        let mut errors = Vec::new();
+        let mut checked = |field: &'static str, text: String, required: bool, most: usize| {
+            let text = text.trim().to_owned();
+            if required && text.is_empty() {
+                errors.push(FieldError::new(field, "is required"));
+            } else if text.chars().count() > most {
+                errors.push(FieldError::new(field, format!("may have at most {most} characters")));
+            }
+            text
+        };
+        let contact = Contact {
+            contact: checked("contact", self.contact, true, MOST_CONTACT),
+            address: checked("address", self.address, true, MOST_ADDRESS),
+            note: checked("note", self.note, false, MOST_NOTE),
+        };
+        if errors.is_empty() { Ok(contact) } else { Err(Problem::Invalid { fields: errors }) }
+    }
+}
+
+async fn cancel(request: &Request, id: OrderId) -> Result<Response, Problem> {
+    let user = session::user(request).await?;
+    match Engine::new(SharedRedis).cancel(&id, &user).await? {
+        Cancelled::Done(order) => Ok(Response::ok(&Order::from(&order))),
+        Cancelled::Conflict(state) => Err(orders::conflict("cancelled", state)),
+        Cancelled::NotFound => Err(orders::settled_or_unknown(&id, &user, "cancelled").await),
+    }
+}

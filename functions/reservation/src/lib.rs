@@ -5,11 +5,9 @@
 //! completes on a host without Redis triggers.
 
 use sale::ids::{ReservationId, UserId};
-use sale::reservation::{ReservationState, poll_after_ms};
-use sale::scripts::{Released, ReservationView};
-use sale::time::Timestamp;
+use sale::scripts::Released;
 use sale::{Engine, work};
-use serde::Serialize;
+use web::answers::Reservation;
 use web::{Method, Problem, Request, Response, SharedRedis, worker};
 
 const NOT_FOUND: Problem = Problem::NotFound { what: "reservation" };
@@ -42,7 +40,7 @@ async fn poll(id: &ReservationId, user: &UserId) -> Result<Response, Problem> {
         worker::log_done("reservation", &id.lane, &done);
         view = engine.poll(id, user).await?.ok_or(NOT_FOUND)?;
     }
-    Ok(Response::ok(&Reservation::of(id, &view)))
+    Ok(Response::ok(&Reservation::new(id, view.state, view.quantity, view.position, view.deadline)))
 }
 
 async fn release(id: &ReservationId, user: &UserId) -> Result<Response, Problem> {
@@ -53,37 +51,5 @@ async fn release(id: &ReservationId, user: &UserId) -> Result<Response, Problem>
             state: Some(state.as_str()),
         }),
         Released::NotFound => Err(NOT_FOUND),
-    }
-}
-
-#[derive(Serialize)]
-struct Reservation {
-    id: String,
-    item_id: String,
-    state: ReservationState,
-    quantity: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    position: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    poll_after_ms: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hold_expires_at: Option<Timestamp>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    order_id: Option<String>,
-}
-
-impl Reservation {
-    fn of(id: &ReservationId, view: &ReservationView) -> Self {
-        let queued = view.state == ReservationState::Queued;
-        Reservation {
-            id: id.to_string(),
-            item_id: id.lane.item.to_string(),
-            state: view.state,
-            quantity: view.quantity,
-            position: queued.then_some(view.position),
-            poll_after_ms: queued.then(|| poll_after_ms(view.position)),
-            hold_expires_at: view.deadline.filter(|_| view.state == ReservationState::Held),
-            order_id: (view.state == ReservationState::Ordered).then(|| id.order().to_string()),
-        }
     }
 }

@@ -1,1 +1,136 @@
-//! (being written)
+//! `POST /api/items/{id}/reservations` `{challenge, answer, quantity}`, for shoppers: the reserve itself (script
+//! `reserve`, one round trip).
+//!
+//! 202 with a place in the queue, 201 `held` in instant mode, 200 with the reservation that the shopper already has.
+//! Problems: not-started, ended, paused, sold-out, queue-full, challenge-failed, blocked, rate-limited, purchase-limit,
+//! unauthorized, not-found, invalid.
+
+use sale::Engine;
+use sale::ids::{ItemId, Lane, Tail, UserId};
+use sale::item::{LANES, MAX_PER_USER};
+use sale::reservation::ReservationState;
+use sale::scripts::{ChallengeUse, Reserved, Wish};
+use sale::time::Timestamp;
+use serde::Deserialize;
+use web::answers::Reservation;
+use web::challenge::{Challenges, Kind};
+use web::{Method, Problem, Request, Response, SharedRedis, StatusCode, header, mark, random, settings};
+
+const NOT_FOUND: Problem = Problem::NotFound { what: "item" };
+
+/// When a queue that is full, or a sale that is paused, is worth asking again, in milliseconds.
+const RETRY_QUEUE_MS: u64 = 2_000;
+const RETRY_PAUSED_MS: u64 = 5_000;
+
+#[spin_sdk::http_service]
+async fn reserve(request: spin_sdk::http::Request) -> impl spin_sdk::http::IntoResponse {
+    web::serve("reserve", request, handle).await
+}
+
+async fn handle(request: &mut Request) -> Result<Response, Problem> {
+    request.on("/api/items/:id/reservations", &[Method::POST])?;
+    let user = web::session::user(request).await?;
+    let item: ItemId = request.segments().get(2).and_then(|id| id.parse().ok()).ok_or(NOT_FOUND)?;
+    let body: Body = request.json().await?;
+    let quantity = body.quantity()?;
+    let now = request.now();
+    if mark::refuses(&item, &user, now).await {
+        return Err(Problem::SoldOut);
+    }
+    let challenge = use_of_challenge(&body, &user, &item, now).await?;
+    let lane = Lane::of(item, &user, LANES);
+    let wish = Wish {
+        user: &user,
+        quantity,
+        tail: Tail::random(random::bytes()),
+        challenge,
+        tries_allowed: tries_allowed().await?,
+        now,
+    };
+    match Engine::new(SharedRedis).reserve(&lane, &wish).await? {
+        Reserved::Queued { id, position } => {
+            let reservation = Reservation::new(&id, ReservationState::Queued, quantity, position, None);
+            Ok(located(StatusCode::ACCEPTED, &reservation))
+        }
+        Reserved::Held { id, deadline } => {
+            let reservation = Reservation::new(&id, ReservationState::Held, quantity, 0, Some(deadline));
+            Ok(located(StatusCode::CREATED, &reservation))
+        }
+        Reserved::Existing { id, state, quantity, position, deadline } => {
+            Ok(located(StatusCode::OK, &Reservation::new(&id, state, quantity, position, deadline)))
+        }
+        Reserved::NotFound => Err(NOT_FOUND),
+        Reserved::NotStarted { starts_at } => {
+            let retry_after_ms = u64::try_from(starts_at.since(now)).unwrap_or(0);
+            Err(Problem::NotStarted { starts_at, retry_after_ms })
+        }
+        Reserved::Ended => Err(Problem::Ended),
+        Reserved::Paused => Err(Problem::Paused { retry_after_ms: RETRY_PAUSED_MS }),
+        Reserved::SoldOut { available } => {
+            if available == 0 {
+                mark::set(&lane, now).await;
+            }
+            Err(Problem::SoldOut)
+        }
+        Reserved::PurchaseLimit { limit, .. } => Err(Problem::PurchaseLimit { limit }),
+        Reserved::QueueFull => Err(Problem::QueueFull { retry_after_ms: RETRY_QUEUE_MS }),
+        Reserved::RateLimited { retry_after_ms } => Err(Problem::RateLimited { retry_after_ms }),
+        Reserved::ChallengeFailed => Err(Problem::ChallengeFailed {
+            detail: "The answer is wrong or late, or the challenge was used before; ask for a new one",
+        }),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    #[serde(default)]
+    challenge: Option<String>,
+    #[serde(default)]
+    answer: Option<String>,
+    #[serde(default = "one")]
+    quantity: u32,
+}
+
+fn one() -> u32 {
+    1
+}
+
+impl Body {
+    fn quantity(&self) -> Result<u32, Problem> {
+        if (1..=MAX_PER_USER).contains(&self.quantity) {
+            Ok(self.quantity)
+        } else {
+            Err(Problem::invalid("quantity", format!("must be a whole number from 1 to {MAX_PER_USER}")))
+        }
+    }
+}
+
+/// The challenge that this request spends, right or wrong; nothing where challenges are off.
+async fn use_of_challenge(
+    body: &Body,
+    user: &UserId,
+    item: &ItemId,
+    now: Timestamp,
+) -> Result<Option<ChallengeUse>, Problem> {
+    if settings::get::<Kind>("captcha_kind").await? == Kind::Off {
+        return Ok(None);
+    }
+    let required = |field: &'static str| Problem::invalid(field, "is required");
+    let token = body.challenge.as_deref().ok_or_else(|| required("challenge"))?;
+    let answer = body.answer.as_deref().ok_or_else(|| required("answer"))?;
+    Challenges::shared().await?.verify(token, answer, user, item, now).into_use().map(Some)
+}
+
+async fn tries_allowed() -> Result<u32, Problem> {
+    if !settings::switch("rate_limits").await? {
+        return Ok(0);
+    }
+    let tries = settings::number("tries_per_ten_seconds", 1, 1_000_000).await?;
+    Ok(u32::try_from(tries).unwrap_or(u32::MAX))
+}
+
+fn located(status: StatusCode, reservation: &Reservation) -> Response {
+    let location = format!("/api/reservations/{}", reservation.id);
+    Response::json(status, reservation).header(header::LOCATION, &location)
+}

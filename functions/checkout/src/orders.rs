@@ -1,0 +1,142 @@
+//! My orders and one order. The order database has them for good; Redis has those of sales that still live, and is
+//! ahead of it.
+
+use order_ledger::{read, spin};
+use sale::ids::{OrderId, UserId};
+use sale::order::OrderState;
+use sale::scripts::{Contact, OrderView};
+use sale::{Engine, work};
+use serde::Serialize;
+use web::answers::Order;
+use web::{Problem, Request, Response, SharedRedis, session, settings, worker};
+
+use crate::NO_ORDER;
+
+/// Shows one order with where it goes.
+pub async fn show(request: &Request, id: OrderId) -> Result<Response, Problem> {
+    let user = session::user(request).await?;
+    if let Some((order, contact)) = Engine::new(SharedRedis).order(&id, Some(&user)).await? {
+        return Ok(Response::ok(&Shown { order: Order::from(&order), contact }));
+    }
+    // The sale has left Redis: the database has all of it.
+    let recorded = read::order_of(&open_ledger().await?, &id, &user).await.map_err(Problem::unavailable)?;
+    let order = recorded.ok_or(NO_ORDER)?;
+    Ok(Response::ok(&Shown { order: of_record(&order), contact: order.contact }))
+}
+
+/// Shows the shopper's orders, newest first, one that was just made among them.
+pub async fn list(request: &Request) -> Result<Response, Problem> {
+    let user = session::user(request).await?;
+    let query = request.query()?;
+    query.only(&["page", "page_size"])?;
+    let page = query.page()?;
+    let engine = Engine::new(SharedRedis);
+    let recorded = match recorded(&user, page).await {
+        Ok(recorded) => Some(recorded),
+        // Without the database, what lives in Redis is shown: better than nothing, and never wrong.
+        Err(problem) => {
+            worker::log_failure("checkout", "", problem.cause().unwrap_or_default());
+            None
+        }
+    };
+    let whole = recorded.is_some();
+    let (mut orders, mut total) = recorded.unwrap_or_default();
+    // An order that may still move has moved in Redis first.
+    for order in orders.iter_mut().filter(|order| !is_final(order.state)) {
+        let Ok(id) = order.id.parse() else { continue };
+        if let Some((newer, _)) = engine.order(&id, Some(&user)).await? {
+            *order = Order::from(&newer);
+        }
+    }
+    if page.number == 1 {
+        for order in living(&engine, &user).await? {
+            if !orders.iter().any(|known| known.id == order.id.to_string()) {
+                orders.push(Order::from(&order));
+                total += 1;
+            }
+        }
+        orders.sort_by(|left, right| (right.created_at, &right.id).cmp(&(left.created_at, &left.id)));
+    }
+    let complete = if whole { None } else { Some(false) };
+    Ok(Response::ok(&List { orders, page: page.number, page_size: page.size, total, complete }))
+}
+
+/// Why an order of this state can't be `what`.
+pub fn conflict(what: &str, state: OrderState) -> Problem {
+    let detail = format!("An order that is {} can't be {what}", state.as_str());
+    Problem::Conflict { detail, state: Some(state.as_str()) }
+}
+
+/// The problem for an order that Redis does not have: it is settled and only recorded, or it never was.
+pub async fn settled_or_unknown(id: &OrderId, user: &UserId, what: &str) -> Problem {
+    let found = async {
+        read::order_of(&open_ledger().await?, id, user).await.map_err(Problem::unavailable)
+    };
+    match found.await {
+        Ok(Some(order)) => conflict(what, order.state),
+        Ok(None) => NO_ORDER,
+        Err(problem) => problem,
+    }
+}
+
+async fn recorded(user: &UserId, page: web::query::Page) -> Result<(Vec<Order>, u64), Problem> {
+    let sql = open_ledger().await?;
+    let size = u32::try_from(page.size).unwrap_or(u32::MAX);
+    let offset = u32::try_from(page.number.saturating_sub(1).saturating_mul(page.size)).unwrap_or(u32::MAX);
+    let found = read::orders_of(&sql, user, size, offset).await.map_err(Problem::unavailable)?;
+    Ok((found.rows.iter().map(of_record).collect(), found.total))
+}
+
+/// The shopper's orders that are still alive in Redis: one a lane at most.
+async fn living(engine: &Engine<SharedRedis>, user: &UserId) -> Result<Vec<OrderView>, Problem> {
+    let mut orders = Vec::new();
+    for lane in work::lanes(engine).await? {
+        let Some(reservation) = engine.alive(&lane, user).await? else { continue };
+        if let Some((order, _)) = engine.order(&reservation.order(), Some(user)).await? {
+            orders.push(order);
+        }
+    }
+    Ok(orders)
+}
+
+async fn open_ledger() -> Result<spin::Database, Problem> {
+    spin::open(&settings::text("ledger").await?).await.map_err(Problem::unavailable)
+}
+
+fn is_final(state: OrderState) -> bool {
+    matches!(state, OrderState::Paid | OrderState::Refunded)
+}
+
+fn of_record(order: &read::Order) -> Order {
+    Order {
+        id: order.id.to_string(),
+        reservation_id: order.id.reservation().to_string(),
+        item_id: order.id.lane.item.to_string(),
+        quantity: order.quantity,
+        unit_price: order.unit_price.clone(),
+        total: order.total.clone(),
+        state: order.state,
+        created_at: order.created_at,
+        pay_by: (order.state == OrderState::Unpaid).then_some(order.pay_by),
+        paid_at: order.paid_at,
+    }
+}
+
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    order: Order,
+    #[serde(flatten)]
+    contact: Contact,
+}
+
+#[derive(Serialize)]
+struct List {
+    orders: Vec<Order>,
+    page: usize,
+    page_size: usize,
+    total: u64,
+    /// Present and false when the order database could not be asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    complete: Option<bool>,
+}

@@ -2,6 +2,9 @@
 //!
 //! Tests of one crate's own code stand in that crate. Here belongs:
 
+// Also in functions that several tests share, a panic is how a test fails.
+#![allow(clippy::unwrap_used)]
+
 /// Each call of the API: what it answers when all is well, and each refusal. One file per call or concern.
 mod api;
 /// What shoppers see in a real Chromium.

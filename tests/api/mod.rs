@@ -1,1 +1,20 @@
+//! Each call of the API: what it answers when all is well, and each refusal.
 
+/// Sales and items as shoppers see them.
+mod catalogue;
+/// Challenges: wrong, late, reused, foreign.
+mod challenges;
+/// What no caller should send: broken JSON, wrong types, huge bodies, wrong methods, unknown routes.
+mod inputs;
+/// The operator's calls.
+mod operator;
+/// Checkout and orders.
+mod orders;
+/// Pages and assets as a browser and a CDN ask for them.
+mod pages;
+/// Reservations: admitted, repeated, refused, given back.
+mod reservations;
+/// Liveness, readiness, metrics, tick, request ids.
+mod service;
+/// Sessions: made, forged, limited.
+mod sessions;

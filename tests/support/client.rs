@@ -197,7 +197,8 @@ impl Answer {
 
 impl std::fmt::Display for Answer {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let status = StatusCode::from_u16(self.status).map_or_else(|_| self.status.to_string(), |s| s.to_string());
+        let status =
+            StatusCode::from_u16(self.status).map_or_else(|_| self.status.to_string(), |s| s.to_string());
         let body = String::from_utf8_lossy(&self.body);
         let body: String = body.chars().take(800).collect();
         write!(formatter, "{} → {status}, {:?}: {body}", self.asked, self.headers)

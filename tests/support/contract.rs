@@ -43,7 +43,9 @@ impl Contract {
         let (key, response) = [answer.status.to_string(), "default".to_owned()]
             .into_iter()
             .find_map(|key| responses.get(&key).map(|response| (key.clone(), response)))
-            .unwrap_or_else(|| panic!("the document does not know this answer of {method} {template}: {answer}"));
+            .unwrap_or_else(|| {
+                panic!("the document does not know this answer of {method} {template}: {answer}")
+            });
         let response = self.resolve(response);
         let Some(content) = response.get("content") else {
             assert!(answer.body.is_empty(), "the document says that there is no body: {answer}");
@@ -52,7 +54,8 @@ impl Contract {
         if answer.body.is_empty() && matches!(answer.status, 304) {
             return;
         }
-        let media = answer.header("content-type").and_then(|value| value.split(';').next()).unwrap_or_default();
+        let media =
+            answer.header("content-type").and_then(|value| value.split(';').next()).unwrap_or_default();
         let described =
             content.get(media).unwrap_or_else(|| panic!("the document has no `{media}` here: {answer}"));
         if !media.ends_with("json") {

@@ -1,27 +1,36 @@
-//! Many shoppers at once.
+//! Many shoppers at once, and trouble meanwhile.
 
-use std::sync::Arc;
+use std::pin::pin;
 
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use futures_util::{StreamExt, stream};
 
 /// Runs `act` for 0, 1, … `count - 1`, at most `at_once` of them at a time, and gives all outcomes in order.
-pub async fn crowd<T, F>(count: usize, at_once: usize, act: impl Fn(usize) -> F) -> Vec<T>
-where
-    T: Send + 'static,
-    F: Future<Output = T> + Send + 'static,
-{
-    let places = Arc::new(Semaphore::new(at_once));
-    let mut tasks = JoinSet::new();
-    for index in 0..count {
-        let action = act(index);
-        let places = Arc::clone(&places);
-        tasks.spawn(async move {
-            let _place = places.acquire_owned().await.expect("the semaphore is never closed");
-            (index, action.await)
-        });
+pub async fn crowd<T, F: Future<Output = T>>(
+    count: usize,
+    at_once: usize,
+    act: impl FnMut(usize) -> F,
+) -> Vec<T> {
+    stream::iter(0..count).map(act).buffered(at_once).collect().await
+}
+
+/// Makes trouble again and again, at most `most` times, for as long as `work` lasts. Gives what the work gave, and
+/// how often there was trouble.
+pub async fn meanwhile<T>(
+    work: impl Future<Output = T>,
+    most: usize,
+    mut trouble: impl AsyncFnMut(),
+) -> (T, usize) {
+    let mut work = pin!(work);
+    for times in 0..most {
+        let mut trouble = pin!(trouble());
+        tokio::select! {
+            outcome = &mut work => {
+                // Trouble that has begun is brought to its end: what was killed comes back.
+                trouble.await;
+                return (outcome, times + 1);
+            }
+            () = &mut trouble => {}
+        }
     }
-    let mut outcomes = tasks.join_all().await;
-    outcomes.sort_by_key(|(index, _)| *index);
-    outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+    (work.await, most)
 }

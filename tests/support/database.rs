@@ -37,6 +37,28 @@ pub fn orders_in(state: &Path) -> Vec<OrderRow> {
     rows.and_then(Iterator::collect).expect("the order table is as the ledger crate makes it")
 }
 
+/// Holds the order database's write lock, as a backup or a stuck administrator would, until it is dropped.
+pub struct DatabaseLock {
+    _connection: Connection,
+}
+
+pub fn lock_database(state: &Path) -> DatabaseLock {
+    let connection = open(state, OpenFlags::SQLITE_OPEN_READ_WRITE);
+    connection.busy_timeout(std::time::Duration::from_secs(5)).expect("a timeout can be set");
+    connection.execute_batch("BEGIN EXCLUSIVE").expect("the database can be locked");
+    DatabaseLock { _connection: connection }
+}
+
+/// Deletes everything from the key-value stores, under a running host.
+pub fn empty_key_value(state: &Path) {
+    let path = state.join("sqlite_key_value.db");
+    let connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)
+        .unwrap_or_else(|error| panic!("cannot open {}: {error}", path.display()));
+    connection.busy_timeout(std::time::Duration::from_secs(5)).expect("a timeout can be set");
+    let deleted = connection.execute("DELETE FROM spin_key_value", []).expect("the table is Spin's");
+    assert!(deleted > 0, "the key-value store was empty already: the test shows nothing");
+}
+
 /// The database file of the default store.
 pub(crate) fn open(state: &Path, flags: OpenFlags) -> Connection {
     let path = file(state);

@@ -60,10 +60,9 @@ impl Host {
     /// SIGTERM, and waits until it has ended; the exit code, if it was not killed.
     pub async fn stop(&mut self) -> Option<i32> {
         self.process.signal(rustix::process::Signal::TERM);
-        let status = eventually("the host ends after SIGTERM", Duration::from_secs(30), async || {
-            self.process.ended()
-        })
-        .await;
+        let status =
+            eventually("the host ends after SIGTERM", Duration::from_secs(30), async || self.process.ended())
+                .await;
         status.code()
     }
 

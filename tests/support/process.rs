@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 /// A running program.
-pub(crate) struct Process {
+pub struct Process {
     child: Child,
     log: PathBuf,
 }
 
 impl Process {
     /// Starts `command` with both outputs appended to `log`.
-    pub(crate) fn start(command: &mut Command, log: &Path) -> Process {
+    pub fn start(command: &mut Command, log: &Path) -> Process {
         let open = || -> File {
             OpenOptions::new().create(true).append(true).open(log).expect("a world's folder is writable")
         };
@@ -28,24 +28,24 @@ impl Process {
     }
 
     /// How it ended, if it did.
-    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+    pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("a child can be waited for")
     }
 
     /// SIGKILL, and waits until it is gone.
-    pub(crate) fn kill9(&mut self) {
+    pub fn kill9(&mut self) {
         // It may have ended already, which is what we want.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
-    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+    pub fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, signal).expect("our own child can be signalled");
     }
 
     /// The end of what it wrote.
-    pub(crate) fn last_words(&self) -> String {
+    pub fn last_words(&self) -> String {
         let text = std::fs::read(&self.log).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<&str> = text.lines().collect();

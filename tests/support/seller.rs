@@ -179,6 +179,11 @@ impl Counters {
         Counters { available: total - ordered, ordered, ..Counters::untouched(total) }
     }
 
+    /// Units in several places at once: the free ones are what remains.
+    pub fn with_available(self, available: i64) -> Counters {
+        Counters { available, ..self }
+    }
+
     fn read(stats: &Value) -> Counters {
         let number = |name: &str| stats[name].as_i64().unwrap_or_else(|| panic!("no `{name}` in {stats:#}"));
         Counters {
@@ -194,7 +199,10 @@ impl Counters {
     #[track_caller]
     pub fn assert_conserved(&self) {
         assert_eq!(self.total, self.available + self.held + self.ordered + self.sold, "{self:?}");
-        assert!([self.available, self.held, self.ordered, self.sold].iter().all(|count| *count >= 0), "{self:?}");
+        assert!(
+            [self.available, self.held, self.ordered, self.sold].iter().all(|count| *count >= 0),
+            "{self:?}"
+        );
     }
 }
 

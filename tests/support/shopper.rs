@@ -22,7 +22,7 @@ pub struct Shopper {
 
 impl Shopper {
     /// Opens a guest session.
-    pub(crate) async fn arrive(client: &Client) -> Shopper {
+    pub async fn arrive(client: &Client) -> Shopper {
         let session = client.post("/api/session").insist().await.expect(201);
         let token = session["token"].as_str().expect("a session has a token").to_owned();
         let user_id = session["user_id"].as_str().expect("a session has a user").to_owned();

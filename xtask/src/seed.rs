@@ -180,8 +180,11 @@ mod tests {
     #[test]
     fn the_catalogue_of_the_demo_is_in_the_format_that_is_read_here() {
         let catalogue = read(&Workspace::find().unwrap().root().join("demo/catalogue.json")).unwrap();
-        let items: Vec<&Value> =
-            array(&catalogue, "sales").unwrap().iter().flat_map(|sale| array(sale, "items").unwrap()).collect();
+        let items: Vec<&Value> = array(&catalogue, "sales")
+            .unwrap()
+            .iter()
+            .flat_map(|sale| array(sale, "items").unwrap())
+            .collect();
         assert!(items.len() >= 8, "a demo of {} items", items.len());
         let states = ["draft", "upcoming", "open", "paused", "sold_out", "ended"];
         for item in items {

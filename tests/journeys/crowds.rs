@@ -1,0 +1,152 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde_json::Value;
+use stampede_tests::{Answer, Counters, Item, ItemTerms, Shopper, World, crowd, eventually, orders_in};
+
+/// How many requests are under way at once.
+const AT_ONCE: usize = 256;
+
+/// What became of one shopper's wish.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Outcome {
+    Held,
+    SoldOut,
+    Other(String),
+}
+
+/// Sessions for a crowd, opened before the doors.
+async fn arrive(world: &World, count: usize) -> Vec<Shopper> {
+    let client = world.client();
+    crowd(count, AT_ONCE, |_| {
+        let client = client.clone();
+        async move { Shopper::arrive(&client).await }
+    })
+    .await
+}
+
+/// Everybody tries for one unit and waits for the result.
+async fn rush(shoppers: &[Shopper], item: &Item) -> Vec<(Outcome, Value)> {
+    crowd(shoppers.len(), AT_ONCE, |number| {
+        let (shopper, item) = (shoppers[number].clone(), item.clone());
+        async move {
+            let answer: Answer = shopper.reserve(&item).await;
+            match (answer.status, answer.slug().as_deref()) {
+                (410, Some("sold-out")) => (Outcome::SoldOut, Value::Null),
+                (202, _) => {
+                    let result = shopper.result(&answer.json()).await;
+                    match result["state"].as_str() {
+                        Some("held") => (Outcome::Held, result),
+                        Some("sold_out") => (Outcome::SoldOut, result),
+                        _ => (Outcome::Other(result.to_string()), result),
+                    }
+                }
+                _ => (Outcome::Other(answer.to_string()), Value::Null),
+            }
+        }
+    })
+    .await
+}
+
+fn count(outcomes: &[(Outcome, Value)]) -> BTreeMap<Outcome, usize> {
+    let mut counts = BTreeMap::new();
+    for (outcome, _) in outcomes {
+        *counts.entry(outcome.clone()).or_insert(0) += 1;
+    }
+    counts
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn seven_thousand_shoppers_for_a_hundred_units() {
+    let world = World::builder().unchecked().start().await;
+    let seller = world.seller();
+    let item = seller.publish(&ItemTerms::of(100)).await;
+    let shoppers = arrive(&world, 7_000).await;
+
+    let outcomes = rush(&shoppers, &item).await;
+    assert_eq!(count(&outcomes), BTreeMap::from([(Outcome::Held, 100), (Outcome::SoldOut, 6_900)]));
+    seller.expect_counters(&item, Counters::held(100, 100)).await;
+
+    let buyers: Vec<(Shopper, Value)> = outcomes
+        .iter()
+        .zip(&shoppers)
+        .filter(|((outcome, _), _)| *outcome == Outcome::Held)
+        .map(|((_, reservation), shopper)| (shopper.clone(), reservation.clone()))
+        .collect();
+    let orders = crowd(buyers.len(), AT_ONCE, |number| {
+        let (shopper, reservation) = buyers[number].clone();
+        async move { shopper.checkout(&reservation).await.expect(201) }
+    })
+    .await;
+    let bought: BTreeSet<String> =
+        orders.iter().map(|order| order["id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(bought.len(), 100);
+    seller.expect_counters(&item, Counters::ordered(100, 100)).await;
+
+    let state = world.state_folder();
+    let rows = eventually("all orders are in the database", Duration::from_secs(20), async || {
+        let rows = orders_in(state);
+        (rows.len() >= 100).then_some(rows)
+    })
+    .await;
+    let recorded: BTreeSet<String> = rows.into_iter().map(|row| row.id).collect();
+    assert_eq!(recorded, bought);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_items_of_fifty_and_a_thousand_shoppers_for_each() {
+    let world = World::builder().unchecked().start().await;
+    let seller = world.seller();
+    let mut items = Vec::new();
+    for _ in 0..3 {
+        items.push(seller.publish(&ItemTerms::of(50)).await);
+    }
+    let shoppers = arrive(&world, 1_000).await;
+
+    let (first, second, third) =
+        tokio::join!(rush(&shoppers, &items[0]), rush(&shoppers, &items[1]), rush(&shoppers, &items[2]));
+    for (item, outcomes) in items.iter().zip([first, second, third]) {
+        assert_eq!(count(&outcomes), BTreeMap::from([(Outcome::Held, 50), (Outcome::SoldOut, 950)]));
+        seller.expect_counters(item, Counters::held(50, 50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_every_doorbell_lost_polls_alone_bring_the_crowd_its_result() {
+    let world = World::builder().unchecked().without_doorbells().start().await;
+    let seller = world.seller();
+    let item = seller.publish(&ItemTerms::of(100)).await;
+    let shoppers = arrive(&world, 1_000).await;
+
+    let outcomes = rush(&shoppers, &item).await;
+    assert_eq!(count(&outcomes), BTreeMap::from([(Outcome::Held, 100), (Outcome::SoldOut, 900)]));
+    seller.expect_counters(&item, Counters::held(100, 100)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_first_is_served_first() {
+    let world = World::builder().unchecked().start().await;
+    let seller = world.seller();
+    let item = seller.publish(&ItemTerms::of(20)).await;
+    let shoppers = arrive(&world, 40).await;
+
+    // One after the other, so that the order of admission is known.
+    let mut reservations = Vec::new();
+    for shopper in &shoppers {
+        let answer = shopper.reserve(&item).await;
+        match answer.status {
+            202 => reservations.push(Some(answer.json())),
+            _ => {
+                answer.expect_problem(410, "sold-out");
+                reservations.push(None);
+            }
+        }
+    }
+    for (number, (shopper, reservation)) in shoppers.iter().zip(&reservations).enumerate() {
+        let state = match reservation {
+            Some(reservation) => shopper.result(reservation).await["state"].clone(),
+            None => Value::from("sold_out"),
+        };
+        assert_eq!(state, if number < 20 { "held" } else { "sold_out" }, "shopper {number}");
+    }
+}

@@ -1,0 +1,197 @@
+//! `cargo xtask up` as a newcomer meets it: one command, two lines, a shop.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use stampede_tests::{Client, Item, Shopper, checkout, eventually, free_port};
+use tempfile::TempDir;
+
+/// A running `cargo xtask up`.
+struct Door {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+/// What it printed when it was ready.
+struct Opened {
+    base: String,
+    token: String,
+}
+
+impl Door {
+    fn open(data: &Path, listen: &str) -> Door {
+        let binary = checkout().join("target/debug/xtask");
+        assert!(binary.is_file(), "{} is not built; run `cargo xtask test`", binary.display());
+        let mut child = Command::new(binary)
+            .args([
+                "up",
+                "--listen",
+                listen,
+                "--set",
+                "captcha_kind=off",
+                "--set",
+                "rate_limits=off",
+                "--data",
+            ])
+            .arg(data)
+            .current_dir(checkout())
+            .env("CI", "true")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (sender, lines) = channel();
+        let output = child.stdout.take().unwrap();
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        Door { child, lines }
+    }
+
+    /// Waits for the two lines that the contract promises.
+    fn ready(&mut self) -> Opened {
+        let mut next = |prefix: &str| -> String {
+            // The first start may compile components to machine code.
+            match self.lines.recv_timeout(Duration::from_secs(300)) {
+                Ok(line) => match line.strip_prefix(prefix) {
+                    Some(value) => value.to_owned(),
+                    None => panic!("`up` printed `{line}` instead of `{prefix}…`"),
+                },
+                Err(_) => {
+                    let _ = self.child.kill();
+                    panic!("`up` is not ready:\n{}", errors(&mut self.child))
+                }
+            }
+        };
+        let base = next("Ready: ");
+        let token = next("Operator token: ");
+        Opened { base, token }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// How it ended, and what it said on standard error.
+    async fn ended(mut self) -> (Option<i32>, String) {
+        let status =
+            eventually("`up` ends", Duration::from_secs(60), async || self.child.try_wait().unwrap()).await;
+        (status.code(), errors(&mut self.child))
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        if self.child.try_wait().is_ok_and(|status| status.is_none()) {
+            // It takes its servers with it; after SIGKILL they would stay.
+            self.signal(Signal::TERM);
+            let _ = self.child.wait();
+        }
+    }
+}
+
+fn errors(child: &mut Child) -> String {
+    let mut text = String::new();
+    if let Some(mut output) = child.stderr.take() {
+        let _ = output.read_to_string(&mut text);
+    }
+    text
+}
+
+async fn open_item(client: &Client) -> Item {
+    let sales = client.get("/api/sales").send().await.expect(200);
+    let items = sales["sales"].as_array().unwrap().iter().flat_map(|sale| sale["items"].as_array().unwrap());
+    let item =
+        items.clone().find(|item| item["state"] == "open").unwrap_or_else(|| panic!("none open: {sales}"));
+    Item {
+        id: item["id"].as_str().unwrap().to_owned(),
+        sale_id: item["sale_id"].as_str().unwrap_or_default().to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn up_opens_a_shop_that_survives_kills_and_is_found_again() {
+    let data = TempDir::with_prefix("stampede-door-").unwrap();
+    let mut door = Door::open(data.path(), "127.0.0.1:0");
+    let opened = door.ready();
+    let client = Client::new(&opened.base);
+
+    // The demo has items in every state that a visitor should see.
+    let sales = client.get("/api/sales?page_size=100").send().await.expect(200);
+    let states: Vec<&str> = sales["sales"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|sale| sale["items"].as_array().unwrap())
+        .map(|item| item["state"].as_str().unwrap())
+        .collect();
+    assert!(states.len() >= 8, "{states:?}");
+    for state in ["upcoming", "open", "paused", "sold_out", "ended"] {
+        assert!(states.contains(&state), "nothing is {state} in {states:?}");
+    }
+    client.bearing(&opened.token).get("/api/admin/sales").send().await.expect(200);
+
+    // A purchase goes on although the application is killed in the middle of it.
+    let item = open_item(&client).await;
+    let shopper = Shopper::arrive(&client).await;
+    let reservation = shopper.ask_reservation(&item, &json!({ "quantity": 1 })).await.json();
+    let pid = std::fs::read_to_string(data.path().join("runtime.pid")).unwrap();
+    kill_process(Pid::from_raw(pid.trim().parse().unwrap()).unwrap(), Signal::KILL).unwrap();
+    let held = shopper.result(&reservation).await;
+    assert_eq!(held["state"], "held");
+    let order = shopper.checkout(&held).await.expect(201);
+
+    door.signal(Signal::INT);
+    let (code, said) = door.ended().await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!said.contains('\x1b'), "colours in CI: {said}");
+
+    // The second time everything is as it was left, the operator's token too.
+    let mut door = Door::open(data.path(), "127.0.0.1:0");
+    let again = door.ready();
+    assert_eq!(again.token, opened.token);
+    let client = Client::new(&again.base);
+    let orders: Value = client.bearing(shopper.token()).get("/api/orders").send().await.expect(200);
+    assert_eq!(orders["orders"][0]["id"], order["id"], "{orders}");
+    let after = client.get("/api/sales?page_size=100").send().await.expect(200);
+    assert_eq!(after["total"], sales["total"], "the demo was published twice");
+    door.signal(Signal::TERM);
+    assert_eq!(door.ended().await.0, Some(0));
+}
+
+#[tokio::test]
+async fn up_refuses_a_folder_or_a_port_in_use_in_one_line() {
+    let data = TempDir::with_prefix("stampede-door-").unwrap();
+    let mut door = Door::open(data.path(), &format!("127.0.0.1:{}", free_port()));
+    let opened = door.ready();
+
+    let (code, said) = Door::open(data.path(), "127.0.0.1:0").ended().await;
+    assert_eq!(code, Some(1));
+    assert!(
+        said.trim().starts_with("error: another `up` is using") && said.trim().lines().count() == 1,
+        "{said}"
+    );
+
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let other = TempDir::with_prefix("stampede-door-").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (code, said) = Door::open(other.path(), &address).ended().await;
+    assert_eq!(code, Some(1));
+    assert!(said.contains(&address) && said.contains("taken") && said.trim().lines().count() == 1, "{said}");
+
+    // The first is none the worse for it.
+    Client::new(&opened.base).get("/healthz").send().await.expect(200);
+    door.signal(Signal::TERM);
+    assert_eq!(door.ended().await.0, Some(0));
+}

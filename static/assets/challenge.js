@@ -1,0 +1,89 @@
+// The challenge before a place in the queue, one view for each kind.
+
+import { now } from "/assets/net.js";
+import { button, el, find, icon, timer, trouble } from "/assets/ui.js";
+import { t } from "/assets/words.js";
+
+/**
+ * A view `{node, focus, stop}` of `challenge`. `submit(answer)` is called with the answer, `another(hint)` to get a new
+ * challenge, `cancel()` to leave. `hint` is the key of a sentence about the try before.
+ */
+export function challengeView(challenge, { submit, another, cancel, hint }) {
+  const view = (KINDS[challenge.kind] ?? unknown)(challenge, submit, another);
+  const lapse = timer(() => another("lapsed"));
+  const life = Date.parse(challenge.expires_at) - now();
+  if (life > 0) lapse.set(life);
+  const node = el("div", { class: "challenge", "data-kind": challenge.kind },
+    el("h2", { tabindex: -1 }, () => t("challenge")),
+    hint && el("p", { class: "hint", role: "alert" }, () => t(hint)),
+    view.node,
+    button(() => t("cancel"), cancel, { class: "button quiet", "data-action": "cancel-challenge" }));
+  return {
+    node,
+    focus: view.focus ?? (() => find("h2", node).focus()),
+    stop: () => {
+      lapse.stop();
+      view.stop?.();
+    },
+  };
+}
+
+function image(challenge, submit, another) {
+  const field = el("input", { id: "challenge-answer", name: "answer", autocomplete: "off", autocapitalize: "off", autocorrect: "off", spellcheck: "false", inputmode: "text", enterkeyhint: "go", maxlength: 32, "aria-describedby": "challenge-how challenge-missing" });
+  const missing = el("p", { id: "challenge-missing", class: "field-error", role: "alert" });
+  const form = el("form", { id: "challenge-form", novalidate: true, on: { submit: answer } },
+    el("p", { id: "challenge-how" }, () => t("challenge_image")),
+    el("div", { class: "puzzle" },
+      el("img", { id: "challenge-image", src: challenge.image, alt: () => t("picture") }),
+      el("button", { type: "button", class: "button plain square", id: "challenge-refresh", "aria-label": () => t("another"), title: () => t("another"), on: { click: () => another() } }, icon("again"))),
+    el("label", { for: "challenge-answer" }, () => t("answer")),
+    el("div", { class: "row" }, field, el("button", { class: "button", id: "challenge-submit" }, () => t("submit"))),
+    missing);
+  function answer(event) {
+    event.preventDefault();
+    const text = field.value.trim();
+    if (text) return submit(text);
+    missing.textContent = t("answer_missing");
+    field.setAttribute("aria-invalid", "true");
+    field.focus();
+  }
+  return { node: form, focus: () => field.focus() };
+}
+
+function pow(challenge, submit, another) {
+  const bar = el("progress", { max: 100, value: 0, "aria-label": () => t("challenge") });
+  const words = el("p", { class: "digits", id: "pow-progress" });
+  const worker = new Worker("/assets/pow.js");
+  worker.onmessage = ({ data }) => {
+    // Luck decides when it ends; what is shown is how likely it was to have ended by now.
+    const share = data.answer ? 1 : 1 - Math.exp(-data.tried / 2 ** challenge.difficulty);
+    bar.value = share * 100;
+    words.textContent = data.answer ? t("pow_done") : t("pow_progress", { n: Math.floor(share * 100) });
+    if (data.answer) submit(data.answer);
+  };
+  worker.onerror = () => node.append(trouble({ title: t("widget_failed") }), button(() => t("retry"), () => another()));
+  worker.postMessage({ challenge: challenge.challenge, difficulty: challenge.difficulty });
+  const node = el("div", {}, el("p", {}, () => t("challenge_pow")), bar, words);
+  return { node, stop: () => worker.terminate() };
+}
+
+/** A hosted widget. Its script is only loaded where the server names one, and the page's policy must allow it. */
+function turnstile(challenge, submit, another) {
+  const place = el("div", { class: "widget" });
+  const node = el("div", {}, el("p", {}, () => t("challenge_widget")), place);
+  const failed = () => place.replaceChildren(trouble({ title: t("widget_failed") }), button(() => t("retry"), () => another()));
+  const render = () =>
+    window.turnstile.render(place, {
+      sitekey: challenge.site_key,
+      callback: submit,
+      "error-callback": failed,
+      "expired-callback": () => another("lapsed"),
+    });
+  if (window.turnstile) render();
+  else document.head.append(el("script", { src: challenge.script_url, async: true, on: { load: render, error: failed } }));
+  return { node, stop: () => window.turnstile?.remove?.(place) };
+}
+
+const unknown = (challenge) => ({ node: trouble({ title: t("widget_failed"), detail: challenge.kind }) });
+
+const KINDS = { image, pow, turnstile };

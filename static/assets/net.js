@@ -1,0 +1,187 @@
+// Calls to the API: sessions, time-outs, retries, and the server's clock.
+
+import { keep, kept } from "/assets/store.js";
+
+/** An answer that says no, or no answer at all (`slug` is then "offline" or "timeout"). */
+export class Refusal extends Error {
+  constructor(slug, status, members = {}) {
+    super(slug);
+    Object.assign(this, members, { slug, status });
+  }
+
+  /** Whether the same request may be sent again by itself. */
+  get passing() {
+    return this.status === 0 || [408, 429, 500, 502, 503, 504].includes(this.status);
+  }
+}
+
+// --- The server's clock ---------------------------------------------------------------------------------------
+// Each answer bounds "server time minus this device's monotonic clock" from both sides: the server read its clock
+// after the request left and before the answer came. Bounds of several answers are intersected, so a quick answer
+// narrows what a slow one left open. The device's calendar plays no part.
+
+let low = -Infinity;
+let high = Infinity;
+let at = 0;
+let contradictions = 0;
+
+function learn(time, slack, sent, got) {
+  const from = time - got;
+  const to = time + slack - sent;
+  const drift = (got - at) / 5000;
+  low -= drift;
+  high += drift;
+  at = got;
+  // Later than thought: the device slept. Earlier than thought: a cached answer, unless it happens again and again.
+  if (from > high || (to < low && ++contradictions > 2)) [low, high, contradictions] = [from, to, 0];
+  else if (to >= low) [low, high, contradictions] = [Math.max(low, from), Math.min(high, to), 0];
+}
+
+/** The server's time, in ms since 1970. */
+export const now = () => (low > -Infinity ? performance.now() + (low + high) / 2 : Date.now());
+
+function learnFrom(response, data, sent, got) {
+  const age = Number(response.headers.get("age") ?? 0) * 1000;
+  const exact = Date.parse(data?.server_time);
+  const rounded = Date.parse(response.headers.get("date"));
+  if (exact) learn(exact + age, age ? 1000 : 0, sent, got);
+  else if (rounded) learn(rounded + age, age ? 2000 : 1000, sent, got);
+}
+
+// --- The connection, as people should know it -------------------------------------------------------------------
+
+let connection = "ok";
+
+function notice(state) {
+  if (connection === state) return;
+  connection = state;
+  document.body.dataset.connection = state;
+  dispatchEvent(new Event("connection"));
+}
+addEventListener("offline", () => notice("offline"));
+addEventListener("online", () => notice("ok"));
+
+/** "ok", "slow", "lost" or "offline". */
+export const connected = () => connection;
+
+// --- One call ---------------------------------------------------------------------------------------------------
+
+async function send(method, path, { body, etag, signal, timeout = method === "GET" ? 8000 : 15000 }) {
+  const abort = new AbortController();
+  const stop = () => abort.abort();
+  signal?.addEventListener("abort", stop);
+  const slow = setTimeout(notice, 3000, "slow");
+  let late = false;
+  const limit = setTimeout(() => ((late = true), stop()), timeout);
+  const headers = { accept: "application/json" };
+  if (body !== undefined) headers["content-type"] = "application/json";
+  if (etag) headers["if-none-match"] = etag;
+  const sent = performance.now();
+  try {
+    if (signal?.aborted) stop();
+    const response = await fetch(path, {
+      method, headers, signal: abort.signal, cache: "no-store", credentials: "same-origin",
+      body: body === undefined ? undefined : JSON.stringify(body),
+    });
+    const got = performance.now();
+    const isJson = /json/.test(response.headers.get("content-type") ?? "");
+    const data = isJson ? await response.json() : null;
+    learnFrom(response, data, sent, got);
+    const empty = response.status === 304 || response.status === 204;
+    // A portal's log-in page is no answer of ours.
+    if (response.ok && !empty && !isJson) throw new Refusal("offline", 0);
+    notice("ok");
+    if (response.ok || empty) return { status: response.status, data, etag: response.headers.get("etag") };
+    const seconds = Number(response.headers.get("retry-after"));
+    const slug = /([^/]+)$/.exec(data?.type ?? "")?.[1] ?? (response.status >= 500 ? "unavailable" : String(response.status));
+    throw new Refusal(slug, response.status, { title: response.statusText, retry_after_ms: seconds ? seconds * 1000 : undefined, ...data });
+  } catch (error) {
+    if (error instanceof Refusal && error.status) throw error;
+    if (signal?.aborted) throw error;
+    notice(navigator.onLine === false ? "offline" : "lost");
+    throw new Refusal(late ? "timeout" : "offline", 0);
+  } finally {
+    clearTimeout(slow);
+    clearTimeout(limit);
+    signal?.removeEventListener("abort", stop);
+    if (connection === "slow") notice("ok");
+  }
+}
+
+// The session itself is a cookie that scripts can't read; this marks that there should be one, and which.
+const session = () => kept("session");
+let opening = null;
+
+/** Opens a session unless one newer than `stale` is there. Tabs take turns, so that they end up with the same one. */
+export function openSession(stale = null) {
+  const open = async () => {
+    if (session() && session() !== stale) return;
+    const { data } = await send("POST", "/api/session", {});
+    keep("session", `${data?.expires_at ?? ""} ${Math.random()}`);
+  };
+  opening ??= (navigator.locks ? navigator.locks.request("stampede.session", open) : open()).finally(() => (opening = null));
+  return opening;
+}
+
+/** Whether this device has had a session. */
+export const hasSession = () => Boolean(session());
+
+/**
+ * Sends a request once and returns `{status, data, etag}`, or throws a `Refusal`.
+ * With `user`, it is sent as the shopper: a session is opened when needed, and renewed once when refused.
+ */
+export async function call(method, path, options = {}) {
+  if (!options.user) return send(method, path, options);
+  if (!session()) await openSession();
+  const used = session();
+  try {
+    return await send(method, path, options);
+  } catch (error) {
+    if (error.slug !== "unauthorized") throw error;
+    await openSession(used).catch((refusal) => {
+      throw refusal.passing ? refusal : error;
+    });
+    return send(method, path, options);
+  }
+}
+
+/** Milliseconds to wait after `refusal`, the `n`-th in a row: never less than the server asked for, and never all at once. */
+export function delay(refusal, n) {
+  const asked = refusal?.retry_after_ms ?? Math.min(15000, 500 * 2 ** n);
+  return asked * (1 + Math.random() * 0.3) + Math.random() * 200;
+}
+
+/** Waits. Ends early with an error if `signal` aborts, and without one when the device comes back online. */
+export const sleep = (ms, signal, wake) =>
+  new Promise((resolve, reject) => {
+    const done = (end, value) => () => {
+      clearTimeout(timer);
+      removeEventListener("online", online);
+      signal?.removeEventListener("abort", abort);
+      end(value);
+    };
+    const abort = done(reject, signal?.reason);
+    const online = done(resolve);
+    const timer = setTimeout(online, ms);
+    if (wake) addEventListener("online", online);
+    signal?.addEventListener("abort", abort);
+    if (signal?.aborted) abort();
+  });
+
+/**
+ * Like `call`, but goes on through what passes by itself: lost connections, 429, 503.
+ * `onWait({until, problem})` is told of every pause (`until` on `performance.now()`'s clock), `onWait(null)` of its end.
+ * `settle(refusal)` says which refusals are final all the same.
+ */
+export async function insist(method, path, options, { onWait, settle } = {}) {
+  for (let n = 0; ; n++) {
+    try {
+      return await call(method, path, options);
+    } catch (error) {
+      if (!(error instanceof Refusal) || !error.passing || settle?.(error) || n > 60) throw error;
+      const ms = delay(error, n);
+      onWait?.({ until: performance.now() + ms, problem: error });
+      await sleep(ms, options.signal, error.status === 0).finally(() => onWait?.(null));
+    }
+  }
+}

@@ -1,0 +1,124 @@
+// One order: what it is, until when it can be paid, and what can be done with it. On the item's page and on its own.
+
+import { call, insist, now, Refusal } from "/assets/net.js";
+import { announce, button, confirmed, el, exactly, find, fuse, icon, moment, money, number, timer, trouble, waiting } from "/assets/ui.js";
+import { kept, keep } from "/assets/store.js";
+import { t } from "/assets/words.js";
+
+/**
+ * A panel `{node, show, stop}` for `order`; `changed(order)` is called with what the server makes of it.
+ * While an order waits for money, it is asked for again and again, faster just after paying.
+ */
+export function orderPanel(order, changed) {
+  const node = el("div", { class: "order" });
+  const path = () => `/api/orders/${encodeURIComponent(order.id)}`;
+  const look = timer(async () => {
+    try {
+      show((await call("GET", path(), { user: true })).data);
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      plan();
+    }
+  });
+
+  function plan() {
+    const settled = order.state !== "unpaid" && order.state !== "refund_due";
+    if (settled || document.hidden || !node.isConnected) return look.stop();
+    const paying = kept("paying") === order.id;
+    const usual = order.state === "refund_due" ? 20000 : paying ? 2000 : 10000;
+    const left = Date.parse(order.pay_by) - now();
+    look.set(Math.min(usual * (1 + Math.random() * 0.2), left > 0 ? left + 500 + Math.random() * 1000 : Infinity));
+  }
+
+  function show(fresh) {
+    const before = order.state;
+    order = fresh;
+    if (order.state !== "unpaid" && kept("paying") === order.id) keep("paying", null);
+    if (before !== order.state || !node.childElementCount) {
+      draw();
+      if (before !== order.state) announce(t(`order_${order.state}`));
+    }
+    changed?.(order);
+    plan();
+  }
+
+  const notice = el("div", { class: "notice" });
+  let abort;
+
+  /** One thing at a time, with its words shown while it lasts and its refusal afterwards. */
+  async function act(words, work) {
+    if (abort) return;
+    abort = new AbortController();
+    const { signal } = abort;
+    const actions = find(".actions", node);
+    if (actions) actions.inert = true;
+    notice.replaceChildren(el("p", { class: "busy", role: "status" }, () => t(words)));
+    try {
+      await work(signal, (pause) => notice.replaceChildren(pause ? waiting(pause, () => abort.abort()) : ""));
+      notice.replaceChildren();
+    } catch (error) {
+      notice.replaceChildren();
+      if (!signal.aborted) {
+        if (!(error instanceof Refusal)) throw error;
+        notice.append(error.here ?? trouble(error));
+        if (error.slug === "conflict") look.set(0);
+      }
+    } finally {
+      abort = null;
+      if (actions) actions.inert = false;
+    }
+  }
+
+  const pay = () =>
+    act("paying", async (signal, onWait) => {
+      try {
+        const { data } = await insist("POST", `${path()}/payments`, { user: true, body: {}, signal }, { onWait });
+        const url = new URL(data.pay_url, location.href);
+        if (!/^https?:$/.test(url.protocol)) throw new Refusal("not-found", 404);
+        keep("paying", order.id);
+        location.assign(url);
+      } catch (error) {
+        // A shop without a payment provider has no such call.
+        if ([404, 405, 501].includes(error.status)) error.here = el("p", { class: "trouble", role: "status" }, icon("warn"), () => t("no_payment"));
+        throw error;
+      }
+    });
+
+  const cancel = async () => {
+    if (!(await confirmed("cancel_ask", "cancel_text", "cancel_yes"))) return;
+    await act("cancelling", async (signal, onWait) => {
+      const { data } = await insist("POST", `${path()}/cancel`, { user: true, body: {}, signal }, { onWait });
+      show(data);
+      find("h2", node)?.focus();
+    });
+  };
+
+  function draw() {
+    const { state } = order;
+    node.dataset.state = state;
+    node.dataset.order = order.id;
+    const row = (name, ...value) => el("div", {}, el("dt", {}, () => t(name)), el("dd", {}, value));
+    const when = (name, iso) => iso && row(name, el("time", { datetime: iso, title: () => exactly(iso) }, () => moment(iso)));
+    const unpaid = state === "unpaid";
+    node.replaceChildren(
+      el("header", { class: "verdict" },
+        icon({ unpaid: "clock", paid: "check", refund_due: "clock" }[state] ?? "flag"),
+        el("h2", { tabindex: -1, id: "order-state", "data-state": state }, () => t(`order_${state}`)),
+        el("p", {}, () => t(`text_${state}`))),
+      unpaid && order.pay_by ? fuse(() => Date.parse(order.pay_by), Date.parse(order.pay_by) - Date.parse(order.created_at), () => t("pay_left")) : "",
+      el("dl", {},
+        row("order", el("code", { id: "order-id" }, order.id)),
+        row("quantity", () => number(order.quantity)),
+        row("unit_price", () => money(order.unit_price)),
+        row("total", el("b", { id: "order-total" }, () => money(order.total))),
+        when("created", order.created_at), unpaid && when("pay_by", order.pay_by), when("paid_at", order.paid_at)),
+      unpaid ? el("div", { class: "actions" },
+        button(() => t("pay", { sum: money(order.total) }), pay, { id: "pay", "data-action": "pay" }),
+        button(() => t("cancel_order"), cancel, { id: "cancel", class: "button plain", "data-action": "cancel-order" })) : "",
+      unpaid && kept("paying") === order.id ? el("p", { class: "fine" }, () => t("pay_return")) : "",
+      notice);
+  }
+
+  draw();
+  return { node, show, plan, stop: look.stop };
+}

@@ -1,0 +1,69 @@
+// My orders, newest first.
+
+import { call, delay, hasSession, Refusal } from "/assets/net.js";
+import { button, el, find, icon, message, money, number, onReturn, picture, timeOf, timer, told, trouble } from "/assets/ui.js";
+import { t } from "/assets/words.js";
+
+const list = find("#list");
+const again = timer(read);
+const items = new Map();
+let failures = 0;
+let shown;
+
+/** The item of an order, asked for once; without it the order is shown all the same. */
+function itemOf(id) {
+  if (!items.has(id)) items.set(id, call("GET", `/api/items/${encodeURIComponent(id)}`).then(({ data }) => data, () => items.delete(id) && null));
+  return items.get(id);
+}
+
+async function read() {
+  again.stop();
+  // Whoever never had a session has no orders, and needs no session to be told so.
+  if (!hasSession()) return empty();
+  try {
+    const { data } = await call("GET", "/api/orders", { user: true });
+    failures = 0;
+    const orders = data.orders;
+    if (!orders.length) return empty();
+    const key = JSON.stringify(orders);
+    if (key !== shown) {
+      const tickets = await Promise.all(orders.map(async (order) => ticket(order, await itemOf(order.item_id))));
+      shown = key;
+      document.body.dataset.step = "ready";
+      list.replaceChildren(...tickets);
+    }
+    const waits = orders.some(({ state }) => state === "unpaid" || state === "refund_due");
+    if (!document.hidden) again.set((waits ? 8000 : 60000) * (1 + Math.random() * 0.3));
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    if (error.slug === "unauthorized") return empty();
+    failures++;
+    if (!shown) {
+      document.body.dataset.step = "failed";
+      list.replaceChildren(trouble(error), message("receipt", () => t("orders_failed"), null, button(() => t("retry"), read, { "data-action": "retry" })));
+    }
+    if (error.passing) again.set(delay(error, failures));
+  } finally {
+    list.removeAttribute("aria-busy");
+  }
+}
+
+function empty() {
+  shown = undefined;
+  document.body.dataset.step = "empty";
+  list.removeAttribute("aria-busy");
+  list.replaceChildren(message("receipt", () => t("no_orders"), () => t("no_orders_text"), el("a", { class: "button", href: "/" }, () => t("all_sales"))));
+}
+
+const ticket = (order, item) =>
+  el("a", { class: "ticket", href: `/orders/${encodeURIComponent(order.id)}`, "data-order": order.id, "data-state": order.state },
+    el("div", { class: "frame" }, item ? picture(item) : icon("receipt")),
+    el("div", { class: "body" },
+      item ? told("h2", () => item.title) : el("h2", {}, () => t("order")),
+      el("p", {}, el("span", {}, () => `${number(order.quantity)} × ${money(order.unit_price)}`), el("b", {}, () => money(order.total))),
+      el("p", {}, el("span", { class: `badge ${order.state}` }, () => t(`order_${order.state}`)),
+        el("span", { class: "fine" }, order.state === "unpaid" && order.pay_by ? timeOf(order.pay_by, (time) => `${t("pay_by")} ${time}`) : timeOf(order.created_at)))));
+
+onReturn(() => again.set(Math.random() * 300));
+addEventListener("online", () => again.set(Math.random() * 500));
+read();

@@ -379,7 +379,7 @@ async fn store() -> Option<Rc<Store>> {
 }
 
 /// What the store has, if it can be reached and read. A store that fails is as good as an empty one: Redis has it all.
-async fn stored<T: for<'de> Deserialize<'de>>(key: &str) -> Option<T> {
+pub(crate) async fn stored<T: for<'de> Deserialize<'de>>(key: &str) -> Option<T> {
     match store().await?.get(key).await {
         Ok(bytes) => serde_json::from_slice(&bytes?).ok(),
         Err(_) => {
@@ -389,7 +389,7 @@ async fn stored<T: for<'de> Deserialize<'de>>(key: &str) -> Option<T> {
     }
 }
 
-async fn keep<T: Serialize>(key: &str, value: &T) {
+pub(crate) async fn keep<T: Serialize>(key: &str, value: &T) {
     if let (Some(store), Ok(bytes)) = (store().await, serde_json::to_vec(value))
         && store.set(key, bytes).await.is_err()
     {

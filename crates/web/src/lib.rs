@@ -6,6 +6,7 @@
 
 pub mod address;
 pub mod answers;
+pub mod blocklist;
 pub mod catalogue;
 pub mod challenge;
 pub mod etag;

@@ -87,6 +87,13 @@ impl Response {
         self
     }
 
+    /// Adds a header whose value is known to be one.
+    #[must_use]
+    pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
     /// Says who may keep the response.
     #[must_use]
     pub fn caching(self, caching: Caching) -> Self {

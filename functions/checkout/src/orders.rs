@@ -21,7 +21,7 @@ pub async fn show(request: &Request, id: OrderId) -> Result<Response, Problem> {
     // The sale has left Redis: the database has all of it.
     let recorded = read::order_of(&open_ledger().await?, &id, &user).await.map_err(Problem::unavailable)?;
     let order = recorded.ok_or(NO_ORDER)?;
-    Ok(Response::ok(&Shown { order: of_record(&order), contact: order.contact }))
+    Ok(Response::ok(&Shown { order: Order::from(&order.as_view()), contact: order.contact }))
 }
 
 /// Shows the shopper's orders, newest first, one that was just made among them.
@@ -69,9 +69,7 @@ pub fn conflict(what: &str, state: OrderState) -> Problem {
 
 /// The problem for an order that Redis does not have: it is settled and only recorded, or it never was.
 pub async fn settled_or_unknown(id: &OrderId, user: &UserId, what: &str) -> Problem {
-    let found = async {
-        read::order_of(&open_ledger().await?, id, user).await.map_err(Problem::unavailable)
-    };
+    let found = async { read::order_of(&open_ledger().await?, id, user).await.map_err(Problem::unavailable) };
     match found.await {
         Ok(Some(order)) => conflict(what, order.state),
         Ok(None) => NO_ORDER,
@@ -84,7 +82,7 @@ async fn recorded(user: &UserId, page: web::query::Page) -> Result<(Vec<Order>, 
     let size = u32::try_from(page.size).unwrap_or(u32::MAX);
     let offset = u32::try_from(page.number.saturating_sub(1).saturating_mul(page.size)).unwrap_or(u32::MAX);
     let found = read::orders_of(&sql, user, size, offset).await.map_err(Problem::unavailable)?;
-    Ok((found.rows.iter().map(of_record).collect(), found.total))
+    Ok((found.rows.iter().map(|order| Order::from(&order.as_view())).collect(), found.total))
 }
 
 /// The shopper's orders that are still alive in Redis: one a lane at most.
@@ -105,21 +103,6 @@ async fn open_ledger() -> Result<spin::Database, Problem> {
 
 fn is_final(state: OrderState) -> bool {
     matches!(state, OrderState::Paid | OrderState::Refunded)
-}
-
-fn of_record(order: &read::Order) -> Order {
-    Order {
-        id: order.id.to_string(),
-        reservation_id: order.id.reservation().to_string(),
-        item_id: order.id.lane.item.to_string(),
-        quantity: order.quantity,
-        unit_price: order.unit_price.clone(),
-        total: order.total.clone(),
-        state: order.state,
-        created_at: order.created_at,
-        pay_by: (order.state == OrderState::Unpaid).then_some(order.pay_by),
-        paid_at: order.paid_at,
-    }
 }
 
 #[derive(Serialize)]

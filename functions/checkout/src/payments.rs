@@ -13,7 +13,8 @@ pub async fn open(request: &Request, id: OrderId) -> Result<Response, Problem> {
     let user = session::user(request).await?;
     match Engine::new(SharedRedis).pay(&id, &user).await? {
         PaymentOpened::New(order) | PaymentOpened::Pending(order) => {
-            let (id, state) = order.payment.clone().ok_or_else(|| Problem::unavailable("a payment without an attempt"))?;
+            let (id, state) =
+                order.payment.clone().ok_or_else(|| Problem::unavailable("a payment without an attempt"))?;
             let pay_url = pay_url(&id, &order).await?;
             Ok(Response::created(&Payment { id, state, pay_url }))
         }

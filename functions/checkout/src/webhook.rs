@@ -35,13 +35,18 @@ pub async fn receive(request: &mut Request) -> Result<Response, Problem> {
     if let Some(currency) = message.amount.currency() {
         let (order, _) = engine.order(&id.order, None).await?.ok_or(no_payment.clone())?;
         if order.unit_price.currency.as_str() != currency {
-            return Err(Problem::invalid("amount", format!("the order is in {}", order.unit_price.currency.as_str())));
+            return Err(Problem::invalid(
+                "amount",
+                format!("the order is in {}", order.unit_price.currency.as_str()),
+            ));
         }
     }
     let (order, changed) = match engine.settle(&id, outcome, message.amount.minor_units()).await? {
         Settled::Moved(order) => (order, true),
         Settled::Repeated(order) => (order, false),
-        Settled::WrongAmount { due } => return Err(Problem::invalid("amount", format!("the order's total is {due}"))),
+        Settled::WrongAmount { due } => {
+            return Err(Problem::invalid("amount", format!("the order's total is {due}")));
+        }
         Settled::NotFound => return Err(no_payment),
     };
     Ok(Response::ok(&Received { order_id: order.id, state: order.state.as_str(), changed }))
@@ -149,7 +154,10 @@ mod tests {
         assert_eq!(check(&good, BODY, SECRET, now.plus_millis(301_000)), Err(Problem::StaleSignature));
         assert_eq!(check(&good, BODY, SECRET, now.plus_millis(-301_000)), Err(Problem::StaleSignature));
         assert_eq!(check(&good, b"{}", SECRET, now), Err(Problem::BadSignature));
-        assert_eq!(check(&sign("1795255200", BODY, b"another secret of thirty-two bytes"), BODY, SECRET, now), Err(Problem::BadSignature));
+        assert_eq!(
+            check(&sign("1795255200", BODY, b"another secret of thirty-two bytes"), BODY, SECRET, now),
+            Err(Problem::BadSignature)
+        );
         let moved = good.replace("t=1795255200", "t=1795255201");
         for header in ["", "t=,v1=", "v1=00", "t=1795255200", "t=x,v1=00", &moved, &good[..good.len() - 1]] {
             assert_eq!(check(header, BODY, SECRET, now), Err(Problem::BadSignature), "{header}");

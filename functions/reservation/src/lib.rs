@@ -23,8 +23,7 @@ async fn reservation(request: spin_sdk::http::Request) -> impl spin_sdk::http::I
 async fn handle(request: &mut Request) -> Result<Response, Problem> {
     let method = request.on("/api/reservations/:id", &[Method::GET, Method::DELETE])?;
     let user = web::session::user(request).await?;
-    let id: ReservationId =
-        request.segments().get(2).and_then(|id| id.parse().ok()).ok_or(NOT_FOUND)?;
+    let id: ReservationId = request.segments().get(2).and_then(|id| id.parse().ok()).ok_or(NOT_FOUND)?;
     if method == Method::DELETE { release(&id, &user).await } else { poll(&id, &user).await }
 }
 

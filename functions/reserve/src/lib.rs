@@ -14,7 +14,9 @@ use sale::time::Timestamp;
 use serde::Deserialize;
 use web::answers::Reservation;
 use web::challenge::{Challenges, Kind};
-use web::{Method, Problem, Request, Response, SharedRedis, StatusCode, header, mark, random, settings};
+use web::{
+    Method, Problem, Request, Response, SharedRedis, StatusCode, blocklist, header, mark, random, settings,
+};
 
 const NOT_FOUND: Problem = Problem::NotFound { what: "item" };
 
@@ -32,6 +34,7 @@ async fn handle(request: &mut Request) -> Result<Response, Problem> {
     let user = web::session::user(request).await?;
     let item: ItemId = request.segments().get(2).and_then(|id| id.parse().ok()).ok_or(NOT_FOUND)?;
     let body: Body = request.json().await?;
+    blocklist::check(request, &user).await?;
     let quantity = body.quantity()?;
     let now = request.now();
     if mark::refuses(&item, &user, now).await {

@@ -1,0 +1,179 @@
+//! What keeps a deployment running: the tick, liveness, readiness, metrics.
+
+use std::fmt::Write;
+
+use order_ledger::{poison, read, spin};
+use sale::Engine;
+use sale::work::{self, Done};
+use serde::Serialize;
+use spin_sdk::http::HeaderValue;
+use web::{Method, Problem, Request, Response, SharedRedis, StatusCode, catalogue, settings, worker};
+
+/// Scripts of 500 reservations that a tick drains of one lane.
+const GRANT_BATCHES: u32 = 40;
+/// Events of one lane that a tick copies at a time, and how often in one tick.
+const COPY_BATCH: u32 = 500;
+const COPY_BATCHES: u32 = 20;
+
+pub async fn look(request: &Request, what: &str) -> Result<Response, Problem> {
+    match what {
+        "healthz" => {
+            request.on("/healthz", &[Method::GET])?;
+            Ok(Response::ok(&Health { status: "ok" }))
+        }
+        "readyz" => {
+            request.on("/readyz", &[Method::GET])?;
+            Ok(readiness().await)
+        }
+        _ => {
+            request.on("/metrics", &[Method::GET])?;
+            metrics().await
+        }
+    }
+}
+
+pub async fn open_ledger() -> Result<spin::Database, Problem> {
+    spin::open(&settings::text("ledger").await?).await.map_err(Problem::unavailable)
+}
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+}
+
+#[derive(Serialize)]
+struct Readiness {
+    status: &'static str,
+    redis: &'static str,
+    key_value: &'static str,
+    database: &'static str,
+}
+
+/// 200 when Redis, the key-value store and the order database answer; else 503 saying which does not.
+async fn readiness() -> Response {
+    let word = |component: &str, outcome: Result<(), String>| match outcome {
+        Ok(()) => "ok",
+        Err(cause) => {
+            worker::log_failure("admin", component, cause);
+            "unavailable"
+        }
+    };
+    let engine = Engine::new(SharedRedis);
+    let redis = sale::store::Redis::execute(engine.redis(), "PING", &[]).await;
+    let redis = word("redis", redis.map(drop).map_err(|error| error.to_string()));
+    let key_value = word("key_value", catalogue::is_store_ready().await.map_err(cause_of));
+    let database = async { read::ping(&open_ledger().await?).await.map_err(Problem::unavailable) };
+    let database = word("database", database.await.map_err(cause_of));
+    let ready = [redis, key_value, database].iter().all(|state| *state == "ok");
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let readiness =
+        Readiness { status: if ready { "ready" } else { "unavailable" }, redis, key_value, database };
+    if ready {
+        return Response::json(status, &readiness);
+    }
+    // The problem's shape, with the parts beside it.
+    let problem = Problem::unavailable("not ready");
+    let mut document = problem.document("");
+    if let (Some(members), Ok(serde_json::Value::Object(parts))) =
+        (document.as_object_mut(), serde_json::to_value(&readiness))
+    {
+        members.remove("request_id");
+        members.extend(parts.into_iter().filter(|(name, _)| name != "status"));
+    }
+    let media_type = HeaderValue::from_static("application/problem+json");
+    let mut response = Response::bytes(status, media_type, document.to_string());
+    for (name, value) in problem.headers() {
+        response = response.header(name, &value);
+    }
+    response
+}
+
+fn cause_of(problem: Problem) -> String {
+    problem.cause().unwrap_or(problem.slug()).to_owned()
+}
+
+#[derive(Serialize, Default)]
+struct Ticked {
+    lanes: usize,
+    #[serde(flatten)]
+    done: Done,
+    /// Events that were written to the order database.
+    recorded: usize,
+    /// What could not be done, in words.
+    failures: Vec<String>,
+}
+
+/// Looks at every lane as doorbells and alarms would make the workers do.
+pub async fn tick() -> Result<Response, Problem> {
+    let engine = Engine::new(SharedRedis);
+    let mut ticked = Ticked::default();
+    let sql = open_ledger().await;
+    if let Err(problem) = &sql {
+        ticked.failures.push(format!("order database: {}", problem.cause().unwrap_or_default()));
+    }
+    for lane in work::lanes(&engine).await? {
+        ticked.lanes += 1;
+        ticked.done.add(work::lapse(&engine, &lane).await?);
+        ticked.done.add(work::drain(&engine, &lane, GRANT_BATCHES).await?);
+        let Ok(sql) = &sql else { continue };
+        for _ in 0..COPY_BATCHES {
+            match order_ledger::copy(&engine, sql, &lane, COPY_BATCH).await {
+                Ok(copied) => {
+                    ticked.recorded += copied.events.applied;
+                    if !copied.more() {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    ticked.failures.push(format!("lane {lane}: {error}"));
+                    break;
+                }
+            }
+        }
+    }
+    Ok(Response::ok(&ticked))
+}
+
+/// Prometheus text. What is counted in Redis is read once a scrape; nothing of it is on a shopper's path.
+async fn metrics() -> Result<Response, Problem> {
+    let engine = Engine::new(SharedRedis);
+    let mut units = String::new();
+    let mut waiting = String::new();
+    let mut admitted = String::new();
+    let mut outbox = String::new();
+    for lane in work::lanes(&engine).await? {
+        let Some(view) = engine.view(&lane).await? else { continue };
+        let labels = format!("item=\"{}\",lane=\"{}\"", lane.item, lane.number);
+        for (state, count) in [
+            ("available", view.available),
+            ("held", view.held),
+            ("ordered", view.ordered),
+            ("sold", view.sold),
+        ] {
+            let _ = writeln!(units, "stampede_units{{{labels},state=\"{state}\"}} {count}");
+        }
+        let _ = writeln!(waiting, "stampede_queue_length{{{labels}}} {}", view.waiting);
+        let _ = writeln!(admitted, "stampede_reservations_admitted_total{{{labels}}} {}", view.admitted);
+        let _ = writeln!(outbox, "stampede_outbox_events{{{labels}}} {}", view.outbox);
+    }
+    let set_aside = match open_ledger().await {
+        Ok(sql) => poison::count(&sql).await.ok(),
+        Err(_) => None,
+    };
+    let mut text = String::new();
+    let mut family = |name: &str, kind: &str, help: &str, samples: &str| {
+        let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{samples}");
+    };
+    family("stampede_units", "gauge", "Units of an item by where they are.", &units);
+    family("stampede_queue_length", "gauge", "Reservations that wait to be decided.", &waiting);
+    family("stampede_reservations_admitted_total", "counter", "Reservations ever admitted.", &admitted);
+    family("stampede_outbox_events", "gauge", "Order events not yet in the order database.", &outbox);
+    let up = format!("stampede_order_database_up {}\n", u8::from(set_aside.is_some()));
+    family("stampede_order_database_up", "gauge", "Whether the order database answers.", &up);
+    if let Some(count) = set_aside {
+        let sample = format!("stampede_events_set_aside {count}\n");
+        family("stampede_events_set_aside", "gauge", "Order events that could not be applied.", &sample);
+    }
+    let media_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    Ok(Response::bytes(StatusCode::OK, media_type, text))
+}

@@ -32,11 +32,20 @@ pub enum RedisError {
 impl RedisError {
     /// Sorts a failure of which only the text is known, as Spin gives it.
     ///
-    /// This is the one place that reads such text. Refusals begin with a word in capitals, such as `NOSCRIPT`;
-    /// clients may put their own words before it.
+    /// This is the one place that reads such text. Redis begins a refusal with a word in capitals, such as `NOSCRIPT`;
+    /// the client within the runtime may put its own word in its place (`NoScript`, `NoScriptError`) or before it.
     pub fn from_text(text: String) -> Self {
-        const REFUSALS: [&str; 7] =
-            ["NOSCRIPT", "WRONGTYPE", "ERR ", "BUSYGROUP", "NOGROUP", "EXECABORT", "NoScriptError"];
+        const REFUSALS: [&str; 9] = [
+            "NOSCRIPT",
+            "NoScript",
+            "ERR ",
+            "ResponseError",
+            "WRONGTYPE",
+            "BUSYGROUP",
+            "NOGROUP",
+            "EXECABORT",
+            "ExecAbort",
+        ];
         if REFUSALS.iter().any(|word| text.contains(word)) {
             RedisError::Refused(text)
         } else {
@@ -46,7 +55,7 @@ impl RedisError {
 
     /// Whether the script cache lacks the script, so that EVALSHA must become EVAL.
     pub fn is_missing_script(&self) -> bool {
-        matches!(self, RedisError::Refused(text) if text.contains("NOSCRIPT") || text.contains("NoScriptError"))
+        matches!(self, RedisError::Refused(text) if text.contains("NOSCRIPT") || text.contains("NoScript"))
     }
 }
 

@@ -1,1 +1,66 @@
-fn main() {}
+//! Measures Stampede against its budgets, beside references that run on the same machine in the same minutes.
+//!
+//! Absolute numbers say more about the machine than about us, so every throughput stands beside that of a program
+//! which does no more than the unavoidable: redis-benchmark running the same script, Nginx serving the same bytes.
+//! Every answer is looked at, and at the end all units are counted: a fast wrong answer makes the run fail.
+//!
+//! Run it by `cargo xtask bench`, which builds what is measured.
+
+mod load;
+mod measure;
+mod plot;
+mod reference;
+mod report;
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+use measure::Settings;
+use report::Report;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => {
+            eprintln!("error: some answers were wrong, or units do not add up; see the report");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<bool> {
+    let settings = parse_arguments()?;
+    // One thread for the generator: it shares the machine with what it measures.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("no asynchronous runtime")?;
+    let mut report = Report::begin(&settings)?;
+    runtime.block_on(measure::everything(&settings, &mut report))?;
+    let folder = report.write()?;
+    print!("{}", report.table());
+    println!("Report: {}", folder.join("report.md").display());
+    Ok(report.all_answers_were_right())
+}
+
+fn parse_arguments() -> anyhow::Result<Settings> {
+    use lexopt::prelude::*;
+
+    let mut settings = Settings::default();
+    let mut arguments = lexopt::Parser::from_env();
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Long("seconds") => settings.seconds = arguments.value()?.parse()?,
+            Long("connections") => settings.connections = arguments.value()?.parse()?,
+            Long("shoppers") => settings.shoppers = arguments.value()?.parse()?,
+            Long("only") => settings.only = Some(arguments.value()?.string()?),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(settings)
+}

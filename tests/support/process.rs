@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 /// A running program.
 pub struct Process {
@@ -42,6 +43,18 @@ impl Process {
     pub fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, signal).expect("our own child can be signalled");
+    }
+
+    /// SIGTERM, and waits some seconds for it to end.
+    pub fn signal_to_end(&mut self) {
+        if self.ended().is_some() {
+            return;
+        }
+        self.signal(rustix::process::Signal::TERM);
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while self.ended().is_none() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// The end of what it wrote.

@@ -1,0 +1,483 @@
+//! The measurements, in the order in which each finds what it needs.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use bytes::Bytes;
+use futures_util::future::join_all;
+use serde::Serialize;
+use serde_json::{Value, json};
+use stampede_tests::{Item, ItemTerms, Seller, World, checkout, eventually, solve_proof_of_work};
+
+use crate::load::{self, Connection, Outcome, Response, closed_loop, each_once, repeat_for, request};
+use crate::reference::{Monitor, Nginx, ScriptCall, redis_benchmark};
+use crate::report::{Budget, Report, at};
+
+const RESERVE: &str = "reserve, accepted";
+const RESERVE_REFERENCE: &str = "redis-benchmark, the same script";
+const PAGE: &str = "static page";
+const PAGE_REFERENCE: &str = "Nginx, the same bytes";
+/// More than any measurement takes.
+const PLENTY: i64 = 5_000_000;
+/// What the drain begins with.
+const QUEUE: usize = 200_000;
+
+#[derive(Clone, Serialize)]
+pub struct Settings {
+    /// How long a measurement lasts that can go on for any time.
+    pub seconds: u64,
+    pub connections: usize,
+    /// How many shoppers reserve; each has a session and a solved challenge of their own before.
+    pub shoppers: usize,
+    /// Only measurements whose name contains this.
+    pub only: Option<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings { seconds: 5, connections: 64, shoppers: 30_000, only: None }
+    }
+}
+
+impl Settings {
+    fn wants(&self, name: &str) -> bool {
+        self.only.as_ref().is_none_or(|part| name.contains(part.as_str()))
+    }
+
+    fn time(&self) -> Duration {
+        Duration::from_secs(self.seconds)
+    }
+}
+
+/// The servers that are measured, and how to reach them.
+struct Bench<'a> {
+    settings: &'a Settings,
+    world: World,
+    seller: Seller,
+    address: SocketAddr,
+}
+
+pub async fn everything(settings: &Settings, report: &mut Report) -> anyhow::Result<()> {
+    let world = World::builder().unchecked().set("captcha_difficulty", 1).start().await;
+    let address = world.host.base().trim_start_matches("http://").parse()?;
+    let mut bench = Bench { settings, seller: world.seller(), world, address };
+
+    sizes(report)?;
+    if settings.wants("first load") {
+        bench.first_load(report).await?;
+    }
+    if settings.wants("page") {
+        bench.page(report).await?;
+    }
+    if settings.wants("item") {
+        bench.item_detail(report).await?;
+    }
+    if settings.wants("reserve") || settings.wants("poll") || settings.wants("result") {
+        bench.reservations(report).await?;
+    }
+    if settings.wants("refusal") {
+        bench.refusals(report).await?;
+    }
+    if settings.wants("script") || settings.wants("drain") {
+        bench.script_and_drain(report).await?;
+    }
+
+    let budgets = [
+        (RESERVE, RESERVE_REFERENCE, "reserve / redis-benchmark", 0.4),
+        ("refusal, sold out", RESERVE, "refusals / accepted", 1.5),
+        (PAGE, PAGE_REFERENCE, "page / Nginx", 0.4),
+    ];
+    for (ours, theirs, name, least) in budgets {
+        if let (Some(ours), Some(theirs)) = (report.rate_of(ours), report.rate_of(theirs)) {
+            report.add_figure(name, ours / theirs, "", Budget::AtLeast(least));
+        }
+    }
+    Ok(())
+}
+
+/// The components as they are delivered.
+fn sizes(report: &mut Report) -> anyhow::Result<()> {
+    let folder = checkout().join("target/wasm32-wasip2/function");
+    let mut largest = 0;
+    let mut names: Vec<_> = std::fs::read_dir(&folder)
+        .with_context(|| format!("{} is not there; run `cargo xtask bench`", folder.display()))?
+        .collect::<Result<_, _>>()?;
+    names.sort_by_key(std::fs::DirEntry::file_name);
+    for entry in names {
+        let path = entry.path();
+        if path.extension().is_some_and(|extension| extension == "wasm") {
+            let bytes = entry.metadata()?.len();
+            largest = largest.max(bytes);
+            report.add_component(&path.file_stem().unwrap_or_default().to_string_lossy(), bytes);
+        }
+    }
+    report.add_figure("largest component", largest as f64 / 1024.0, "KiB", Budget::Below(500.0));
+    Ok(())
+}
+
+impl Bench<'_> {
+    /// Everything that a browser fetches before an item's page works, the picture apart.
+    async fn first_load(&self, report: &mut Report) -> anyhow::Result<()> {
+        let client = self.world.client();
+        let mut waiting = vec!["/items/i0000000000".to_owned()];
+        let mut seen = BTreeSet::new();
+        let mut total = 0;
+        while let Some(path) = waiting.pop() {
+            if !seen.insert(path.clone()) {
+                continue;
+            }
+            let packed = client.get(&path).header("accept-encoding", "br").send().await;
+            ensure!(packed.status == 200, "{packed}");
+            total += packed.body.len();
+            let plain = client.get(&path).send().await;
+            waiting.extend(needed_at_once(&String::from_utf8_lossy(&plain.body)));
+        }
+        let kib = total as f64 / 1024.0;
+        report.add_figure("item page, first load, compressed", kib, "KiB", Budget::Below(30.0));
+        Ok(())
+    }
+
+    /// The same bytes from us and from Nginx.
+    async fn page(&self, report: &mut Report) -> anyhow::Result<()> {
+        let client = self.world.client();
+        let page = client.get("/").send().await;
+        ensure!(page.status == 200, "{page}");
+        let ask = || repeat_for(vec![request("GET", "/", None, None)], self.settings.time());
+        let is_right = |_, response: &Response<'_>| response.status == 200 && response.body == page.body;
+
+        let nginx = Nginx::start(&self.world.folder(), &page.body).await?;
+        let theirs = closed_loop(nginx.address, self.settings.connections, ask(), is_right).await?;
+        report.add_outcome(PAGE_REFERENCE, &theirs);
+        drop(nginx);
+        let ours = closed_loop(self.address, self.settings.connections, ask(), is_right).await?;
+        report.add_outcome(PAGE, &ours);
+        Ok(())
+    }
+
+    async fn item_detail(&self, report: &mut Report) -> anyhow::Result<()> {
+        let item = self.seller.publish(&ItemTerms::of(100)).await;
+        let asked = vec![request("GET", &format!("/api/items/{}", item.id), None, None)];
+        let outcome = closed_loop(
+            self.address,
+            self.settings.connections,
+            repeat_for(asked, self.settings.time()),
+            |_, response| response.status == 200 && contains(response.body, &item.id),
+        )
+        .await?;
+        report.add_outcome("item detail", &outcome);
+        Ok(())
+    }
+
+    /// Accepted reservations at full speed, polls of them, and the way from reserve to result at half of that speed.
+    async fn reservations(&mut self, report: &mut Report) -> anyhow::Result<()> {
+        let item = self.seller.publish(&ItemTerms::of(PLENTY)).await;
+        let tokens = self.sessions(self.settings.shoppers).await?;
+        let wishes = self.wishes(&item, &tokens).await?;
+        let mut paths = vec![String::new(); wishes.len()];
+        let outcome =
+            closed_loop(self.address, self.settings.connections, each_once(&wishes), |number, response| {
+                if let Some(id) = accepted(response) {
+                    paths[number] = format!("/api/reservations/{id}");
+                    return true;
+                }
+                false
+            })
+            .await?;
+        report.add_outcome(RESERVE, &outcome);
+        self.wait_until_drained(&item).await;
+        let counters = self.seller.counters(&item).await;
+        if counters.held != outcome.right as i64 {
+            report.complain(format!(
+                "{} reservations were accepted, {} are held",
+                outcome.right, counters.held
+            ));
+        }
+        self.seller.audit(&item).await;
+
+        let polls: Vec<Bytes> = paths
+            .iter()
+            .zip(&tokens)
+            .filter(|(path, _)| !path.is_empty())
+            .map(|(path, token)| request("GET", path, Some(token), None))
+            .collect();
+        ensure!(!polls.is_empty(), "no reservation was accepted: {:?}", outcome.example);
+        let polled = closed_loop(
+            self.address,
+            self.settings.connections,
+            repeat_for(polls, self.settings.time()),
+            |_, response| response.status == 200 && contains(response.body, "\"held\""),
+        )
+        .await?;
+        report.add_outcome("poll", &polled);
+
+        if self.settings.wants("result") {
+            self.reserve_to_result(report, outcome.rate() / 2.0).await?;
+        }
+        Ok(())
+    }
+
+    /// Shoppers who come at a steady pace, whether we keep up or not; each asks for a result until there is one.
+    async fn reserve_to_result(&self, report: &mut Report, pace: f64) -> anyhow::Result<()> {
+        let item = self.seller.publish(&ItemTerms::of(PLENTY)).await;
+        let count = ((pace * self.settings.seconds as f64) as usize).clamp(100, self.settings.shoppers);
+        let tokens = self.sessions(count).await?;
+        let wishes = self.wishes(&item, &tokens).await?;
+        // Enough that nobody waits for a connection while we keep up.
+        let lanes = 256.min(count);
+        let mut connections = Vec::new();
+        for _ in 0..lanes {
+            connections.push(Connection::open(self.address).await?);
+        }
+        let started = Instant::now();
+        let mut outcome = Outcome {
+            right: 0,
+            wrong: 0,
+            example: None,
+            elapsed: Duration::ZERO,
+            latency: load::histogram(),
+        };
+        let work = connections.into_iter().enumerate().map(|(lane, mut connection)| {
+            let (wishes, tokens) = (&wishes, &tokens);
+            async move {
+                let mut results = Vec::new();
+                for number in (lane..wishes.len()).step_by(lanes) {
+                    // Time counts from the moment when the shopper should have come, so that our being late shows.
+                    let due = started + Duration::from_secs_f64(number as f64 / pace);
+                    tokio::time::sleep_until(due.into()).await;
+                    let result = until_decided(&mut connection, &wishes[number], &tokens[number]).await?;
+                    results.push((result, due.elapsed()));
+                }
+                anyhow::Ok(results)
+            }
+        });
+        for results in join_all(work).await {
+            for ((status, body), latency) in results? {
+                let is_held = status == 200 && contains(&body, "\"held\"");
+                outcome.note(&Response { status, body: &body }, is_held, latency);
+            }
+        }
+        outcome.elapsed = started.elapsed();
+        report.add_outcome("reserve to result, at half of peak", &outcome);
+        report.add_figure("reserve to result, p50", at(&outcome.latency, 0.5), "ms", Budget::Below(50.0));
+        report.add_figure("reserve to result, p99", at(&outcome.latency, 0.99), "ms", Budget::Below(50.0));
+        self.wait_until_drained(&item).await;
+        self.seller.audit(&item).await;
+        Ok(())
+    }
+
+    async fn refusals(&self, report: &mut Report) -> anyhow::Result<()> {
+        let item = self.seller.publish(&ItemTerms::of(1)).await;
+        self.world.shopper().await.hold(&item).await;
+        let tokens = self.sessions(1_000).await?;
+        // Whoever asks now is told before a challenge is looked at.
+        let body = json!({ "challenge": "x", "answer": "x", "quantity": 1 }).to_string();
+        let path = format!("/api/items/{}/reservations", item.id);
+        let asked = tokens.iter().map(|token| request("POST", &path, Some(token), Some(&body))).collect();
+        let client = self.world.shopper().await;
+        eventually("the item is known to be sold out", Duration::from_secs(5), async || {
+            let wish: Value = serde_json::from_str(&body).ok()?;
+            (client.ask_reservation(&item, &wish).await.status == 410).then_some(())
+        })
+        .await;
+        let outcome = closed_loop(
+            self.address,
+            self.settings.connections,
+            repeat_for(asked, self.settings.time()),
+            |_, response| response.status == 410 && contains(response.body, "/problems/sold-out"),
+        )
+        .await?;
+        report.add_outcome("refusal, sold out", &outcome);
+        let counters = self.seller.counters(&item).await;
+        if counters.held != 1 || counters.available != 0 {
+            report.complain(format!("one unit was for sale, and now: {counters:?}"));
+        }
+        Ok(())
+    }
+
+    /// The reserve script alone, by redis-benchmark; and how fast the queue that this makes is drained.
+    async fn script_and_drain(&mut self, report: &mut Report) -> anyhow::Result<()> {
+        let item = self.seller.publish(&ItemTerms::of(PLENTY)).await;
+        let call = self.capture_reserve(&item).await?;
+        let port = self.world.redis.port();
+        // Nobody else uses Redis meanwhile.
+        self.world.host.kill9();
+        let calls = self.settings.shoppers.max(20_000);
+        let connections = self.settings.connections;
+        let rate = redis_benchmark(port, connections, calls, &call)?;
+        report.add_reference(RESERVE_REFERENCE, rate);
+        if !self.settings.wants("drain") {
+            return self.come_back().await;
+        }
+
+        redis_benchmark(port, connections, QUEUE.saturating_sub(calls), &call)?;
+        let queue = call.key(4).to_owned();
+        let mut redis = self.world.redis.connection().await;
+        let mut length = async || -> u64 {
+            let command = redis_command("LLEN", &queue);
+            command.query_async(&mut redis).await.unwrap_or_default()
+        };
+        let queued = length().await;
+        ensure!(queued > QUEUE as u64 / 2, "only {queued} of {QUEUE} reservations are in the queue");
+        let (host, patience) = (&mut self.world.host, Duration::from_secs(60));
+        let restart = host.restart();
+        // The clock runs from the first reservation that leaves the queue to the last.
+        let watch = async {
+            let started = eventually("the drain begins", patience, async || {
+                (length().await < queued).then(Instant::now)
+            })
+            .await;
+            eventually("the queue is empty", patience, async || (length().await == 0).then_some(())).await;
+            started.elapsed()
+        };
+        let ((), elapsed) = tokio::join!(restart, watch);
+        let rate = queued as f64 / elapsed.as_secs_f64();
+        report.add_figure("queue drained by grant", rate, "/s", Budget::AtLeast(50_000.0));
+        let counters = self.seller.counters(&item).await;
+        if counters.held as u64 != queued + 1 {
+            report.complain(format!("{queued} reservations were queued, {} are held", counters.held));
+        }
+        self.seller.audit(&item).await;
+        Ok(())
+    }
+
+    async fn come_back(&mut self) -> anyhow::Result<()> {
+        self.world.host.restart().await;
+        Ok(())
+    }
+
+    /// The script call of a real reservation, with everything random that is a shopper's own.
+    async fn capture_reserve(&self, item: &Item) -> anyhow::Result<ScriptCall> {
+        let shopper = self.world.shopper().await;
+        let mut monitor = Monitor::start(self.world.redis.port())?;
+        let answer = shopper.reserve(item).await;
+        ensure!(answer.status == 202, "{answer}");
+        let reservation = answer.json();
+        let tail =
+            reservation["id"].as_str().and_then(|id| id.rsplit('-').next()).context("no reservation id")?;
+        let call = monitor.script_call_naming(tail)?;
+        shopper.result(&reservation).await;
+        // The eighth argument is the challenge's id.
+        Ok(call.with_random(&[shopper.user_id().trim_start_matches("u-"), tail]).with_random_argument(8))
+    }
+
+    /// That many guests' tokens.
+    async fn sessions(&self, count: usize) -> anyhow::Result<Vec<String>> {
+        let asked = vec![request("POST", "/api/session", None, None); count];
+        let mut tokens = vec![String::new(); count];
+        let outcome =
+            closed_loop(self.address, self.settings.connections, each_once(&asked), |number, response| {
+                tokens[number] = member(response.body, "token");
+                response.status == 201
+            })
+            .await?;
+        ensure!(outcome.wrong == 0, "a session was answered {:?}", outcome.example);
+        Ok(tokens)
+    }
+
+    /// A reservation request for each of these shoppers, each with a challenge of their own, solved.
+    async fn wishes(&self, item: &Item, tokens: &[String]) -> anyhow::Result<Vec<Bytes>> {
+        let path = format!("/api/items/{}/challenges", item.id);
+        let asked: Vec<Bytes> =
+            tokens.iter().map(|token| request("POST", &path, Some(token), None)).collect();
+        let mut solved = vec![String::new(); tokens.len()];
+        let outcome =
+            closed_loop(self.address, self.settings.connections, each_once(&asked), |number, response| {
+                let challenge: Value = serde_json::from_slice(response.body).unwrap_or_default();
+                let (Some(token), Some(difficulty)) =
+                    (challenge["challenge"].as_str(), challenge["difficulty"].as_u64())
+                else {
+                    return false;
+                };
+                let answer = solve_proof_of_work(token, difficulty);
+                solved[number] = json!({ "challenge": token, "answer": answer, "quantity": 1 }).to_string();
+                response.status == 201
+            })
+            .await?;
+        ensure!(outcome.wrong == 0, "a challenge was answered {:?}", outcome.example);
+        let path = format!("/api/items/{}/reservations", item.id);
+        let wishes = tokens.iter().zip(&solved);
+        Ok(wishes.map(|(token, body)| request("POST", &path, Some(token), Some(body))).collect())
+    }
+
+    async fn wait_until_drained(&self, item: &Item) {
+        let path = format!("/api/admin/items/{}/stats", item.id);
+        let operator = self.seller.client();
+        eventually("the queue is empty", Duration::from_secs(60), async || {
+            let stats = operator.get(&path).insist().await.expect(200);
+            (stats["waiting"] == 0).then_some(())
+        })
+        .await;
+    }
+}
+
+/// Reserves, and polls until the answer is final.
+async fn until_decided(
+    connection: &mut Connection,
+    wish: &[u8],
+    token: &str,
+) -> anyhow::Result<(u16, Vec<u8>)> {
+    let (status, body) =
+        connection.exchange(wish, |response| (response.status, response.body.to_vec())).await?;
+    let Some(id) = accepted(&Response { status, body: &body }) else { return Ok((status, body)) };
+    let poll = request("GET", &format!("/api/reservations/{id}"), Some(token), None);
+    loop {
+        // A page that waits for so near a result asks about as often as it can be drawn.
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let answer = connection.exchange(&poll, |response| (response.status, response.body.to_vec())).await?;
+        if !contains(&answer.1, "\"queued\"") {
+            return Ok(answer);
+        }
+    }
+}
+
+/// The id of the reservation that a 202 tells of.
+fn accepted(response: &Response<'_>) -> Option<String> {
+    (response.status == 202).then(|| member(response.body, "id")).filter(|id| !id.is_empty())
+}
+
+fn member(body: &[u8], name: &str) -> String {
+    let value: Value = serde_json::from_slice(body).unwrap_or_default();
+    value[name].as_str().unwrap_or_default().to_owned()
+}
+
+fn contains(body: &[u8], part: &str) -> bool {
+    body.windows(part.len()).any(|window| window == part.as_bytes())
+}
+
+/// What a page or a module needs before it runs: linked styles and scripts, and modules imported by modules.
+fn needed_at_once(text: &str) -> Vec<String> {
+    let quoted = text.split(['"', '\'']);
+    let before = text.split(['"', '\'']);
+    before
+        .zip(quoted.skip(1))
+        .filter(|(before, path)| {
+            let before = before.trim_end();
+            let is_needed = ["href=", "src=", "from", "import"].iter().any(|word| before.ends_with(word));
+            path.starts_with("/assets/") && is_needed
+        })
+        .map(|(_, path)| path.split('#').next().unwrap_or_default().to_owned())
+        .collect()
+}
+
+fn redis_command(name: &str, key: &str) -> redis::Cmd {
+    let mut command = redis::cmd(name);
+    command.arg(key);
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::needed_at_once;
+
+    #[test]
+    fn only_what_is_fetched_at_once_is_counted() {
+        let page = r#"<link rel="stylesheet" href="/assets/app.css"><script type="module" src="/assets/item.js"></script>
+            <a href="/orders">x</a>"#;
+        assert_eq!(needed_at_once(page), ["/assets/app.css", "/assets/item.js"]);
+        let module =
+            r#"import { a } from "/assets/net.js"; new Worker("/assets/pow.js"); import "/assets/ui.js";"#;
+        assert_eq!(needed_at_once(module), ["/assets/net.js", "/assets/ui.js"]);
+    }
+}

@@ -1,0 +1,369 @@
+//! What the database tells: orders, payments, totals, and how far each outbox is written.
+
+use crate::sql::{Row, Sql, SqlError, Value};
+use sale::ids::{ItemId, Lane, OrderId, PaymentId, UserId};
+use sale::money::{Currency, Money};
+use sale::order::OrderState;
+use sale::scripts::Contact;
+use sale::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// An order as the database has it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Order {
+    pub id: OrderId,
+    pub user: UserId,
+    pub quantity: u32,
+    pub unit_price: Money,
+    /// Computed by the database.
+    pub total: Money,
+    pub state: OrderState,
+    pub created_at: Timestamp,
+    pub pay_by: Timestamp,
+    /// When the money came: for a paid order in time, else too late.
+    pub paid_at: Option<Timestamp>,
+    /// The payment by which it came.
+    pub payment: Option<PaymentId>,
+    /// Where it goes. Personal: never in logs.
+    pub contact: Contact,
+    /// The event that brought the order where it is: its moment, and its number in the lane.
+    pub updated_at: Timestamp,
+    pub seq: i64,
+}
+
+/// An attempt to pay, as the database has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payment {
+    pub id: PaymentId,
+    pub amount: Money,
+    pub state: PaymentState,
+    pub created_at: Timestamp,
+    /// When it succeeded or failed.
+    pub settled_at: Option<Timestamp>,
+    pub refunded_at: Option<Timestamp>,
+}
+
+/// How an attempt to pay ended, if it did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PaymentState {
+    Pending,
+    Failed,
+    Succeeded,
+    Refunded,
+}
+
+/// An event of an order, as it was applied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Told {
+    /// Its number in the lane.
+    pub seq: i64,
+    pub r#type: String,
+    pub at: Timestamp,
+}
+
+/// Some of many.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    pub rows: Vec<T>,
+    /// How many there are in all.
+    pub total: u64,
+}
+
+/// The orders of one lane in one state, added up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Total {
+    pub lane: u16,
+    pub state: OrderState,
+    pub orders: u64,
+    /// Units.
+    pub quantity: i64,
+    /// Minor units of the item's currency.
+    pub amount: i64,
+}
+
+/// The payments of an item in one state, added up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PaymentTotal {
+    pub state: PaymentState,
+    pub payments: u64,
+    /// Minor units of the item's currency.
+    pub amount: i64,
+}
+
+const ORDER: &str = "id, user_id, quantity, unit_price, total, currency, state, created_at, pay_by, paid_at, payment_id, \
+    contact, address, note, updated_at, seq";
+
+impl Order {
+    /// The same order as the engine would show it; which attempts to pay failed is only in [`payments_of`].
+    pub fn as_view(&self) -> sale::scripts::OrderView {
+        sale::scripts::OrderView {
+            id: self.id.clone(),
+            state: self.state,
+            user: self.user.clone(),
+            quantity: self.quantity,
+            unit_price: self.unit_price.clone(),
+            created_at: self.created_at,
+            pay_by: self.pay_by,
+            paid_at: self.paid_at,
+            payment: self.payment.clone().map(|id| (id, sale::scripts::PaymentState::Succeeded)),
+        }
+    }
+}
+
+/// Whether the database answers at all.
+pub async fn ping(sql: &impl Sql) -> Result<(), SqlError> {
+    sql.execute("SELECT 1", &[]).await.map(drop)
+}
+
+/// The order, whosever it is. For operators.
+pub async fn order(sql: &impl Sql, id: &OrderId) -> Result<Option<Order>, SqlError> {
+    let rows =
+        sql.execute(&format!("SELECT {ORDER} FROM orders WHERE id = $1"), &[id.to_string().into()]).await?;
+    rows.first().map(Order::read).transpose()
+}
+
+/// The order, if it is `user`'s.
+pub async fn order_of(sql: &impl Sql, id: &OrderId, user: &UserId) -> Result<Option<Order>, SqlError> {
+    let statement = format!("SELECT {ORDER} FROM orders WHERE id = $1 AND user_id = $2");
+    let rows = sql.execute(&statement, &[id.to_string().into(), user.as_str().into()]).await?;
+    rows.first().map(Order::read).transpose()
+}
+
+/// The orders of `user`, newest first.
+pub async fn orders_of(
+    sql: &impl Sql,
+    user: &UserId,
+    limit: u32,
+    offset: u32,
+) -> Result<Page<Order>, SqlError> {
+    orders_where(sql, "user_id = $1", user.as_str(), "created_at DESC, id DESC", limit, offset).await
+}
+
+/// The orders in `state`, longest in it first: what an operator has to do.
+pub async fn orders_in(
+    sql: &impl Sql,
+    state: OrderState,
+    limit: u32,
+    offset: u32,
+) -> Result<Page<Order>, SqlError> {
+    orders_where(sql, "state = $1", state.as_str(), "updated_at, id", limit, offset).await
+}
+
+/// The orders of a lane in any of `states`, by id, from behind `after`: all of them, in pieces, on a live sale.
+pub async fn orders_of_lane(
+    sql: &impl Sql,
+    lane: &Lane,
+    states: &[OrderState],
+    after: Option<&OrderId>,
+    limit: u32,
+) -> Result<Vec<Order>, SqlError> {
+    // The words are our own, so they may stand in the statement.
+    let states: Vec<String> = states.iter().map(|state| format!("'{}'", state.as_str())).collect();
+    let statement = format!(
+        "SELECT {ORDER} FROM orders WHERE item_id = $1 AND lane = $2 AND id > $3 AND state IN ({}) ORDER BY id LIMIT $4",
+        states.join(", ")
+    );
+    let parameters = [
+        lane.item.as_str().into(),
+        i64::from(lane.number).into(),
+        after.map(OrderId::to_string).unwrap_or_default().into(),
+        i64::from(limit).into(),
+    ];
+    sql.execute(&statement, &parameters).await?.iter().map(Order::read).collect()
+}
+
+/// The payments of an order, in order of attempt.
+pub async fn payments_of(sql: &impl Sql, order: &OrderId) -> Result<Vec<Payment>, SqlError> {
+    let rows = sql
+        .execute(
+            "SELECT id, amount, currency, state, created_at, settled_at, refunded_at FROM payments \
+             WHERE order_id = $1 ORDER BY created_at, id",
+            &[order.to_string().into()],
+        )
+        .await?;
+    rows.iter().map(Payment::read).collect()
+}
+
+/// What happened to an order, in order.
+pub async fn history(sql: &impl Sql, order: &OrderId) -> Result<Vec<Told>, SqlError> {
+    let rows = sql
+        .execute(
+            "SELECT seq, type, at FROM events WHERE order_id = $1 ORDER BY seq",
+            &[order.to_string().into()],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Told {
+                seq: row.integer(0)?,
+                r#type: row.text(1)?.to_owned(),
+                at: Timestamp::from_millis(row.integer(2)?),
+            })
+        })
+        .collect()
+}
+
+/// The orders of an item, added up by lane and state.
+pub async fn totals(sql: &impl Sql, item: &ItemId) -> Result<Vec<Total>, SqlError> {
+    let rows = sql
+        .execute(
+            "SELECT lane, state, count(*), CAST(sum(quantity) AS BIGINT), CAST(sum(total) AS BIGINT) \
+             FROM orders WHERE item_id = $1 GROUP BY lane, state ORDER BY lane, state",
+            &[item.as_str().into()],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Total {
+                lane: row.small(0)?,
+                state: row.order_state(1)?,
+                orders: row.small(2)?,
+                quantity: row.integer(3)?,
+                amount: row.integer(4)?,
+            })
+        })
+        .collect()
+}
+
+/// The payments of an item's orders, added up by state.
+pub async fn payment_totals(sql: &impl Sql, item: &ItemId) -> Result<Vec<PaymentTotal>, SqlError> {
+    let rows = sql
+        .execute(
+            "SELECT payments.state, count(*), CAST(sum(amount) AS BIGINT) \
+             FROM payments JOIN orders ON orders.id = order_id \
+             WHERE item_id = $1 GROUP BY payments.state ORDER BY payments.state",
+            &[item.as_str().into()],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(PaymentTotal {
+                state: row.payment_state(0)?,
+                payments: row.small(1)?,
+                amount: row.integer(2)?,
+            })
+        })
+        .collect()
+}
+
+/// The number of the last event of `lane` that is written or set aside; 0 before the first. An engine that was lost
+/// goes on counting from here.
+pub async fn written(sql: &impl Sql, lane: &Lane) -> Result<i64, SqlError> {
+    let parameters = [lane.item.as_str().into(), i64::from(lane.number).into()];
+    let rows = sql.execute("SELECT seq FROM lanes WHERE item_id = $1 AND lane = $2", &parameters).await?;
+    rows.first().map_or(Ok(0), |row| row.integer(0))
+}
+
+impl PaymentState {
+    pub const ALL: [PaymentState; 4] =
+        [PaymentState::Pending, PaymentState::Failed, PaymentState::Succeeded, PaymentState::Refunded];
+
+    /// The word for it, in answers and the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PaymentState::Pending => "pending",
+            PaymentState::Failed => "failed",
+            PaymentState::Succeeded => "succeeded",
+            PaymentState::Refunded => "refunded",
+        }
+    }
+}
+
+async fn orders_where(
+    sql: &impl Sql,
+    condition: &str,
+    value: &str,
+    order_by: &str,
+    limit: u32,
+    offset: u32,
+) -> Result<Page<Order>, SqlError> {
+    let value = Value::from(value);
+    let counted = sql
+        .execute(&format!("SELECT count(*) FROM orders WHERE {condition}"), std::slice::from_ref(&value))
+        .await?;
+    let total = counted.first().map_or(Ok(0), |row| row.small(0))?;
+    let statement =
+        format!("SELECT {ORDER} FROM orders WHERE {condition} ORDER BY {order_by} LIMIT $2 OFFSET $3");
+    let parameters = [value, i64::from(limit).into(), i64::from(offset).into()];
+    let rows = sql.execute(&statement, &parameters).await?;
+    Ok(Page { rows: rows.iter().map(Order::read).collect::<Result<_, _>>()?, total })
+}
+
+impl Order {
+    fn read(row: &Row) -> Result<Self, SqlError> {
+        let currency = row.currency(5)?;
+        let words = |column| Ok::<_, SqlError>(row.text_if_any(column)?.unwrap_or_default().to_owned());
+        Ok(Order {
+            id: row.parsed(0)?,
+            user: row.parsed(1)?,
+            quantity: row.small(2)?,
+            unit_price: Money::new(row.integer(3)?, currency),
+            total: Money::new(row.integer(4)?, currency),
+            state: row.order_state(6)?,
+            created_at: row.moment(7)?,
+            pay_by: row.moment(8)?,
+            paid_at: row.moment_if_any(9)?,
+            payment: row.text_if_any(10)?.map(|_| row.parsed(10)).transpose()?,
+            contact: Contact { contact: words(11)?, address: words(12)?, note: words(13)? },
+            updated_at: row.moment(14)?,
+            seq: row.integer(15)?,
+        })
+    }
+}
+
+/// Without where it goes.
+impl std::fmt::Debug for Order {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Order")
+            .field("id", &self.id.to_string())
+            .field("state", &self.state)
+            .field("quantity", &self.quantity)
+            .field("total", &self.total.amount)
+            .field("seq", &self.seq)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Payment {
+    fn read(row: &Row) -> Result<Self, SqlError> {
+        Ok(Payment {
+            id: row.parsed(0)?,
+            amount: Money::new(row.integer(1)?, row.currency(2)?),
+            state: row.payment_state(3)?,
+            created_at: row.moment(4)?,
+            settled_at: row.moment_if_any(5)?,
+            refunded_at: row.moment_if_any(6)?,
+        })
+    }
+}
+
+impl Row {
+    fn small<T: TryFrom<i64>>(&self, column: usize) -> Result<T, SqlError> {
+        T::try_from(self.integer(column)?).map_err(|_| self.unexpected(column))
+    }
+
+    fn moment(&self, column: usize) -> Result<Timestamp, SqlError> {
+        self.integer(column).map(Timestamp::from_millis)
+    }
+
+    fn moment_if_any(&self, column: usize) -> Result<Option<Timestamp>, SqlError> {
+        Ok(self.integer_if_any(column)?.map(Timestamp::from_millis))
+    }
+
+    fn currency(&self, column: usize) -> Result<Currency, SqlError> {
+        Currency::parse(self.text(column)?).map_err(|_| self.unexpected(column))
+    }
+
+    fn order_state(&self, column: usize) -> Result<OrderState, SqlError> {
+        OrderState::parse(self.text(column)?).ok_or_else(|| self.unexpected(column))
+    }
+
+    fn payment_state(&self, column: usize) -> Result<PaymentState, SqlError> {
+        let word = self.text(column)?;
+        PaymentState::ALL
+            .into_iter()
+            .find(|state| state.as_str() == word)
+            .ok_or_else(|| self.unexpected(column))
+    }
+}

@@ -1,0 +1,218 @@
+//! The platform's databases as [`Sql`]: `spin:sqlite` and `spin:postgres`.
+//!
+//! An instance opens its database once and shares it among its requests; a connection that failed is forgotten, and
+//! the next caller opens another. Every call ends within [`PATIENCE`], however the database hangs.
+
+use crate::migrate::{MigrateError, migrate};
+use crate::sql::{Dialect, Row, Sql, SqlError, Value};
+use spin_sdk::pg::{self, DbValue, ParameterValue, PgError, QueryError};
+use spin_sdk::sqlite;
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+/// The longest that one call takes. A shopper may be waiting for it; a worker is called again.
+pub const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long a statement waits for others' locks, in milliseconds. Less than [`PATIENCE`], so that the database itself
+/// ends the statement and says why.
+const LOCK_PATIENCE_MS: u32 = 1_000;
+
+thread_local! {
+    static SHARED: RefCell<Option<Database>> = const { RefCell::new(None) };
+}
+
+/// An open order database with its tables in place. Clones share the connection.
+#[derive(Clone)]
+pub struct Database(Rc<Connection>);
+
+enum Connection {
+    Sqlite(sqlite::Connection),
+    Postgres(pg::Connection),
+}
+
+/// Opens the order database that the setting `ledger` names, `sqlite` or a `postgres://` URL, and brings its tables up
+/// to date. Cheap after the first time in an instance.
+pub async fn open(setting: &str) -> Result<Database, SqlError> {
+    if let Some(database) = SHARED.with_borrow(Clone::clone) {
+        return Ok(database);
+    }
+    let database = Database(Rc::new(bounded(connect(setting)).await?));
+    migrate(&database).await.map_err(|error| match error {
+        MigrateError::Sql(error) => error,
+        changed => SqlError::Misunderstood(changed.to_string()),
+    })?;
+    // Shared from now on only: migrating needs a connection of its own.
+    SHARED.with_borrow_mut(|shared| *shared = Some(database.clone()));
+    Ok(database)
+}
+
+impl Sql for Database {
+    fn dialect(&self) -> Dialect {
+        match *self.0 {
+            Connection::Sqlite(_) => Dialect::Sqlite,
+            Connection::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    async fn execute(&self, statement: &str, parameters: &[Value]) -> Result<Vec<Row>, SqlError> {
+        let outcome = match &*self.0 {
+            Connection::Sqlite(connection) => {
+                bounded(execute_sqlite(connection, statement, parameters)).await
+            }
+            Connection::Postgres(connection) => {
+                bounded(execute_postgres(connection, statement, parameters)).await
+            }
+        };
+        if let Err(SqlError::Unavailable(_)) = outcome {
+            self.forget();
+        }
+        outcome
+    }
+}
+
+impl Database {
+    fn forget(&self) {
+        SHARED.with_borrow_mut(|shared| {
+            if shared.as_ref().is_some_and(|database| Rc::ptr_eq(&database.0, &self.0)) {
+                *shared = None;
+            }
+        });
+    }
+}
+
+async fn connect(setting: &str) -> Result<Connection, SqlError> {
+    if setting == "sqlite" {
+        let connection = sqlite::Connection::open_default().await.map_err(sqlite_error)?;
+        for pragma in
+            [format!("PRAGMA busy_timeout = {LOCK_PATIENCE_MS}"), "PRAGMA foreign_keys = ON".to_owned()]
+        {
+            execute_sqlite(&connection, &pragma, &[]).await?;
+        }
+        return Ok(Connection::Sqlite(connection));
+    }
+    if !setting.starts_with("postgres://") && !setting.starts_with("postgresql://") {
+        let reason = "the setting ledger is neither sqlite nor a postgres:// URL";
+        return Err(SqlError::Misunderstood(reason.to_owned()));
+    }
+    let connection = pg::Connection::open(with_connect_timeout(setting)).await.map_err(postgres_error)?;
+    for limit in ["statement_timeout", "lock_timeout"] {
+        execute_postgres(&connection, &format!("SET {limit} = {LOCK_PATIENCE_MS}"), &[]).await?;
+    }
+    Ok(Connection::Postgres(connection))
+}
+
+/// The URL with a bound on connecting, unless it has one.
+fn with_connect_timeout(url: &str) -> String {
+    if url.contains("connect_timeout=") {
+        return url.to_owned();
+    }
+    let separator = if url.contains('?') { '&' } else { '?' };
+    format!("{url}{separator}connect_timeout={}", PATIENCE.as_secs())
+}
+
+async fn execute_sqlite(
+    connection: &sqlite::Connection,
+    statement: &str,
+    parameters: &[Value],
+) -> Result<Vec<Row>, SqlError> {
+    let parameters = parameters.iter().map(|value| match value {
+        Value::Null => sqlite::Value::Null,
+        Value::Integer(number) => sqlite::Value::Integer(*number),
+        Value::Text(text) => sqlite::Value::Text(text.clone()),
+    });
+    let result = connection.execute(statement, parameters).await.map_err(sqlite_error)?;
+    let rows = result.collect().await.map_err(sqlite_error)?;
+    rows.into_iter()
+        .map(|row| {
+            let values = row.values.into_iter().map(|value| match value {
+                sqlite::Value::Null => Ok(Value::Null),
+                sqlite::Value::Integer(number) => Ok(Value::Integer(number)),
+                sqlite::Value::Text(text) => Ok(Value::Text(text)),
+                sqlite::Value::Real(_) | sqlite::Value::Blob(_) => Err(unknown_type()),
+            });
+            Ok(Row(values.collect::<Result<_, _>>()?))
+        })
+        .collect()
+}
+
+async fn execute_postgres(
+    connection: &pg::Connection,
+    statement: &str,
+    parameters: &[Value],
+) -> Result<Vec<Row>, SqlError> {
+    let parameters: Vec<ParameterValue> = parameters
+        .iter()
+        .map(|value| match value {
+            Value::Null => ParameterValue::DbNull,
+            Value::Integer(number) => ParameterValue::Int64(*number),
+            Value::Text(text) => ParameterValue::Str(text.clone()),
+        })
+        .collect();
+    let mut result = connection.query(statement, parameters).await.map_err(postgres_error)?;
+    let mut rows = Vec::new();
+    while let Some(row) = result.rows().next().await {
+        let values = row.into_iter().map(|value| match value {
+            DbValue::DbNull => Ok(Value::Null),
+            DbValue::Int32(number) => Ok(Value::Integer(number.into())),
+            DbValue::Int64(number) => Ok(Value::Integer(number)),
+            DbValue::Str(text) => Ok(Value::Text(text)),
+            _ => Err(unknown_type()),
+        });
+        rows.push(Row(values.collect::<Result<_, _>>()?));
+    }
+    result.result().await.map_err(postgres_error)?;
+    Ok(rows)
+}
+
+fn sqlite_error(error: sqlite::Error) -> SqlError {
+    match error {
+        sqlite::Error::Io(text) => SqlError::from_sqlite(text),
+        sqlite::Error::NoSuchDatabase => {
+            SqlError::Misunderstood("the platform has no such database".to_owned())
+        }
+        sqlite::Error::AccessDenied => SqlError::Misunderstood("the manifest does not grant it".to_owned()),
+        sqlite::Error::InvalidConnection => SqlError::Unavailable("the connection is closed".to_owned()),
+        sqlite::Error::DatabaseFull => SqlError::Unavailable("it is full".to_owned()),
+    }
+}
+
+/// The error's words without its details, which quote rows, and without the URL, which may hold a password.
+fn postgres_error(error: pg::Error) -> SqlError {
+    match error {
+        pg::Error::PgError(PgError::QueryFailed(QueryError::DbError(error))) => {
+            SqlError::from_postgres(&error.code, error.message)
+        }
+        pg::Error::PgError(PgError::QueryFailed(QueryError::Text(text)) | PgError::Other(text)) => {
+            SqlError::Unavailable(text)
+        }
+        pg::Error::PgError(PgError::ConnectionFailed(_)) => {
+            SqlError::Unavailable("no connection to PostgreSQL".to_owned())
+        }
+        pg::Error::PgError(PgError::BadParameter(text) | PgError::ValueConversionFailed(text))
+        | pg::Error::Decode(text) => SqlError::Misunderstood(text),
+    }
+}
+
+fn unknown_type() -> SqlError {
+    SqlError::Misunderstood("a value of a type that this database does not have".to_owned())
+}
+
+/// `work`, or the news that it took too long.
+async fn bounded<T>(work: impl Future<Output = Result<T, SqlError>>) -> Result<T, SqlError> {
+    let mut work = pin!(work);
+    let mut patience = pin!(spin_sdk::time::sleep(PATIENCE));
+    poll_fn(|context| {
+        if let Poll::Ready(outcome) = work.as_mut().poll(context) {
+            return Poll::Ready(outcome);
+        }
+        patience
+            .as_mut()
+            .poll(context)
+            .map(|()| Err(SqlError::Unavailable(format!("no answer in {} s", PATIENCE.as_secs()))))
+    })
+    .await
+}

@@ -1,0 +1,211 @@
+use crate::support::redis::{RedisClient, RedisServer};
+use crate::support::{Chance, World, lane, on_both, runtime};
+use order_ledger::{Copied, Entry, apply, copy, read};
+use sale::Engine;
+use sale::ids::{OrderId, PaymentId, ReservationId, Tail, UserId};
+use sale::item::{Mode, Terms};
+use sale::keys::LaneKeys;
+use sale::money::{Currency, Money};
+use sale::order::OrderState;
+use sale::scripts::{Contact, PaymentOutcome, Reserved, Wish};
+use sale::store::Redis;
+use sale::time::Timestamp;
+use std::collections::HashMap;
+
+on_both![
+    what_the_engine_decided_is_what_the_database_records,
+    copiers_that_die_at_any_step_or_work_side_by_side_lose_and_repeat_nothing,
+    an_empty_outbox_is_no_work,
+];
+
+const START: i64 = 1_795_255_200_000;
+const PAY_MS: i64 = 60_000;
+
+/// A published item with plenty of stock, decided on the spot.
+struct Shop {
+    redis: RedisClient,
+    server: RedisServer,
+    now: i64,
+}
+
+impl Shop {
+    async fn open() -> Self {
+        let server = RedisServer::start().unwrap();
+        let shop = Shop { redis: server.connect().await.unwrap(), server, now: START };
+        let terms = Terms {
+            starts_at: Timestamp::from_millis(START),
+            ends_at: Timestamp::from_millis(START + 100_000_000),
+            per_user_limit: 3,
+            mode: Mode::Instant,
+            price: Money::new(9_900, Currency::parse("CNY").unwrap()),
+            hold_ms: 600_000,
+            pay_ms: PAY_MS,
+            queue_factor: 100,
+            retention_ms: 1_000,
+        };
+        shop.engine().publish(&lane(), 10_000, &terms).await.unwrap();
+        shop
+    }
+
+    fn engine(&self) -> Engine<RedisClient> {
+        Engine::at(self.redis.clone(), Timestamp::from_millis(self.now))
+    }
+
+    /// A shopper's order, from reservation to checkout.
+    async fn order(&self, number: u32) -> (OrderId, UserId) {
+        let user: UserId = format!("u-{number}").parse().unwrap();
+        let tail: Tail = format!("{number:0>12}").parse().unwrap();
+        let wish = Wish {
+            user: &user,
+            quantity: 1 + number % 3,
+            tail: tail.clone(),
+            challenge: None,
+            tries_allowed: 0,
+            now: Timestamp::from_millis(self.now),
+        };
+        let reserved = self.engine().reserve(&lane(), &wish).await.unwrap();
+        assert!(matches!(reserved, Reserved::Held { .. }), "{reserved:?}");
+        let id = ReservationId::new(lane(), tail);
+        let contact = Contact {
+            contact: "\"韩\" \\ 梅梅".into(),
+            address: "1, Main St\n".into(),
+            note: "'; --".into(),
+        };
+        self.engine().checkout(&id, &user, &contact).await.unwrap();
+        (id.order(), user)
+    }
+
+    /// Something happens to an order, legal or not.
+    async fn happen(&mut self, order: &OrderId, user: &UserId, chance: &mut Chance) {
+        self.now += i64::try_from(chance.below(2_000)).unwrap();
+        let engine = self.engine();
+        let Some((known, _)) = engine.order(order, None).await.unwrap() else { panic!("{order}") };
+        let attempt = known.payment.as_ref().map_or(1, |(payment, _)| payment.attempt);
+        let payment = PaymentId { order: order.clone(), attempt: 1 + chance.below(attempt as usize) as u32 };
+        let amount = known.total().amount;
+        match chance.below(8) {
+            0 | 1 => drop(engine.pay(order, user).await.unwrap()),
+            2 => drop(engine.settle(&payment, PaymentOutcome::Failed, amount).await.unwrap()),
+            3 | 4 => drop(engine.settle(&payment, PaymentOutcome::Succeeded, amount).await.unwrap()),
+            5 => drop(engine.cancel(order, user).await.unwrap()),
+            6 => drop(engine.refund(order).await.unwrap()),
+            _ => drop(engine.lapse(&lane(), 100).await.unwrap()),
+        }
+    }
+
+    async fn number(&self, command: &str, arguments: &[&str]) -> i64 {
+        let arguments: Vec<&[u8]> = arguments.iter().map(|argument| argument.as_bytes()).collect();
+        self.redis.execute(command, &arguments).await.unwrap()[0].int().unwrap_or(0)
+    }
+}
+
+async fn what_the_engine_decided_is_what_the_database_records(world: &World) {
+    let sql = world.ledger().await;
+    let shop = Shop::open().await;
+    let (order, user) = shop.order(1).await;
+    shop.engine().pay(&order, &user).await.unwrap();
+    let payment = PaymentId { order: order.clone(), attempt: 1 };
+    shop.engine().settle(&payment, PaymentOutcome::Succeeded, 2 * 9_900).await.unwrap();
+    let copied = copy(&shop.engine(), &sql, &lane(), 2).await.unwrap();
+    assert_eq!((copied.events.applied, copied.left), (2, 1));
+    assert!(copied.more());
+    let copied = copy(&shop.engine(), &sql, &lane(), 2).await.unwrap();
+    assert_eq!((copied.events.applied, copied.left), (1, 0));
+    assert!(!copied.more());
+    let known = read::order_of(&sql, &order, &user).await.unwrap().unwrap();
+    assert_eq!(known.state, OrderState::Paid);
+    assert_eq!(known.payment, Some(payment));
+    assert_eq!(known.contact.contact, "\"韩\" \\ 梅梅");
+    assert_eq!(known.contact.note, "'; --");
+    let types: Vec<String> =
+        read::history(&sql, &order).await.unwrap().into_iter().map(|told| told.r#type).collect();
+    assert_eq!(types, ["order.created", "payment.created", "order.paid"]);
+}
+
+async fn copiers_that_die_at_any_step_or_work_side_by_side_lose_and_repeat_nothing(world: &World) {
+    let sql = world.ledger().await;
+    let mut shop = Shop::open().await;
+    let mut chance = Chance(23);
+    let mut orders: Vec<(OrderId, UserId)> = Vec::new();
+    for step in 0..1_200 {
+        if orders.len() < 200 && step % 5 == 0 {
+            orders.push(shop.order(orders.len() as u32).await);
+        }
+        let (order, user) = orders[chance.below(orders.len())].clone();
+        shop.happen(&order, &user, &mut chance).await;
+        let most = 1 + chance.below(40) as u32;
+        match chance.below(12) {
+            0 => drop(copy(&shop.engine(), &sql, &lane(), most).await.unwrap()),
+            // Died after reading.
+            1 => drop(shop.engine().read_outbox(&lane(), most).await.unwrap()),
+            // Died after writing.
+            2 => {
+                let entries = shop.engine().read_outbox(&lane(), most).await.unwrap();
+                let entries: Vec<Entry> =
+                    entries.into_iter().map(|entry| Entry { id: entry.id, event: entry.event }).collect();
+                assert_eq!(apply(&sql, &lane(), &entries).await.unwrap().done.len(), entries.len());
+            }
+            _ => {}
+        }
+        if step % 300 == 299 {
+            copy_side_by_side(world, &shop);
+        }
+    }
+    while copy(&shop.engine(), &sql, &lane(), 100).await.unwrap().left > 0 {}
+
+    let keys = LaneKeys::of(&lane());
+    let told = shop.number("HGET", &[&keys.lane(), "outbox_seq"]).await;
+    assert_eq!(sql.number("SELECT count(*) FROM events").await, told);
+    assert_eq!(read::written(&sql, &lane()).await.unwrap(), told);
+    assert_eq!(sql.number("SELECT count(*) FROM poison").await, 0);
+    assert_eq!(shop.number("XLEN", &[&keys.outbox()]).await, 0);
+    assert_eq!(shop.number("XPENDING", &[&keys.outbox(), "ledger"]).await, 0);
+    let mut states: HashMap<OrderState, u32> = HashMap::new();
+    for (order, _) in &orders {
+        let (in_engine, contact) = shop.engine().order(order, None).await.unwrap().unwrap();
+        let in_sql = read::order(&sql, order).await.unwrap().unwrap();
+        assert_eq!((in_sql.state, in_sql.paid_at), (in_engine.state, in_engine.paid_at), "{order}");
+        assert_eq!((in_sql.created_at, in_sql.pay_by), (in_engine.created_at, in_engine.pay_by), "{order}");
+        assert_eq!((in_sql.total.clone(), in_sql.user), (in_engine.total(), in_engine.user), "{order}");
+        assert!(in_sql.contact == contact);
+        *states.entry(in_sql.state).or_default() += 1;
+    }
+    assert_eq!(states.len(), OrderState::ALL.len(), "every state came about: {states:?}");
+    let totals = read::totals(&sql, &lane().item).await.unwrap();
+    let audit = shop.engine().audit(&lane()).await.unwrap().unwrap();
+    let units =
+        |state| totals.iter().filter(|total| total.state == state).map(|total| total.quantity).sum::<i64>();
+    assert_eq!((units(OrderState::Unpaid), units(OrderState::Paid)), (audit.ordered, audit.sold));
+}
+
+/// Three copiers drain the outbox at once.
+fn copy_side_by_side(world: &World, shop: &Shop) {
+    std::thread::scope(|scope| {
+        for most in [7, 20, 50] {
+            scope.spawn(move || {
+                runtime().block_on(async {
+                    let sql = world.connect().await;
+                    let redis = shop.server.connect().await.unwrap();
+                    let engine = Engine::at(redis, Timestamp::from_millis(shop.now));
+                    loop {
+                        // Waiting for another's lock longer than its patience is no failure.
+                        match copy(&engine, &sql, &lane(), most).await {
+                            Ok(copied) if copied.left == 0 => break,
+                            Ok(copied) => assert_eq!(copied.events.set_aside, 0),
+                            Err(order_ledger::CopyError::Sql(order_ledger::SqlError::Unavailable(_))) => {}
+                            Err(error) => panic!("{error}"),
+                        }
+                    }
+                });
+            });
+        }
+    });
+}
+
+async fn an_empty_outbox_is_no_work(world: &World) {
+    let sql = world.ledger().await;
+    let shop = Shop::open().await;
+    let copied = copy(&shop.engine(), &sql, &lane(), 100).await.unwrap();
+    assert_eq!(copied, Copied::default());
+    assert!(copied.is_nothing() && !copied.more());
+}

@@ -23,7 +23,8 @@ if #tails == 0 then
 end
 
 local records = redis.call('HMGET', reservations, unpack(tails))
-local decided, holds, held, sold_out, rejected, units = {}, {}, 0, 0, 0, 0
+local decided, holds, losers, losses = {}, {}, {}, {}
+local held, sold_out, rejected, units = 0, 0, 0, 0
 for at, tail in ipairs(tails) do
   local state, user, quantity, number = read_reservation(records[at])
   -- One that was given back while it waited keeps its place in the list, and is passed over here.
@@ -42,13 +43,32 @@ for at, tail in ipairs(tails) do
     else
       sold_out = sold_out + 1
     end
-    if outcome ~= 'held' then return_units(users, user, tail, quantity) end
+    if outcome ~= 'held' then
+      losers[#losers + 1] = user
+      losses[#losses + 1] = quantity
+    end
     decided[#decided + 1] = tail
     decided[#decided + 1] = reservation_record(outcome, user, quantity, number, until_ms)
   end
 end
 
 if #decided > 0 then redis.call('HSET', reservations, unpack(decided)) end
+if #losers > 0 then
+  -- What return_units does, for many at once. A shopper has one reservation alive, so each is here once, and what
+  -- was alive is what was lost.
+  local gone, kept = {}, {}
+  for at, record in ipairs(redis.call('HMGET', users, unpack(losers))) do
+    local taken = read_user(record) - losses[at]
+    if taken > 0 then
+      kept[#kept + 1] = losers[at]
+      kept[#kept + 1] = whole(taken) .. '|'
+    else
+      gone[#gone + 1] = losers[at]
+    end
+  end
+  if #gone > 0 then redis.call('HDEL', users, unpack(gone)) end
+  if #kept > 0 then redis.call('HSET', users, unpack(kept)) end
+end
 if #holds > 0 then redis.call('ZADD', deadlines, unpack(holds)) end
 redis.call('LTRIM', queue, #tails, -1)
 redis.call('HINCRBY', lane, 'drained', #tails)
@@ -65,4 +85,4 @@ else
   redis.call('HDEL', lane, 'waiting_since')
 end
 arm(lane, deadlines, alarm)
-return {'drained', #decided, held, sold_out, rejected, waiting}
+return {'drained', held + sold_out + rejected, held, sold_out, rejected, waiting}

@@ -1,0 +1,271 @@
+//! Prepares static/ for the component, so that a request costs nothing but sending bytes.
+//!
+//! Each file under static/assets gets a name with a hash in it, over its own bytes and those of all files it refers to,
+//! and every reference `/assets/<file>` in HTML, CSS, JavaScript and SVG is rewritten. Pages and assets are compressed
+//! with brotli and gzip. docs/problems.md becomes one page for each kind of problem.
+//! static/pictures is not for here: it is mounted beside the component.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use anyhow::{Context, Result, bail, ensure};
+use sha2::{Digest, Sha256};
+
+/// Where pages find their assets, before and after.
+const ASSETS: &str = "/assets/";
+
+fn main() -> Result<()> {
+    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("../..");
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    let folder = root.join("static");
+    let problems = root.join("docs/problems.md");
+    for watched in [&folder, &folder.join("assets"), &problems] {
+        println!("cargo::rerun-if-changed={}", watched.display());
+    }
+
+    let assets = read_folder(&folder.join("assets"))?;
+    let names = hashed_names(&assets)?;
+    let mut files = Vec::new();
+    for (name, bytes) in &assets {
+        let bytes = rewritten(name, bytes, &names)?;
+        files.push(File {
+            path: format!("{ASSETS}{}", names[name]),
+            name: name.clone(),
+            bytes,
+            is_page: false,
+        });
+    }
+    let pages = read_folder(&folder)?;
+    for (name, bytes) in &pages {
+        ensure!(name.ends_with(".html"), "static/{name}: only pages stand here; assets go to static/assets");
+        let bytes = rewritten(name, bytes, &names)?;
+        files.push(File { path: name.clone(), name: name.clone(), bytes, is_page: true });
+    }
+    let markdown = fs::read_to_string(&problems).context("docs/problems.md")?;
+    for (slug, html) in problem_pages(&markdown)? {
+        let name = format!("problems/{slug}.html");
+        let bytes = rewritten(&name, html.as_bytes(), &names)?;
+        files.push(File { path: format!("/problems/{slug}"), name, bytes, is_page: true });
+    }
+    for page in ["index.html", "item.html", "orders.html", "order.html", "404.html"] {
+        ensure!(pages.contains_key(page), "static/{page} is missing");
+    }
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    write_table(&files, &out)
+}
+
+/// One thing to serve.
+struct File {
+    /// The path that a request names; a page that several paths share is named by its file.
+    path: String,
+    /// The file's name in static/, for its type.
+    name: String,
+    bytes: Vec<u8>,
+    is_page: bool,
+}
+
+/// The files right in `folder` by name. Folders in it, and what begins with a dot, are passed over.
+fn read_folder(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if entry.file_type()?.is_file() && !name.starts_with('.') && !name.ends_with('~') {
+            println!("cargo::rerun-if-changed={}", entry.path().display());
+            files.insert(name, fs::read(entry.path())?);
+        }
+    }
+    Ok(files)
+}
+
+fn is_text(name: &str) -> bool {
+    matches!(extension(name), "html" | "css" | "js" | "svg" | "json" | "txt" | "webmanifest")
+}
+
+fn extension(name: &str) -> &str {
+    name.rsplit_once('.').map_or("", |(_, extension)| extension)
+}
+
+/// Where `/assets/<file>` stands in `text`: the start and the end of each, and the file.
+fn references(text: &str) -> impl Iterator<Item = (usize, usize, &str)> {
+    text.match_indices(ASSETS).map(|(start, _)| {
+        let rest = &text[start + ASSETS.len()..];
+        let is_name = |character: char| character.is_ascii_alphanumeric() || "._-".contains(character);
+        let length = rest.find(|character| !is_name(character)).unwrap_or(rest.len());
+        let name = rest[..length].trim_end_matches('.');
+        (start, start + ASSETS.len() + name.len(), name)
+    })
+}
+
+/// For each asset its name with a hash of everything that it leads to, itself included. Modules may refer to each
+/// other in a circle: the hash is over the files as they stand in static/, not as they are served.
+fn hashed_names(assets: &BTreeMap<String, Vec<u8>>) -> Result<BTreeMap<String, String>> {
+    let mut leads_to: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (name, bytes) in assets {
+        let text = if is_text(name) { std::str::from_utf8(bytes).with_context(|| name.clone())? } else { "" };
+        leads_to.insert(name, references(text).map(|(_, _, target)| target).collect());
+    }
+    let mut names = BTreeMap::new();
+    for name in assets.keys() {
+        let mut reached = BTreeSet::new();
+        let mut waiting = vec![name.as_str()];
+        while let Some(next) = waiting.pop() {
+            if reached.insert(next) {
+                waiting.extend(leads_to.get(next).into_iter().flatten().copied());
+            }
+        }
+        let mut hash = Sha256::new();
+        for file in reached {
+            hash.update((file.len() as u64).to_le_bytes());
+            hash.update(file);
+            if let Some(bytes) = assets.get(file) {
+                hash.update((bytes.len() as u64).to_le_bytes());
+                hash.update(bytes);
+            }
+        }
+        let (stem, extension) =
+            name.rsplit_once('.').with_context(|| format!("static/assets/{name} has no extension"))?;
+        names.insert(name.clone(), format!("{stem}-{}.{extension}", hex(&hash.finalize()[..6])));
+    }
+    Ok(names)
+}
+
+fn rewritten(name: &str, bytes: &[u8], names: &BTreeMap<String, String>) -> Result<Vec<u8>> {
+    if !is_text(name) {
+        return Ok(bytes.to_vec());
+    }
+    let text = std::str::from_utf8(bytes).with_context(|| name.to_owned())?;
+    let mut result = String::with_capacity(text.len());
+    let mut done = 0;
+    for (start, end, target) in references(text) {
+        let Some(hashed) = names.get(target) else {
+            bail!("static: {name} refers to {ASSETS}{target}, which is not there");
+        };
+        result.push_str(&text[done..start]);
+        result.push_str(ASSETS);
+        result.push_str(hashed);
+        done = end;
+    }
+    result.push_str(&text[done..]);
+    Ok(result.into_bytes())
+}
+
+fn media_type(name: &str) -> Result<&'static str> {
+    Ok(match extension(name) {
+        "html" => "text/html; charset=utf-8",
+        "css" => "text/css; charset=utf-8",
+        "js" => "text/javascript; charset=utf-8",
+        "json" => "application/json",
+        "webmanifest" => "application/manifest+json",
+        "txt" => "text/plain; charset=utf-8",
+        "svg" => "image/svg+xml",
+        "png" => "image/png",
+        "jpg" | "jpeg" => "image/jpeg",
+        "webp" => "image/webp",
+        "avif" => "image/avif",
+        "ico" => "image/x-icon",
+        "woff2" => "font/woff2",
+        "wasm" => "application/wasm",
+        _ => bail!("static/{name}: no media type is known for it"),
+    })
+}
+
+/// Writes the bytes, compressed and not, and the table that the component includes.
+fn write_table(files: &[File], out: &Path) -> Result<()> {
+    let mut table = String::from("pub static FILES: &[File] = &[\n");
+    for (number, file) in files.iter().enumerate() {
+        let include = |bytes: &[u8], suffix: &str| -> Result<String> {
+            let path = out.join(format!("{number}{suffix}"));
+            fs::write(&path, bytes)?;
+            Ok(format!("include_bytes!({:?})", path.display().to_string()))
+        };
+        let smaller = |bytes: Vec<u8>, suffix: &str| -> Result<String> {
+            // What compression does not shorten by a tenth is not worth a decoder's time.
+            if !is_text(&file.name) || bytes.len() * 10 > file.bytes.len() * 9 {
+                return Ok("None".to_owned());
+            }
+            Ok(format!("Some({})", include(&bytes, suffix)?))
+        };
+        let brotli = smaller(brotli(&file.bytes)?, ".br")?;
+        let gzip = smaller(gzip(&file.bytes)?, ".gz")?;
+        let hash = hex(&Sha256::digest(&file.bytes)[..9]);
+        writeln!(
+            table,
+            "    File {{ path: {:?}, media_type: {:?}, is_page: {}, etags: [{:?}, {:?}, {:?}], identity: {}, gzip: {gzip}, brotli: {brotli} }},",
+            file.path,
+            media_type(&file.name)?,
+            file.is_page,
+            format!("\"{hash}\""),
+            format!("\"{hash}-gz\""),
+            format!("\"{hash}-br\""),
+            include(&file.bytes, "")?,
+        )?;
+    }
+    table.push_str("];\n");
+    fs::write(out.join("files.rs"), table)?;
+    Ok(())
+}
+
+fn brotli(bytes: &[u8]) -> Result<Vec<u8>> {
+    let mut compressed = Vec::new();
+    brotli::CompressorWriter::new(&mut compressed, 64 * 1024, 11, 22).write_all(bytes)?;
+    Ok(compressed)
+}
+
+fn gzip(bytes: &[u8]) -> Result<Vec<u8>> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(bytes)?;
+    Ok(encoder.finish()?)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// One page for each `## slug` section: its text under a heading, with a link home.
+fn problem_pages(markdown: &str) -> Result<Vec<(String, String)>> {
+    let mut pages = Vec::new();
+    for section in markdown.split("\n## ").skip(1) {
+        let (slug, text) = section.split_once('\n').context("docs/problems.md: a section without a text")?;
+        let plain = slug.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+        ensure!(plain && !slug.is_empty(), "docs/problems.md: {slug:?} is no slug");
+        let paragraphs: String =
+            text.trim().split("\n\n").map(|text| format!("<p>{}</p>\n", inline(text))).collect();
+        let html = format!(
+            r#"<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>{slug} · Stampede</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<link rel="icon" href="/assets/favicon.svg" type="image/svg+xml">
+<link rel="stylesheet" href="/assets/app.css">
+</head>
+<body data-page="problem">
+<main id="main" class="narrow">
+<h1>{slug}</h1>
+{paragraphs}<p><a href="/">Stampede</a></p>
+</main>
+</body>
+</html>
+"#
+        );
+        pages.push((slug.to_owned(), html));
+    }
+    ensure!(!pages.is_empty(), "docs/problems.md has no sections");
+    Ok(pages)
+}
+
+/// The marks that docs/problems.md uses: `code`, and nothing else.
+fn inline(text: &str) -> String {
+    let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    escaped
+        .split('`')
+        .enumerate()
+        .map(|(number, part)| if number % 2 == 1 { format!("<code>{part}</code>") } else { part.to_owned() })
+        .collect()
+}

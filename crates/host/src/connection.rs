@@ -1,0 +1,250 @@
+//! One client's TCP connection, as hyper reads and writes it.
+//!
+//! Watches what hyper does not: a request head that trickles in, and idle clients, with one clock for the whole
+//! connection instead of a timer for each request. And it gives hyper's own empty answers to malformed requests the
+//! shape of all other errors.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::{Buf as _, Bytes};
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use crate::problem::Problem;
+
+/// How long a connection may stay open without a request.
+const IDLE: Duration = Duration::from_secs(75);
+/// An automatic answer of hyper's is a status line and at most three short headers.
+const LONGEST_AUTOMATIC_ANSWER: usize = 200;
+
+/// What the connection and its requests know of each other.
+#[derive(Debug)]
+pub struct Activity {
+    opened: Instant,
+    /// Whether a request is in work, so that time is its own affair.
+    busy: AtomicBool,
+    /// Milliseconds after `opened` at which the unfinished head began to arrive; 0 if none did.
+    head_began: AtomicU64,
+    /// Milliseconds after `opened` at which the last request ended.
+    last_request: AtomicU64,
+}
+
+/// Why a connection should be closed.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Overdue {
+    /// The head began to arrive too long ago.
+    Head,
+    /// Nothing was asked for a long time.
+    Idle,
+}
+
+impl Activity {
+    /// For a connection that was just accepted.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            opened: Instant::now(),
+            busy: AtomicBool::new(false),
+            // A new connection is expected to send its first request as fast as any head.
+            head_began: AtomicU64::new(1),
+            last_request: AtomicU64::new(0),
+        })
+    }
+
+    /// A request's head has arrived.
+    pub fn begin(&self) {
+        self.busy.store(true, Ordering::Relaxed);
+        self.head_began.store(0, Ordering::Relaxed);
+    }
+
+    /// Its answer is ready.
+    pub fn end(&self) {
+        self.last_request.store(self.now(), Ordering::Relaxed);
+        self.busy.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether a request is in work.
+    pub fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Relaxed)
+    }
+
+    /// Whether the client has been too slow.
+    pub fn overdue(&self, head_timeout: Duration) -> Option<Overdue> {
+        if self.is_busy() {
+            return None;
+        }
+        let now = self.now();
+        let since =
+            |then: &AtomicU64| Duration::from_millis(now.saturating_sub(then.load(Ordering::Relaxed)));
+        if self.head_began.load(Ordering::Relaxed) != 0 && since(&self.head_began) >= head_timeout {
+            return Some(Overdue::Head);
+        }
+        (since(&self.last_request) >= IDLE).then_some(Overdue::Idle)
+    }
+
+    fn bytes_arrived(&self) {
+        if !self.is_busy() && self.head_began.load(Ordering::Relaxed) == 0 {
+            self.head_began.store(self.now(), Ordering::Relaxed);
+        }
+    }
+
+    /// Never 0, which stands for "not at all".
+    fn now(&self) -> u64 {
+        u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX).max(1)
+    }
+}
+
+/// The stream under hyper.
+pub struct Transport {
+    stream: TokioIo<TcpStream>,
+    activity: Arc<Activity>,
+    /// What goes out in place of an automatic answer.
+    instead: Bytes,
+}
+
+impl Transport {
+    /// Wraps an accepted stream.
+    pub fn new(stream: TcpStream, activity: Arc<Activity>) -> Self {
+        Self { stream: TokioIo::new(stream), activity, instead: Bytes::new() }
+    }
+
+    /// The stream, for a last word after hyper is done with it.
+    pub fn into_inner(self) -> TcpStream {
+        self.stream.into_inner()
+    }
+
+    fn send_instead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.instead.is_empty() {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.instead))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.instead.advance(written);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// The whole answer to a request that hyper could not read, if `bytes` are hyper's own answer to it.
+fn better_answer(bytes: &[u8]) -> Option<Bytes> {
+    if bytes.len() > LONGEST_AUTOMATIC_ANSWER || !bytes.ends_with(b"\r\n\r\n") {
+        return None;
+    }
+    let head = std::str::from_utf8(bytes).ok()?;
+    let mut lines = head.trim_end().split("\r\n");
+    let problem = match lines.next()?.strip_prefix("HTTP/1.1 ")?.get(..3)? {
+        "400" => Problem::Malformed,
+        "414" | "431" => Problem::HeadTooLarge,
+        _ => return None,
+    };
+    // A component's answer has at least one header beside these.
+    let automatic =
+        |line: &str| ["content-length: 0", "connection: close"].contains(&line) || line.starts_with("date: ");
+    lines.all(automatic).then(|| raw(problem))
+}
+
+/// A problem as it goes over the wire, ending the connection.
+pub fn raw(problem: Problem) -> Bytes {
+    let request_id = crate::http::new_request_id();
+    let document = problem.document(&request_id);
+    let status = problem.status();
+    Bytes::from(format!(
+        "HTTP/1.1 {} {}\r\ncontent-type: application/problem+json\r\ncache-control: no-store\r\nx-request-id: {request_id}\r\n\
+         content-length: {}\r\nconnection: close\r\n\r\n{document}",
+        status.as_u16(),
+        status.canonical_reason().unwrap_or_default(),
+        document.len(),
+    ))
+}
+
+impl Read for Transport {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let outcome = ready!(Pin::new(&mut self.stream).poll_read(cx, buffer));
+        self.activity.bytes_arrived();
+        Poll::Ready(outcome)
+    }
+}
+
+impl Write for Transport {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.send_instead(cx))?;
+        if let Some(answer) = better_answer(bytes) {
+            self.instead = answer;
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.send_instead(cx))?;
+        if let [only] = slices
+            && let Some(answer) = better_answer(only)
+        {
+            self.instead = answer;
+            return Poll::Ready(Ok(only.len()));
+        }
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.send_instead(cx))?;
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.send_instead(cx))?;
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_automatic_answer_is_replaced() {
+        let automatic =
+            b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\ndate: now\r\n\r\n";
+        let answer = better_answer(automatic).unwrap();
+        assert!(
+            answer.starts_with(b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\n")
+        );
+        for other in [
+            &b"HTTP/1.1 400 Bad Request\r\nx-request-id: 1\r\ncontent-length: 0\r\n\r\n"[..],
+            b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+            b"HTTP/1.1 400 Bad Request\r\ncontent-length: 2\r\n\r\n",
+            b"some body",
+        ] {
+            assert!(better_answer(other).is_none());
+        }
+    }
+
+    #[test]
+    fn a_slow_head_is_overdue_and_a_request_in_work_is_not() {
+        let activity = Activity::new();
+        assert_eq!(activity.overdue(Duration::ZERO), Some(Overdue::Head));
+        activity.begin();
+        assert_eq!(activity.overdue(Duration::ZERO), None);
+        activity.end();
+        assert_eq!(activity.overdue(Duration::ZERO), None);
+        activity.bytes_arrived();
+        assert_eq!(activity.overdue(Duration::ZERO), Some(Overdue::Head));
+    }
+}

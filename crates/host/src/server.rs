@@ -1,0 +1,200 @@
+//! The host as a whole: start, serve, and stop in order.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::{interval, sleep, timeout};
+use wasmtime_wasi_http::handler::ProxyHandler;
+use wasmtime_wasi_http::p3::bindings::ServicePre;
+
+use crate::application::Application;
+use crate::connection::{Activity, Overdue, Transport, raw};
+use crate::engine;
+use crate::http::{Service, Target};
+use crate::instances::Instances;
+use crate::log;
+use crate::options::{Limits, Options, TriggerKind};
+use crate::problem::Problem;
+use crate::redis_trigger::{Bell, Trigger};
+use crate::routes::Router;
+
+/// Connections that wait for the accept loop. A flash sale begins with a burst of them.
+const BACKLOG: u32 = 4096;
+/// How often a connection looks whether its client is too slow.
+const LOOK: Duration = Duration::from_secs(1);
+/// The pause after a failed accept: out of file descriptors, most likely.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Runs the application until a signal ends it. Prints `Serving http://…` once it serves.
+///
+/// # Errors
+/// Whatever keeps it from starting.
+pub async fn run(options: Options) -> Result<()> {
+    let application = Application::read(&options)?;
+    let limits = Arc::new(options.limits.clone());
+    let has = |kind| options.triggers.contains(&kind);
+    // The port first: a taken one should be known before anything is compiled.
+    let listener = if has(TriggerKind::Http) { Some(listen(options.listen)?) } else { None };
+
+    let engine = engine::new(&limits)?;
+    let loaded = tokio::task::block_in_place(|| application.load(&options, &engine))?;
+    let mut signals = Signals::new()?;
+    let (stop, stopped) = watch::channel(false);
+    // Every part that must end in order holds a clone; the receiver ends when the last is dropped.
+    let (alive, mut all_done) = mpsc::channel::<()>(1);
+
+    if has(TriggerKind::Redis) {
+        for (address, channels) in application.channels()? {
+            let mut bells = Vec::new();
+            for (channel, id) in channels {
+                let (component, code) = &loaded[id];
+                let bell = Bell::new(channel.to_owned(), component.clone(), code.clone());
+                bells.push(bell.with_context(|| format!("component `{id}` does not handle Redis messages"))?);
+            }
+            let trigger = Arc::new(Trigger::new(address, bells, limits.clone()));
+            let subscription = trigger.connect().await?;
+            let (stopped, alive) = (stopped.clone(), alive.clone());
+            tokio::spawn(async move {
+                trigger.run(subscription, stopped).await;
+                drop(alive);
+            });
+        }
+    }
+
+    if let Some(listener) = listener {
+        let mut targets = Vec::new();
+        for (route, id) in application.routes() {
+            let (component, code) = &loaded[id];
+            let service = ServicePre::new(code.clone())
+                .map_err(|error| anyhow!("component `{id}` does not handle wasi:http requests: {error:#}"))?;
+            let handler = ProxyHandler::new(Instances::new(component.clone(), service, limits.clone()));
+            targets.push((route.to_owned(), Target::new(route, component.id.clone(), handler)?));
+        }
+        let service = Arc::new(Service::new(Router::new(targets)?, limits.clone()));
+        println!("Serving http://{}", listener.local_addr()?);
+        tokio::spawn(accept(listener, service, limits.clone(), stopped, alive.clone()));
+    } else {
+        println!("Serving Redis triggers");
+    }
+
+    signals.next().await;
+    _ = stop.send(true);
+    drop(alive);
+    let drained = timeout(limits.drain_timeout, all_done.recv()).await;
+    if drained.is_err() {
+        log::warn(None, "some requests were still running at the end of the drain timeout");
+    }
+    Ok(())
+}
+
+fn listen(address: SocketAddr) -> Result<TcpListener> {
+    let bind = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    bind().map_err(|error| anyhow!("can't listen on {address}: {error}"))
+}
+
+async fn accept(
+    listener: TcpListener,
+    service: Arc<Service>,
+    limits: Arc<Limits>,
+    mut stopped: watch::Receiver<bool>,
+    alive: mpsc::Sender<()>,
+) {
+    let connections = Arc::new(Semaphore::new(limits.max_connections));
+    loop {
+        let accepted = tokio::select! {
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+            accepted = async {
+                let permit = connections.clone().acquire_owned().await;
+                (listener.accept().await, permit)
+            } => accepted,
+        };
+        let (Ok((stream, peer)), Ok(permit)) = accepted else {
+            sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        let connection = serve_connection(stream, peer, service.clone(), limits.clone(), stopped.clone());
+        let alive = alive.clone();
+        tokio::spawn(async move {
+            connection.await;
+            drop((permit, alive));
+        });
+    }
+}
+
+async fn serve_connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    service: Arc<Service>,
+    limits: Arc<Limits>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    // Without it, a client's delayed acknowledgement holds up an answer in two writes by 40 ms.
+    _ = stream.set_nodelay(true);
+    let activity = Activity::new();
+    let watched = activity.clone();
+    let serve = service_fn(move |request| {
+        let (service, activity) = (service.clone(), activity.clone());
+        async move {
+            activity.begin();
+            let response = service.serve(request, peer).await;
+            activity.end();
+            Ok::<_, std::convert::Infallible>(response)
+        }
+    });
+    let transport = Transport::new(stream, watched.clone());
+    let mut connection = http1::Builder::new().pipeline_flush(true).serve_connection(transport, serve);
+    let mut look = interval(LOOK.min(limits.read_timeout / 2).max(Duration::from_millis(10)));
+    let mut draining = false;
+    let overdue = loop {
+        tokio::select! {
+            // A connection's own end, orderly or not, concerns nobody else.
+            _ = &mut connection => return,
+            _ = stopped.wait_for(|stopped| *stopped), if !draining => {
+                draining = true;
+                std::pin::Pin::new(&mut connection).graceful_shutdown();
+            }
+            _ = look.tick() => {
+                if let Some(overdue) = watched.overdue(limits.read_timeout) {
+                    break overdue;
+                }
+            }
+        }
+    };
+    if overdue == Overdue::Head {
+        let mut stream = connection.into_parts().io.into_inner();
+        _ = stream.write_all(&raw(Problem::RequestTimeout)).await;
+        _ = stream.shutdown().await;
+    }
+}
+
+/// The signals that end the host.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

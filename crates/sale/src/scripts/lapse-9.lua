@@ -32,13 +32,12 @@ for _, tail in ipairs(redis.call('ZRANGEBYSCORE', deadlines, '-inf', whole(now),
   end
   redis.call('ZREM', deadlines, tail)
 end
-if held_units + ordered_units > 0 then
-  redis.call('HINCRBY', lane, 'held', -held_units)
-  redis.call('HINCRBY', lane, 'ordered', -ordered_units)
-  redis.call('HINCRBY', lane, 'available', held_units + ordered_units)
-  count_in_series(series, 'expired', held_units)
-  count_in_series(series, 'timed_out', ordered_units)
-end
+-- Each only if there is one: zero, negated, is no number to Redis.
+if held_units > 0 then redis.call('HINCRBY', lane, 'held', -held_units) end
+if ordered_units > 0 then redis.call('HINCRBY', lane, 'ordered', -ordered_units) end
+redis.call('HINCRBY', lane, 'available', held_units + ordered_units)
+count_in_series(series, 'expired', held_units)
+count_in_series(series, 'timed_out', ordered_units)
 
 local waiting = redis.call('LLEN', queue)
 if waiting > 0 and known[1] ~= 'paused' then

@@ -11,7 +11,12 @@
 //!
 //! Each test has a redis-server of its own ([`server`]) and an item on it ([`shop`]).
 
+mod checking_out;
+mod giving_back;
 mod granting;
+mod lapsing;
+mod paying;
+mod polling;
 mod reserving;
 mod server;
 mod shop;

@@ -51,7 +51,7 @@ function draw(lead) {
   document.body.dataset.reservation = reservation?.state ?? "";
   const key = [step, reservation?.id, challenge?.challenge, item?.per_user_limit].join();
   if (key !== drawn) {
-    const first = drawn === undefined;
+    const before = drawn?.split(",")[0];
     drawn = key;
     const held = stage.contains(document.activeElement);
     current.stop?.();
@@ -61,7 +61,8 @@ function draw(lead) {
     notice.replaceChildren();
     const heading = find("h2", view);
     if (held || (lead && step !== "loading")) (current.focus ?? (() => (find("#reserve", view) ?? heading)?.focus({ preventScroll: false })))();
-    if (!first && heading && step !== "challenge") announce(heading.textContent);
+    if (step === "ready" && before === "upcoming") announce(t("announce_go"));
+    else if (before && heading && step !== "challenge") announce(heading.textContent);
   }
   current.update?.();
   titles();
@@ -182,6 +183,7 @@ onTick(stage, () => {
 // --- The reservation ---------------------------------------------------------------------------------------------------
 
 let failures = 0;
+let asked = -Infinity;
 const polling = timer(poll);
 
 /** Takes in what the server says of the reservation. */
@@ -208,6 +210,7 @@ function planPoll() {
 
 async function poll() {
   polling.stop();
+  asked = performance.now();
   const wanted = reservation?.id ?? kept(memory)?.id;
   if (!wanted) return;
   try {
@@ -367,17 +370,17 @@ function queued() {
   const place = el("output", { class: "place", id: "position" });
   const bar = el("progress", { max: 1, id: "queue-progress", "aria-label": () => t("queue_progress") });
   const rate = el("p", { class: "fine" });
-  const asked = el("span");
-  say(asked, () => update());
+  const often = el("span");
+  say(often, () => update());
   function update() {
     const position = reservation.position ?? 0;
     const from = Math.max(kept(memory)?.from ?? position, position, 1);
     place.textContent = position > 1 ? number(position) : t("next");
     place.classList.toggle("words", position <= 1);
     bar.value = Math.max(0.03, 1 - position / (from + 1));
-    asked.textContent = t("updated", { n: number(Math.round((reservation.poll_after_ms ?? 1000) / 100) / 10) });
+    often.textContent = t("updated", { n: number(Math.round((reservation.poll_after_ms ?? 1000) / 100) / 10) });
   }
-  rate.append(asked);
+  rate.append(often);
   return {
     node: gate(el("div", { class: "bib" },
       el("p", { class: "race" }, "Stampede"), el("p", { class: "label" }, () => t("place")), place, bar, heading("queued")),
@@ -520,7 +523,8 @@ function titles() {
 }
 
 function resume() {
-  if (kept(memory)) poll();
+  // Coming and going must not outrun what the server asked for.
+  if (kept(memory)) polling.set(Math.max(0, asked + (reservation?.poll_after_ms ?? 1000) - performance.now()));
   if (current.plan) current.plan();
   looking.set(Math.random() * 300);
 }
@@ -530,10 +534,11 @@ document.addEventListener("visibilitychange", () => document.hidden && looking.s
 addEventListener("online", resume);
 addEventListener("language", titles);
 onKept(memory, (notes) => {
-  if (notes && notes.id !== reservation?.id && !acting) {
-    reservation = null;
-    poll();
-  } else if (!notes) poll();
+  // Another tab has a newer reservation, or has let go of this one.
+  if (acting || notes?.id === reservation?.id) return;
+  reservation = order = challenge = null;
+  draw();
+  if (notes) poll();
 });
 
 draw();

@@ -2,7 +2,23 @@
 
 import { call, delay, now, Refusal } from "/assets/net.js";
 import { announce, badge, button, el, find, icon, message, number, onReturn, onTick, phase, picture, price, showStock, stadiumClock, stockLane, timeOf, timer, told, trouble } from "/assets/ui.js";
-import { say, t } from "/assets/words.js";
+import { define, say, t } from "/assets/words.js";
+
+define({
+  hero_next: ["Next at the line", "下一场"],
+  hero_open: ["On the track now", "正在抢购"],
+  hero_none: ["The track is quiet", "赛道静候"],
+  hero_none_text: ["No sale is on or announced. Come back soon.", "暂无进行中或预告的抢购，请稍后再来。"],
+  hero_text: ["Scarce things, honest queues, one clock for all.", "好物稀缺，排队公平，人人同一个时钟。"],
+  enter: ["Go to the start", "前往起跑线"],
+  search: ["Search sales and items", "搜索活动与商品"],
+  clear: ["Clear the search", "清除搜索"],
+  nothing: ["Nothing found for “{q}”.", "没有找到“{q}”。"],
+  none: ["There are no sales yet.", "还没有抢购活动。"],
+  more: ["Show more sales", "加载更多活动"],
+  shown: ["{n} of {total} sales", "已显示 {n} / {total} 场"],
+  list_failed: ["The sales could not be loaded", "活动加载失败"],
+});
 
 const PAGE = 10;
 const list = find("#sales");
@@ -97,8 +113,12 @@ function show(q) {
     list.replaceChildren(...sections);
   }
   more.hidden = sales.length >= total;
-  find("#shown").textContent = sales.length && !more.hidden ? t("shown", { n: number(sales.length), total: number(total) }) : "";
+  showCount();
   if (!q) lead();
+}
+
+function showCount() {
+  find("#shown").textContent = sales.length && !more.hidden ? t("shown", { n: number(sales.length), total: number(total) }) : "";
 }
 
 /** The sale's section as it stands, made anew only when its words or items changed. */
@@ -151,13 +171,13 @@ function card(item) {
 }
 
 /** The top of the page: the sale that is on, or the next start with its clock. */
-let leading;
+let leading = null; // nothing led yet
 function lead() {
   const items = sales.flatMap((sale) => sale.items);
   const upcoming = items.filter((item) => phase(item) === "upcoming").sort((a, b) => Date.parse(a.starts_at) - Date.parse(b.starts_at))[0];
   const open = items.find((item) => phase(item) === "open");
   const key = upcoming ? upcoming.id + upcoming.starts_at : open?.id;
-  if (leading === key && hero.childElementCount) return;
+  if (leading === key) return;
   leading = key;
   const item = upcoming ?? open;
   const link = item && el("a", { class: "button light", href: `/items/${encodeURIComponent(item.id)}` }, () => t("enter"), icon("go"));
@@ -194,6 +214,8 @@ onReturn(() => refresh.set(Math.random() * 400));
 document.addEventListener("visibilitychange", () => document.hidden && refresh.stop());
 addEventListener("online", () => refresh.set(Math.random() * 1000));
 
-say(field, () => (field.placeholder = t("search")));
+say(field, () => (field.placeholder = find("#q-label").textContent = t("search")));
+say(more, () => (more.textContent = t("more")));
+say(find("#shown"), showCount);
 field.value = new URLSearchParams(location.search).get("q") ?? "";
 read(1);

@@ -2,7 +2,13 @@
 
 import { call, delay, hasSession, Refusal } from "/assets/net.js";
 import { button, el, find, icon, message, money, number, onReturn, picture, timeOf, timer, told, trouble } from "/assets/ui.js";
-import { t } from "/assets/words.js";
+import { define, t } from "/assets/words.js";
+
+define({
+  no_orders: ["No orders yet", "还没有订单"],
+  no_orders_text: ["What you buy shows up here, on this device.", "在本设备上下的订单会显示在这里。"],
+  orders_failed: ["Your orders could not be loaded", "订单加载失败"],
+});
 
 const list = find("#list");
 const again = timer(read);

@@ -1,5 +1,6 @@
 // What all pages share: making elements, money and time in the reader's way, clocks, bars, messages, the page's frame.
 
+import { drawIcon } from "/assets/icons.js";
 import { connected, now } from "/assets/net.js";
 import { explain, half, locale, say, switchLanguage, t, tongue } from "/assets/words.js";
 
@@ -40,18 +41,7 @@ export function told(tag, text, properties) {
   return element;
 }
 
-const SPRITE = "/assets/icons.svg";
-const SVG = "http://www.w3.org/2000/svg";
-
-export function icon(name) {
-  const svg = document.createElementNS(SVG, "svg");
-  svg.setAttribute("class", "icon");
-  svg.setAttribute("aria-hidden", "true");
-  const use = document.createElementNS(SVG, "use");
-  use.setAttribute("href", `${SPRITE}#${name}`);
-  svg.append(use);
-  return svg;
-}
+export const icon = (name) => drawIcon(document.createElementNS("http://www.w3.org/2000/svg", "svg"), name);
 
 export const button = (label, act, properties = {}, ...before) =>
   el("button", { type: "button", class: "button", ...properties, on: { click: act } }, ...before, label);
@@ -254,6 +244,7 @@ export function timer(act) {
 
 // --- The frame ----------------------------------------------------------------------------------------------------------
 
+for (const svg of document.querySelectorAll("[data-icon]")) drawIcon(svg, svg.dataset.icon);
 for (const element of document.querySelectorAll("[data-t]")) say(element, () => (element.textContent = t(element.dataset.t)));
 document.documentElement.dataset.ready = "";
 find("#language").addEventListener("click", switchLanguage);

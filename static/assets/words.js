@@ -1,9 +1,8 @@
-// Every word that the page says, in English and Chinese, and the choice between them.
+// The words that pages share, in English and Chinese, and the choice between the two. A page's own words stand with it.
 
 import { keep, kept } from "/assets/store.js";
 
 const WORDS = {
-  brand: ["Stampede", "Stampede 开抢"],
   sales: ["Sales", "抢购"],
   orders: ["My orders", "我的订单"],
   skip: ["Skip to content", "跳到正文"],
@@ -22,10 +21,9 @@ const WORDS = {
   // States of an item.
   upcoming: ["Upcoming", "即将开抢"], open: ["Open", "抢购中"], paused: ["Paused", "已暂停"],
   sold_out: ["Sold out", "已抢光"], ended: ["Ended", "已结束"],
-  starts: ["Starts {t}", "{t} 开抢"], ends: ["Ends {t}", "{t} 结束"], ended_at: ["Ended {t}", "{t} 已结束"],
+  starts: ["Starts {t}", "{t} 开抢"], ends: ["Ends {t}", "{t} 结束"],
   starts_in: ["Starts in", "距开抢"],
   left: ["{n} of {total} left", "仅剩 {n} / {total}"],
-  stock: ["Stock left", "剩余库存"],
   units: ["{n} units", "共 {n} 件"],
   off: ["−{n}%", "{z} 折"],
   list_price: ["List price", "原价"], sale_price: ["Sale price", "抢购价"],
@@ -33,25 +31,7 @@ const WORDS = {
   queued_mode: ["Served in order of arrival", "按到达顺序依次处理"],
   instant_mode: ["Decided on the spot", "当场出结果"],
 
-  // The list.
-  hero_next: ["Next at the line", "下一场"],
-  hero_open: ["On the track now", "正在抢购"],
-  hero_none: ["The track is quiet", "赛道静候"],
-  hero_none_text: ["No sale is on or announced. Come back soon.", "暂无进行中或预告的抢购，请稍后再来。"],
-  hero_text: ["Scarce things, honest queues, one clock for all.", "好物稀缺，排队公平，人人同一个时钟。"],
-  enter: ["Go to the start", "前往起跑线"],
-  search: ["Search sales and items", "搜索活动与商品"],
-  search_go: ["Search", "搜索"],
-  clear: ["Clear the search", "清除搜索"],
-  nothing: ["Nothing found for “{q}”.", "没有找到“{q}”。"],
-  none: ["There are no sales yet.", "还没有抢购活动。"],
-  more: ["Show more sales", "加载更多活动"],
-  shown: ["{n} of {total} sales", "已显示 {n} / {total} 场"],
-  retry: ["Try again", "重试"],
-  list_failed: ["The sales could not be loaded", "活动加载失败"],
-
   // The item.
-  item_failed: ["This item could not be loaded", "商品加载失败"],
   missing: ["No such item", "没有这件商品"],
   missing_text: ["It may have been taken down, or the address is mistyped.", "它可能已下架，或地址有误。"],
   all_sales: ["See all sales", "查看全部活动"],
@@ -150,10 +130,7 @@ const WORDS = {
   cancelling: ["Cancelling…", "正在取消…"],
   created: ["Ordered", "下单时间"], pay_by: ["Pay by", "付款截止"], paid_at: ["Paid at", "付款时间"], unit_price: ["Unit price", "单价"],
   see_order: ["See the order", "查看订单"],
-  see_item: ["To the item", "查看商品"],
-  no_orders: ["No orders yet", "还没有订单"],
-  no_orders_text: ["What you buy shows up here, on this device.", "在本设备上下的订单会显示在这里。"],
-  orders_failed: ["Your orders could not be loaded", "订单加载失败"],
+
   order_failed: ["This order could not be loaded", "订单加载失败"],
   no_order: ["No such order", "没有这个订单"],
   no_order_text: ["It may belong to somebody else, or the address is mistyped.", "它可能属于别人，或地址有误。"],
@@ -166,6 +143,7 @@ const WORDS = {
   stop: ["Stop", "停止"],
   reference: ["Reference: {id}", "参考编号：{id}"],
   loading: ["Loading…", "加载中…"],
+  retry: ["Try again", "重试"],
   lost_title: ["Page not found", "页面不存在"],
   lost_text: ["This lane leads nowhere. The sales are that way.", "这条跑道走不通，抢购在那边。"],
 };
@@ -198,6 +176,9 @@ const PROBLEMS = {
   timeout: ["No answer in time.", "响应超时。"],
 };
 
+/** Adds the words that only one page needs. */
+export const define = (words) => Object.assign(WORDS, words);
+
 const CODES = ["en", "zh-CN"];
 let language = CODES.indexOf(kept("language"));
 if (language < 0) language = /^zh\b/i.test(navigator.language) ? 1 : 0;
@@ -213,9 +194,6 @@ const fill = (text, values) => (values ? text.replace(/\{(\w+)\}/g, (whole, name
 /** What a refusal means, for people; the server's own words where the page has none. */
 export const explain = (problem) =>
   PROBLEMS[problem.slug]?.[language] ?? [problem.title, problem.detail].filter(Boolean).join(". ");
-
-/** Whether the page has words for `slug`. */
-export const explains = (slug) => slug in PROBLEMS;
 
 const HAN = /\p{Script=Han}/u;
 

@@ -12,11 +12,16 @@
 //! Each test has a redis-server of its own ([`server`]) and an item on it ([`shop`]).
 
 mod checking_out;
+mod copying;
+mod counting;
 mod giving_back;
 mod granting;
 mod lapsing;
+mod operating;
 mod paying;
 mod polling;
+mod purging;
 mod reserving;
 mod server;
 mod shop;
+mod tables;

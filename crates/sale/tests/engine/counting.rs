@@ -1,0 +1,67 @@
+//! Every answer of `save_document` and `session`.
+
+use crate::shop::{NOW, Shop};
+use sale::catalogue::Sale;
+use sale::ids::SaleId;
+use sale::scripts::{Saved, SessionCount};
+use sale::time::Timestamp;
+
+#[tokio::test]
+async fn a_document_is_saved_only_on_the_version_that_was_read() {
+    let shop = Shop::empty().await;
+    let engine = shop.engine();
+    let id: SaleId = "sabcdefghij".parse().unwrap();
+    let sale = |version: u64, title: &str| Sale {
+        id: id.clone(),
+        title: title.to_owned(),
+        description: "a|b \"c\" 中文".to_owned(),
+        starts_at: Timestamp::from_millis(NOW),
+        ends_at: Timestamp::from_millis(NOW + 1),
+        version,
+    };
+    assert_eq!(engine.document::<Sale>(id.as_str()).await.unwrap(), None);
+    assert_eq!(engine.documents::<Sale>().await.unwrap(), []);
+    assert_eq!(engine.save_document(&sale(2, "x"), 1).await.unwrap(), Saved::VersionMismatch { current: 0 });
+    assert_eq!(engine.save_document(&sale(1, "one"), 0).await.unwrap(), Saved::Done);
+    assert_eq!(
+        engine.save_document(&sale(1, "other"), 0).await.unwrap(),
+        Saved::VersionMismatch { current: 1 }
+    );
+    assert_eq!(engine.save_document(&sale(2, "two"), 1).await.unwrap(), Saved::Done);
+    assert_eq!(
+        engine.save_document(&sale(2, "late"), 1).await.unwrap(),
+        Saved::VersionMismatch { current: 2 }
+    );
+    assert_eq!(engine.document::<Sale>(id.as_str()).await.unwrap(), Some(sale(2, "two")));
+    assert_eq!(engine.documents::<Sale>().await.unwrap(), [sale(2, "two")]);
+
+    // Of many writers who read the same version, one wins.
+    let connections = shop.server.connect_many(20).await;
+    let writes = connections
+        .iter()
+        .map(async |redis| sale::Engine::new(redis).save_document(&sale(3, "three"), 2).await.unwrap());
+    let answers = futures::future::join_all(writes).await;
+    assert_eq!(answers.iter().filter(|answer| **answer == Saved::Done).count(), 1);
+}
+
+#[tokio::test]
+async fn sessions_of_an_address_are_counted_by_the_minute() {
+    let shop = Shop::empty().await;
+    shop.advance(45_000 - NOW % 60_000);
+    let count =
+        async |address: &str, most| shop.engine().count_session(address, most, shop.now()).await.unwrap();
+    let limited = SessionCount::RateLimited { retry_after_ms: 15_000 };
+    for _ in 0..3 {
+        assert_eq!(count("192.0.2.1", 3).await, SessionCount::Admitted);
+    }
+    assert_eq!(count("192.0.2.1", 3).await, limited);
+    assert_eq!(count("2001:db8::1", 3).await, SessionCount::Admitted);
+    assert_eq!(count("192.0.2.1", 4).await, SessionCount::Admitted);
+    assert_eq!(count("192.0.2.2", 0).await, limited);
+    let key = sale::keys::sessions_window(shop.now().millis());
+    let left = shop.redis.number("PTTL", &[&key]).await;
+    assert!(left > 0 && left <= 120_000);
+    assert_eq!(shop.redis.number("DBSIZE", &[]).await, 1, "one key a minute, not one a shopper");
+    shop.advance(15_000);
+    assert_eq!(count("192.0.2.1", 3).await, SessionCount::Admitted);
+}

@@ -17,6 +17,7 @@ use crate::poison;
 use crate::sql::{Dialect, Sql, SqlError};
 use sale::ids::Lane;
 use serde::Serialize;
+use std::borrow::Cow;
 
 /// An entry of an outbox stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +54,8 @@ struct Placed<'a> {
 
 /// Writes `entries` of one lane's outbox, in the order of their numbers, however they come.
 pub async fn apply(sql: &impl Sql, lane: &Lane, entries: &[Entry]) -> Result<Applied, SqlError> {
-    let placed = place(sql, lane, entries).await?;
+    let entries: Vec<Cow<'_, Entry>> = entries.iter().map(without_nul).collect();
+    let placed = place(sql, lane, &entries).await?;
     let mut outcome = Applied::default();
     let mut rest = placed.as_slice();
     // A refused run is halved until the refusal is one event's own.
@@ -113,9 +115,24 @@ fn run<'a, 'b>(rest: &'b [Placed<'a>], longest: usize) -> &'b [Placed<'a>] {
     &rest[..length.min(longest)]
 }
 
+/// PostgreSQL can't store U+0000, which a shopper may well have typed: an order is not lost for a character.
+fn without_nul(entry: &Entry) -> Cow<'_, Entry> {
+    const NUL: &str = "\\u0000";
+    const REPLACEMENT: &str = "\\ufffd";
+    if entry.event.contains(NUL) {
+        Cow::Owned(Entry { id: entry.id.clone(), event: entry.event.replace(NUL, REPLACEMENT) })
+    } else {
+        Cow::Borrowed(entry)
+    }
+}
+
 /// Reads the entries and puts them in order.
-async fn place<'a>(sql: &impl Sql, lane: &Lane, entries: &'a [Entry]) -> Result<Vec<Placed<'a>>, SqlError> {
-    let mut in_stream: Vec<&Entry> = entries.iter().collect();
+async fn place<'a>(
+    sql: &impl Sql,
+    lane: &Lane,
+    entries: &'a [Cow<'_, Entry>],
+) -> Result<Vec<Placed<'a>>, SqlError> {
+    let mut in_stream: Vec<&Entry> = entries.iter().map(Cow::as_ref).collect();
     in_stream.sort_by_key(|entry| stream_order(&entry.id));
     let events: Vec<_> = in_stream.iter().map(|entry| Event::parse(lane, &entry.event)).collect();
     let mut seqs: Vec<Option<i64>> = events

@@ -4,6 +4,7 @@ use crate::apply::{Applied, Entry, apply};
 use crate::sql::{Sql, SqlError};
 use sale::Engine;
 use sale::ids::Lane;
+use sale::keys::LEDGER_DOORBELL;
 use sale::scripts::EngineError;
 use sale::store::Redis;
 use serde::Serialize;
@@ -35,6 +36,49 @@ impl Copied {
     pub fn is_nothing(&self) -> bool {
         self.events.done.is_empty() && self.events.waiting == 0
     }
+
+    /// Whether an operator should know: events that could not be applied, or wait for one that has not come.
+    pub fn is_odd(&self) -> bool {
+        self.events.set_aside > 0 || self.events.waiting > 0
+    }
+
+    /// Puts a later copy of the same lane to this one.
+    fn add(&mut self, later: Copied) {
+        self.events.applied += later.events.applied;
+        self.events.repeated += later.events.repeated;
+        self.events.set_aside += later.events.set_aside;
+        self.events.waiting = later.events.waiting;
+        self.events.done.extend(later.events.done);
+        self.left = later.left;
+    }
+}
+
+/// Events that [`drain`] copies at a time: enough that a statement's own cost does not count, few enough that a failure
+/// costs little.
+const BATCH: u32 = 250;
+
+/// Copies all events of `lane`, up to `batches` copies of 250, and rings for the rest.
+pub async fn drain<R: Redis>(
+    engine: &Engine<R>,
+    sql: &impl Sql,
+    lane: &Lane,
+    batches: u32,
+) -> Result<Copied, CopyError> {
+    let mut drained = Copied::default();
+    for batch in 1..=batches {
+        let copied = copy(engine, sql, lane, BATCH).await?;
+        let more = copied.more();
+        drained.add(copied);
+        if !more {
+            break;
+        }
+        if batch == batches {
+            let hint = lane.to_string();
+            let bell = [LEDGER_DOORBELL.as_bytes(), hint.as_bytes()];
+            engine.redis().execute("PUBLISH", &bell).await.map_err(EngineError::from)?;
+        }
+    }
+    Ok(drained)
 }
 
 /// Copies the oldest events of `lane`, up to `most` (at most 1000), and then takes them out of the outbox.

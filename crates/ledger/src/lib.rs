@@ -22,5 +22,5 @@ pub mod spin;
 mod sql;
 
 pub use apply::{Applied, Entry, apply};
-pub use copy::{Copied, CopyError, copy};
+pub use copy::{Copied, CopyError, copy, drain};
 pub use sql::{Dialect, Row, Sql, SqlError, Value};

@@ -17,9 +17,10 @@ use std::time::Duration;
 /// The longest that one call takes. A shopper may be waiting for it; a worker is called again.
 pub const PATIENCE: Duration = Duration::from_secs(3);
 
-/// How long a statement waits for others' locks, in milliseconds. Less than [`PATIENCE`], so that the database itself
-/// ends the statement and says why.
+/// How long a statement waits for others' locks, and how long PostgreSQL works at one, in milliseconds. Less than
+/// [`PATIENCE`], so that the database itself ends the statement and says why.
 const LOCK_PATIENCE_MS: u32 = 1_000;
+const STATEMENT_PATIENCE_MS: u32 = 2_500;
 
 thread_local! {
     static SHARED: RefCell<Option<Database>> = const { RefCell::new(None) };
@@ -99,8 +100,9 @@ async fn connect(setting: &str) -> Result<Connection, SqlError> {
         return Err(SqlError::Misunderstood(reason.to_owned()));
     }
     let connection = pg::Connection::open(with_connect_timeout(setting)).await.map_err(postgres_error)?;
-    for limit in ["statement_timeout", "lock_timeout"] {
-        execute_postgres(&connection, &format!("SET {limit} = {LOCK_PATIENCE_MS}"), &[]).await?;
+    for (limit, millis) in [("lock_timeout", LOCK_PATIENCE_MS), ("statement_timeout", STATEMENT_PATIENCE_MS)]
+    {
+        execute_postgres(&connection, &format!("SET {limit} = {millis}"), &[]).await?;
     }
     Ok(Connection::Postgres(connection))
 }

@@ -9,13 +9,13 @@ use crate::serve::write_line;
 
 /// A piece of work in the log.
 #[derive(Serialize)]
-struct Line<'a> {
+struct Line<'a, D> {
     ts: String,
     level: &'static str,
     component: &'static str,
     lane: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    done: Option<&'a Done>,
+    done: Option<&'a D>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cause: Option<String>,
 }
@@ -23,20 +23,20 @@ struct Line<'a> {
 /// Logs what was done to a lane, if anything was.
 pub fn log_done(component: &'static str, lane: &Lane, done: &Done) {
     if !done.is_nothing() {
-        let lane = lane.to_string();
-        write_line(&Line {
-            ts: local_now().to_string(),
-            level: "info",
-            component,
-            lane,
-            done: Some(done),
-            cause: None,
-        });
+        log_work(component, lane, done, false);
     }
+}
+
+/// Logs work of a kind of its own, as a warning where an operator should `look` at it.
+pub fn log_work(component: &'static str, lane: &Lane, done: &impl Serialize, look: bool) {
+    let level = if look { "warn" } else { "info" };
+    let (ts, lane) = (local_now().to_string(), lane.to_string());
+    write_line(&Line { ts, level, component, lane, done: Some(done), cause: None });
 }
 
 /// Logs why work on a lane could not be done. Whoever finds it next does it: nothing is lost.
 pub fn log_failure(component: &'static str, lane: &str, cause: impl std::fmt::Display) {
     let (lane, cause) = (lane.to_owned(), Some(cause.to_string()));
-    write_line(&Line { ts: local_now().to_string(), level: "error", component, lane, done: None, cause });
+    let done = None::<&Done>;
+    write_line(&Line { ts: local_now().to_string(), level: "error", component, lane, done, cause });
 }

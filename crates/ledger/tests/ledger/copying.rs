@@ -19,7 +19,7 @@ on_both![
 ];
 
 const START: i64 = 1_795_255_200_000;
-const PAY_MS: i64 = 60_000;
+const PAY_MS: i64 = 300_000;
 
 /// A published item with plenty of stock, decided on the spot.
 struct Shop {

@@ -97,9 +97,7 @@ impl Client {
             tokio_postgres::connect(url, tokio_postgres::NoTls).await.map_err(postgres_error)?;
         tokio::spawn(connection);
         let client = Client::Postgres(client);
-        for limit in ["lock_timeout", "statement_timeout"] {
-            client.execute(&format!("SET {limit} = {}", LOCK_PATIENCE.as_millis()), &[]).await?;
-        }
+        client.execute(&format!("SET lock_timeout = {}", LOCK_PATIENCE.as_millis()), &[]).await?;
         Ok(client)
     }
 

@@ -142,9 +142,7 @@ impl Plan<'_> {
     }
 
     fn spin_command(&self) -> anyhow::Result<Command> {
-        let program = prerequisites::find("spin")
-            .context("`spin` is not installed; leave out `--runtime spin` to use Stampede's own host")?;
-        let mut command = Command::new(program);
+        let mut command = Command::new(find_spin()?);
         command
             .args(["up", "--from"])
             .arg(self.workspace.root().join("spin.toml"))
@@ -196,6 +194,11 @@ impl Runtime {
         ensure!(ready.is_some(), "the application does not get ready within {} s", START.as_secs());
         Ok(())
     }
+}
+
+pub fn find_spin() -> anyhow::Result<PathBuf> {
+    prerequisites::find("spin")
+        .context("`spin` is not installed; leave out `--runtime spin` to use Stampede's own host")
 }
 
 /// An address that a client on this machine can connect to, where the server listens on all of them.

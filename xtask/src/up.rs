@@ -89,9 +89,12 @@ pub fn run(options: Options, interrupt: &Interrupt) -> anyhow::Result<ExitCode> 
     plan.stop_leftover(interrupt)?;
     // Better said now than after the build.
     check_port_is_free(listen)?;
-
-    if options.redis.is_none() {
-        prerequisites::ensure(&[prerequisites::REDIS_SERVER], interrupt)?;
+    match &options.redis {
+        Some(url) => redis::verify(url)?,
+        None => prerequisites::ensure(&[prerequisites::REDIS_SERVER], interrupt)?,
+    }
+    if options.runtime == Kind::Spin {
+        runtime::find_spin()?;
     }
     compile::ensure_wasm_target(&workspace, interrupt)?;
     compile::functions(&workspace, interrupt)?;
@@ -134,7 +137,6 @@ fn serve(
     let (redis_url, redis_origin) = match (&options.redis, &options.redis_text) {
         (Some(url), Some(text)) => {
             console::step(&format!("Using Redis at {}", url.origin()));
-            redis::verify(url)?;
             (text.clone(), url.origin())
         }
         _ => {

@@ -391,7 +391,8 @@ function queued() {
   };
 }
 
-const LIMITS = { contact: [3, 120], address: [5, 300], note: [0, 500] };
+// The least and the most characters. The server takes any contact and address that is not empty.
+const LIMITS = { contact: [3, 200], address: [5, 500], note: [0, 500] };
 
 function held() {
   const draft = JSON.parse(sessionStorage.getItem("stampede.details") ?? "{}");
@@ -405,7 +406,7 @@ function held() {
       sessionStorage.setItem("stampede.details", JSON.stringify(read()));
     });
     fields[name] = { input, error };
-    return el("div", { class: "field" }, el("label", { for: name }, () => t(name)), input, error);
+    return el("div", { class: "field" }, el("label", { for: name }, () => t(name), !LIMITS[name][0] && (() => t("optional"))), input, error);
   };
   const read = () => Object.fromEntries(Object.entries(fields).map(([name, { input }]) => [name, input.value.trim()]));
   const mark = (name, text) => {

@@ -74,7 +74,9 @@ export function orderPanel(order, changed) {
       try {
         const { data } = await insist("POST", `${path()}/payments`, { user: true, body: {}, signal }, { onWait });
         const url = new URL(data.pay_url, location.href);
-        if (!/^https?:$/.test(url.protocol)) throw new Refusal("not-found", 404);
+        if (!data.pay_url || !/^https?:$/.test(url.protocol)) throw new Refusal("not-found", 404);
+        // A page of our own can be asked for beforehand; a provider's can't.
+        if (url.origin === location.origin && (await fetch(url, { method: "HEAD", signal })).status === 404) throw new Refusal("not-found", 404);
         keep("paying", order.id);
         location.assign(url);
       } catch (error) {
@@ -111,7 +113,8 @@ export function orderPanel(order, changed) {
         row("quantity", () => number(order.quantity)),
         row("unit_price", () => money(order.unit_price)),
         row("total", el("b", { id: "order-total" }, () => money(order.total))),
-        when("created", order.created_at), unpaid && when("pay_by", order.pay_by), when("paid_at", order.paid_at)),
+        when("created", order.created_at), unpaid && when("pay_by", order.pay_by), when("paid_at", order.paid_at),
+        ["contact", "address", "note"].map((name) => order[name] && row(name, order[name]))),
       unpaid ? el("div", { class: "actions" },
         button(() => t("pay", { sum: money(order.total) }), pay, { id: "pay", "data-action": "pay" }),
         button(() => t("cancel_order"), cancel, { id: "cancel", class: "button plain", "data-action": "cancel-order" })) : "",

@@ -27,7 +27,7 @@ async function read() {
   // Whoever never had a session has no orders, and needs no session to be told so.
   if (!hasSession()) return empty();
   try {
-    const { data } = await call("GET", "/api/orders", { user: true });
+    const { data } = await call("GET", "/api/orders?page_size=100", { user: true });
     failures = 0;
     const orders = data.orders;
     if (!orders.length) return empty();

@@ -99,7 +99,7 @@ const WORDS = {
   // Checkout.
   checkout: ["Where shall it go?", "寄到哪里？"],
   contact: ["Phone or e-mail", "手机或邮箱"], contact_hint: ["So that the courier can reach you", "方便快递联系你"],
-  address: ["Delivery address", "收货地址"], note: ["Note (optional)", "备注（选填）"], note_hint: ["Size, colour, time of delivery", "尺码、颜色、送货时间"],
+  address: ["Delivery address", "收货地址"], note: ["Note", "备注"], optional: [" (optional)", "（选填）"], note_hint: ["Size, colour, time of delivery", "尺码、颜色、送货时间"],
   contact_short: ["A phone number or e-mail address, please.", "请填写手机号或邮箱。"],
   address_short: ["Please give the full address.", "请填写完整的收货地址。"],
   long: ["At most {n} characters.", "最多 {n} 个字符。"],

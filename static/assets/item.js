@@ -59,7 +59,7 @@ function draw(lead) {
     view.replaceChildren(current.node);
     stage.dataset.step = step;
     notice.replaceChildren();
-    const heading = find("h2", view);
+    const heading = find("h1, h2", view);
     if (held || (lead && step !== "loading")) (current.focus ?? (() => (find("#reserve", view) ?? heading)?.focus({ preventScroll: false })))();
     if (step === "ready" && before === "upcoming") announce(t("announce_go"));
     else if (before && heading && step !== "challenge") announce(heading.textContent);

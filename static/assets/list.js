@@ -183,7 +183,7 @@ function lead() {
   const link = item && el("a", { class: "button light", href: `/items/${encodeURIComponent(item.id)}` }, () => t("enter"), icon("go"));
   const poster = item && el("a", { class: "poster", href: `/items/${encodeURIComponent(item.id)}`, tabindex: -1, "aria-hidden": "true" }, picture(item, true));
   if (upcoming) {
-    const marks = el("h1");
+    const marks = el("h1", { id: "lead" });
     hero.replaceChildren(marks, el("p", { class: "kicker" }, () => t("hero_next"), told("b", () => item.title)), stadiumClock(() => Date.parse(item.starts_at), () => t("starts_in")), link, poster);
     let word;
     onTick(marks, () => {
@@ -192,7 +192,7 @@ function lead() {
       if (word !== (word = next)) marks.replaceChildren(el("span", {}, () => t(next)));
     });
   } else {
-    hero.replaceChildren(el("h1", {}, () => t(open ? "go" : "hero_none")), el("p", { class: "kicker" }, () => t(open ? "hero_open" : "hero_text"), open && told("b", () => item.title)), link ?? "", poster ?? "");
+    hero.replaceChildren(el("h1", { id: "lead" }, () => t(open ? "go" : "hero_none")), el("p", { class: "kicker" }, () => t(open ? "hero_open" : "hero_text"), open && told("b", () => item.title)), link ?? "", poster ?? "");
   }
 }
 

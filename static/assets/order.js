@@ -46,7 +46,7 @@ async function showItem(itemId) {
   find("#item").replaceChildren(
     el("a", { class: "ticket", href: `/items/${encodeURIComponent(itemId)}` },
       el("div", { class: "frame" }, picture(item)),
-      el("div", { class: "body" }, told("h2", () => item.title), told("p", () => item.subtitle, { class: "subtitle" }))));
+      el("div", { class: "body" }, told("h1", () => item.title), told("p", () => item.subtitle, { class: "subtitle" }))));
 }
 
 const titles = () => (document.title = [t("order"), half(name), "Stampede"].filter(Boolean).join(" · "));

@@ -202,7 +202,7 @@ export function waiting({ until, problem }, stop) {
 
 /** A full message in place of content: a heading, a sentence, what to do next. */
 export const message = (name, title, text, ...actions) =>
-  el("div", { class: "message" }, icon(name), el("h2", { tabindex: -1 }, title), text && el("p", {}, text), el("div", { class: "actions" }, actions));
+  el("div", { class: "message" }, icon(name), el(find("h1") ? "h2" : "h1", { tabindex: -1 }, title), text && el("p", {}, text), el("div", { class: "actions" }, actions));
 
 /** Asks before something that can't be undone; resolves to true or false. */
 export function confirmed(title, text, yes) {

@@ -61,22 +61,31 @@ pub use view::{LaneView, SeriesPoint};
 /// A Lua script, named by its file.
 pub struct Script {
     pub name: &'static str,
-    /// The whole text, with the prelude.
-    pub source: &'static str,
+    /// Its own file, without the prelude: a function that has twenty scripts has one prelude.
+    body: &'static str,
     /// How many keys it takes, as the file's name says.
     pub keys: usize,
     sha: OnceLock<String>,
 }
 
+/// What stands before every script.
+const PRELUDE: &str = include_str!("prelude.lua");
+
 impl Script {
-    const fn new(name: &'static str, source: &'static str, keys: usize) -> Self {
-        Script { name, source, keys, sha: OnceLock::new() }
+    const fn new(name: &'static str, body: &'static str, keys: usize) -> Self {
+        Script { name, body, keys, sha: OnceLock::new() }
+    }
+
+    /// The whole text, as Redis gets it.
+    pub fn source(&self) -> String {
+        [PRELUDE, self.body].concat()
     }
 
     /// The name that EVALSHA knows it by.
     pub fn sha(&self) -> &str {
         self.sha.get_or_init(|| {
-            Sha1::digest(self.source.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+            let digest = Sha1::new().chain_update(PRELUDE).chain_update(self.body).finalize();
+            digest.iter().map(|byte| format!("{byte:02x}")).collect()
         })
     }
 }
@@ -84,11 +93,7 @@ impl Script {
 /// Declares a script from its file, `<name>-<keys>.lua`.
 macro_rules! script {
     ($name:literal, $keys:literal) => {
-        $crate::scripts::Script::new(
-            $name,
-            concat!(include_str!("prelude.lua"), include_str!(concat!($name, "-", $keys, ".lua"))),
-            $keys,
-        )
+        $crate::scripts::Script::new($name, include_str!(concat!($name, "-", $keys, ".lua")), $keys)
     };
 }
 use script;
@@ -168,10 +173,12 @@ impl<R: Redis> Engine<R> {
         let common = [now.as_str(), lane, keys::GRANT_DOORBELL, keys::LEDGER_DOORBELL];
         all.extend(common.iter().map(|argument| argument.as_bytes()));
         all.extend(arguments.iter().map(|argument| argument.as_bytes()));
+        let source;
         let replies = match self.redis.execute("EVALSHA", &all).await {
             Err(error) if error.is_missing_script() => {
+                source = script.source();
                 if let Some(first) = all.first_mut() {
-                    *first = script.source.as_bytes();
+                    *first = source.as_bytes();
                 }
                 self.redis.execute("EVAL", &all).await
             }
@@ -274,7 +281,7 @@ mod tests {
     fn headers_names_and_bodies_agree() {
         let prelude = include_str!("prelude.lua");
         for script in ALL {
-            let body = script.source.strip_prefix(prelude).unwrap();
+            let body = script.body;
             let used = (1..=20).filter(|n| body.contains(&format!("KEYS[{n}]"))).max().unwrap_or(0);
             let whole_table = body.contains("unpack(KEYS)");
             assert!(
@@ -286,7 +293,7 @@ mod tests {
             let header: String = body.lines().take_while(|line| line.starts_with("--")).collect();
             assert!(header.contains("KEYS  1 "), "{}: no keys in the header", script.name);
             assert!(header.contains("Replies"), "{}: no replies in the header", script.name);
-            for call in script.source.replace("redis.pcall(", "redis.call(").split("redis.call(").skip(1) {
+            for call in script.source().replace("redis.pcall(", "redis.call(").split("redis.call(").skip(1) {
                 let Some((command, rest)) = call.split_once(", ") else { continue };
                 // These two name a subcommand before the key.
                 let names_key = !["'XGROUP'", "'XREADGROUP'"].contains(&command);

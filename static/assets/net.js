@@ -11,7 +11,9 @@ export class Refusal extends Error {
 
   /** Whether the same request may be sent again by itself. */
   get passing() {
-    return this.status === 0 || [408, 429, 500, 502, 503, 504].includes(this.status);
+    // Pressed a moment too early by the server's clock: the moment will come.
+    const soon = this.slug === "not-started" && this.retry_after_ms < 10000;
+    return soon || this.status === 0 || [408, 429, 500, 502, 503, 504].includes(this.status);
   }
 }
 

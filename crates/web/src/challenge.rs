@@ -31,7 +31,8 @@ pub const LIFETIME_MS: i64 = 120_000;
 const MOST_BITS: u8 = 30;
 
 const VERSION: u8 = 1;
-const ID_LENGTH: usize = 12;
+/// Twelve characters where used ids are remembered, which is what fits in Redis's smallest allocation.
+const ID_LENGTH: usize = 9;
 const DIGEST_LENGTH: usize = 16;
 /// Version, kind, difficulty, expiry and id stand before the digest of the answer and the signature.
 const HEAD_LENGTH: usize = 3 + 8 + ID_LENGTH;

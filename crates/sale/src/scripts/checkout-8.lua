@@ -11,10 +11,10 @@ local user, tail, contact = ARGV[5], ARGV[6], ARGV[7]
 local record = redis.call('HGET', reservations, tail)
 if not record then return {'not_found'} end
 assert(redis.call('EXISTS', lane) == 1, 'records without their lane')
-local state, owner, quantity, number, deadline = read_reservation(record)
+local state, owner, quantity = read_reservation(record)
 if owner ~= user then return {'not_found'} end
 if state == 'ordered' then return order_reply('existing', read_order(redis.call('HGET', orders, tail))) end
-if state == 'expired' or (state == 'held' and now >= deadline) then return {'hold_expired'} end
+if state == 'expired' or (state == 'held' and now >= deadline_of(deadlines, tail)) then return {'hold_expired'} end
 if state ~= 'held' then return {'conflict', state} end
 
 local terms = redis.call('HMGET', lane, 'price', 'currency', 'pay_ms')
@@ -22,7 +22,7 @@ local order = {
   state = 'unpaid', user = user, quantity = quantity, unit = tonumber(terms[1]), currency = terms[2], created = now,
   pay_by = now + tonumber(terms[3]), paid_at = 0, attempt = 0, payment = '', attempts = 0,
 }
-redis.call('HSET', reservations, tail, reservation_record('ordered', user, quantity, number, 0))
+redis.call('HSET', reservations, tail, reservation_record('ordered', user, quantity))
 redis.call('HINCRBY', lane, 'held', -quantity)
 redis.call('HINCRBY', lane, 'ordered', quantity)
 write_order(orders, tail, order)

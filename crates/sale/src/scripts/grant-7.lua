@@ -26,15 +26,15 @@ local records = redis.call('HMGET', reservations, unpack(tails))
 local decided, holds, losers, losses = {}, {}, {}, {}
 local held, sold_out, rejected, units = 0, 0, 0, 0
 for at, tail in ipairs(tails) do
-  local state, user, quantity, number = read_reservation(records[at])
+  local state, user, quantity = read_reservation(records[at])
   -- One that was given back while it waited keeps its place in the list, and is passed over here.
   if state == 'queued' then
-    local outcome, until_ms = 'sold_out', 0
+    local outcome = 'sold_out'
     if closed then
       outcome = 'rejected'
       rejected = rejected + 1
     elseif available >= quantity then
-      outcome, until_ms = 'held', deadline
+      outcome = 'held'
       available = available - quantity
       units = units + quantity
       held = held + 1
@@ -48,7 +48,7 @@ for at, tail in ipairs(tails) do
       losses[#losses + 1] = quantity
     end
     decided[#decided + 1] = tail
-    decided[#decided + 1] = reservation_record(outcome, user, quantity, number, until_ms)
+    decided[#decided + 1] = reservation_record(outcome, user, quantity)
   end
 end
 

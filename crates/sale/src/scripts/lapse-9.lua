@@ -13,9 +13,9 @@ if not known[1] then return {'not_found'} end
 
 local lapsed_holds, lapsed_orders, held_units, ordered_units = 0, 0, 0, 0
 for _, tail in ipairs(redis.call('ZRANGEBYSCORE', deadlines, '-inf', whole(now), 'LIMIT', 0, most)) do
-  local state, user, quantity, number = read_reservation(redis.call('HGET', reservations, tail))
+  local state, user, quantity = read_reservation(redis.call('HGET', reservations, tail))
   if state == 'held' then
-    redis.call('HSET', reservations, tail, reservation_record('expired', user, quantity, number, 0))
+    redis.call('HSET', reservations, tail, reservation_record('expired', user, quantity))
     lapsed_holds = lapsed_holds + 1
     held_units = held_units + quantity
     return_units(users, user, tail, quantity)

@@ -8,7 +8,7 @@ local user, tail = ARGV[5], ARGV[6]
 
 local record = redis.call('HGET', reservations, tail)
 if not record then return {'not_found'} end
-local state, owner, quantity, number, deadline = read_reservation(record)
+local state, owner, quantity, number = read_reservation(record)
 if owner ~= user then return {'not_found'} end
 
 local known = redis.call('HMGET', lane, 'drained', 'waiting_since', 'switch')
@@ -21,4 +21,5 @@ if known[2] and known[3] ~= 'paused' and now - tonumber(known[2]) >= 300 then
 end
 local first = redis.call('ZRANGE', deadlines, 0, 0, 'WITHSCORES')[2]
 if first and tonumber(first) <= now then deadline_overdue = 1 end
+local deadline = state == 'held' and deadline_of(deadlines, tail) or 0
 return {'found', state, quantity, math.max(number - tonumber(known[1]), 0), deadline, queue_overdue, deadline_overdue}

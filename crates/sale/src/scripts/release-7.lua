@@ -10,12 +10,12 @@ local user, tail = ARGV[5], ARGV[6]
 local record = redis.call('HGET', reservations, tail)
 if not record then return {'not_found'} end
 assert(redis.call('EXISTS', lane) == 1, 'records without their lane')
-local state, owner, quantity, number = read_reservation(record)
+local state, owner, quantity = read_reservation(record)
 if owner ~= user then return {'not_found'} end
 if state == 'released' then return {'released'} end
 if state ~= 'queued' and state ~= 'held' then return {'conflict', state} end
 
-redis.call('HSET', reservations, tail, reservation_record('released', user, quantity, number, 0))
+redis.call('HSET', reservations, tail, reservation_record('released', user, quantity))
 return_units(users, user, tail, quantity)
 if state == 'held' then
   redis.call('HINCRBY', lane, 'held', -quantity)

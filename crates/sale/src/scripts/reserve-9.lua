@@ -20,7 +20,8 @@ if not switch then return {'not_found'} end
 -- The same wish again gets the same reservation, whatever has become of the item since.
 local taken, alive = read_user(redis.call('HGET', users, user))
 if alive ~= '' then
-  local state, _, had, number, deadline = read_reservation(redis.call('HGET', reservations, alive))
+  local state, _, had, number = read_reservation(redis.call('HGET', reservations, alive))
+  local deadline = state == 'held' and deadline_of(deadlines, alive) or 0
   return {'existing', alive, state, had, math.max(number - drained, 0), deadline}
 end
 
@@ -58,7 +59,7 @@ end
 redis.call('HSET', users, user, whole(taken + quantity) .. '|' .. tail)
 local number = redis.call('HINCRBY', lane, 'admitted', 1)
 if queued then
-  redis.call('HSET', reservations, tail, reservation_record('queued', user, quantity, number, 0))
+  redis.call('HSET', reservations, tail, reservation_record('queued', user, quantity, number))
   if redis.call('RPUSH', queue, tail) == 1 then
     redis.call('HSET', lane, 'waiting_since', whole(now))
     redis.call('PUBLISH', grant_doorbell, this_lane)
@@ -68,7 +69,7 @@ if queued then
 end
 
 local deadline = now + tonumber(known[11])
-redis.call('HSET', reservations, tail, reservation_record('held', user, quantity, number, deadline))
+redis.call('HSET', reservations, tail, reservation_record('held', user, quantity))
 redis.call('HSET', lane, 'available', whole(available - quantity), 'drained', whole(drained + 1))
 redis.call('HINCRBY', lane, 'held', quantity)
 redis.call('ZADD', deadlines, whole(deadline), tail)

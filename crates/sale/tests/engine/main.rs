@@ -11,9 +11,12 @@
 //!
 //! Each test has a redis-server of its own ([`server`]) and an item on it ([`shop`]).
 
+mod budgets;
 mod checking_out;
 mod copying;
 mod counting;
+mod crowds;
+mod faults;
 mod giving_back;
 mod granting;
 mod lapsing;

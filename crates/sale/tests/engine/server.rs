@@ -46,7 +46,10 @@ impl Server {
     }
 
     pub async fn connect(&self) -> Connection {
-        Connection(self.client.get_multiplexed_async_connection().await.unwrap())
+        // A crowd of thousands through a few connections waits a while for its answers on a busy machine.
+        let patience =
+            redis::AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(60)));
+        Connection(self.client.get_multiplexed_async_connection_with_config(&patience).await.unwrap())
     }
 
     /// As many connections as a crowd of function instances would hold.

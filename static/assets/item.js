@@ -254,7 +254,14 @@ async function ask(signal, onWait) {
   challenge = data;
 }
 
+let lapses = 0;
 const another = (why) => {
+  // Nobody is looking any more: no need to draw pictures for them.
+  if (why === "lapsed" && (document.hidden || ++lapses > 3)) {
+    challenge = hint = null;
+    lapses = 0;
+    return draw();
+  }
   hint = why;
   act("asking", ask);
 };

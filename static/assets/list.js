@@ -40,14 +40,15 @@ async function read(pages, quiet) {
   const { signal } = (reading = new AbortController());
   refresh.stop();
   const q = field.value.trim();
-  const query = new URLSearchParams({ page: 1, page_size: Math.min(100, pages * PAGE), ...(q && { q }) });
+  const size = Math.min(100, pages * PAGE);
+  const query = new URLSearchParams({ page: 1, page_size: size, ...(q && { q }) });
   if (!quiet) list.setAttribute("aria-busy", "true");
   try {
     const { data } = await call("GET", `/api/sales?${query}`, { signal });
     failures = 0;
     total = data.total;
     // Beyond a hundred, further pages are appended; a refresh keeps them as they are.
-    sales = data.sales.concat(quiet ? sales.slice(data.sales.length) : []);
+    sales = data.sales.concat(quiet ? sales.slice(size) : []);
     show(q);
   } catch (error) {
     if (signal.aborted) return;

@@ -139,6 +139,18 @@ impl Request {
         }
     }
 
+    /// Refuses a body that says anything: it must be absent, or an empty JSON object.
+    pub async fn empty_body(&mut self) -> Result<(), Problem> {
+        #[derive(serde::Deserialize)]
+        struct Nothing {}
+        let body = self.body().await?;
+        if body.is_empty() {
+            return Ok(());
+        }
+        json::check_media_type(self.header(header::CONTENT_TYPE))?;
+        json::parse::<Nothing>(&body).map(|Nothing {}| ())
+    }
+
     /// The body as strict JSON: [`json::parse`].
     pub async fn json<T: DeserializeOwned>(&mut self) -> Result<T, Problem> {
         json::check_media_type(self.header(header::CONTENT_TYPE))?;

@@ -66,8 +66,8 @@ pub async fn user(request: &Request) -> Result<UserId, Problem> {
 /// The session that `request` brings, if it brings one. One that is not good is `unauthorized`, not ignored.
 pub async fn present(request: &Request) -> Result<Option<Session>, Problem> {
     let Some((token, carrier)) = token_of(request.headers())? else { return Ok(None) };
-    if carrier == Carrier::Cookie && !is_same_site(request).await {
-        return Err(Problem::Unauthorized { detail: "The session cookie can't be used from another site" });
+    if carrier == Carrier::Cookie {
+        require_own_page(request).await?;
     }
     let verifier = verifier().await?;
     let refused = Problem::Unauthorized { detail: "The session's token is not valid, or no longer" };
@@ -194,18 +194,21 @@ fn token_of(headers: &http::HeaderMap) -> Result<Option<(&str, Carrier)>, Proble
         .map(|(_, token)| (token, Carrier::Cookie)))
 }
 
-/// Whether a change that a cookie vouches for was asked by a page of our own. Reading is harmless: no other site may
-/// read the answer. A client that sends neither header is no browser of this decade, and SameSite=Lax still stands.
-async fn is_same_site(request: &Request) -> bool {
+/// Refuses a change that a page of another site asks for. Reading is harmless: no other site may read the answer.
+/// A client that sends neither header is no browser of this decade, and SameSite=Lax still stands.
+pub async fn require_own_page(request: &Request) -> Result<(), Problem> {
     if matches!(*request.method(), Method::GET | Method::HEAD) {
-        return true;
+        return Ok(());
     }
     let forwarded = match settings::switch("trust_proxy").await {
         Ok(true) => last_of(request.header("x-forwarded-host")),
         _ => None,
     };
     let host = forwarded.or_else(|| request.authority());
-    is_own_page(request.header(header::ORIGIN), request.header("sec-fetch-site"), host)
+    if is_own_page(request.header(header::ORIGIN), request.header("sec-fetch-site"), host) {
+        return Ok(());
+    }
+    Err(Problem::Unauthorized { detail: "A page of another site can't do this" })
 }
 
 fn is_own_page(origin: Option<&str>, fetch_site: Option<&str>, host: Option<&str>) -> bool {

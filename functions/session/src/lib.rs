@@ -1,1 +1,61 @@
-//! (being written)
+//! Guest sessions.
+//!
+//! Route `POST /api/session`, for all. Whoever brings a good session gets it renewed and stays the same person; anybody
+//! else becomes a new one. Runs the `session` script, which counts sessions by address. Problems: `not-found` where
+//! shoppers bring the shop's own tokens, `rate-limited`, `unauthorized` from another site's page, `unavailable`.
+
+use sale::Engine;
+use sale::ids::UserId;
+use sale::scripts::SessionCount;
+use sale::time::Timestamp;
+use serde::Serialize;
+use spin_sdk::http::{IntoResponse, Request};
+use spin_sdk::http_service;
+use web::session::AuthMode;
+use web::{Method, Problem, Response, SharedRedis, address, session, settings};
+
+#[http_service]
+async fn handle(request: Request) -> impl IntoResponse {
+    web::serve("session", request, answer).await
+}
+
+async fn answer(request: &mut web::Request) -> Result<Response, Problem> {
+    match request.segments()[..] {
+        ["api", "session"] => request.on("/api/session", &[Method::POST])?,
+        _ => return Err(Problem::NotFound { what: "route" }),
+    };
+    if settings::get::<AuthMode>("auth_mode").await? == AuthMode::Jwt {
+        return Err(Problem::NotFound { what: "route" });
+    }
+    request.empty_body().await?;
+    // A form on another site could otherwise replace a shopper's session, and with it the way to their orders.
+    session::require_own_page(request).await?;
+    count(request).await?;
+    // A session that lapsed or was forged is as good as none: this is where one gets another.
+    let known = session::present(request).await.ok().flatten().map(|session| session.user);
+    let (opened, token) = session::open_guest(known, request.now()).await?;
+    let answer = Opened { user_id: &opened.user, token: &token, expires_at: opened.expires_at };
+    let secure = session::is_behind_tls(request).await;
+    Ok(session::with_cookie(Response::created(&answer), &token, secure))
+}
+
+#[derive(Serialize)]
+struct Opened<'a> {
+    user_id: &'a UserId,
+    token: &'a str,
+    expires_at: Timestamp,
+}
+
+/// Counts this session against what one address may open in a minute.
+async fn count(request: &web::Request) -> Result<(), Problem> {
+    if !settings::switch("rate_limits").await? {
+        return Ok(());
+    }
+    let most = settings::number("sessions_per_minute", 1, 1_000_000).await?;
+    let most = u32::try_from(most).unwrap_or(u32::MAX);
+    let address = address::of(request).await?;
+    match Engine::new(SharedRedis).count_session(&address, most, request.now()).await? {
+        SessionCount::Admitted => Ok(()),
+        SessionCount::RateLimited { retry_after_ms } => Err(Problem::RateLimited { retry_after_ms }),
+    }
+}

@@ -27,7 +27,7 @@ function compress(state, block, offset) {
     const s1 = ((y >>> 17) | (y << 15)) ^ ((y >>> 19) | (y << 13)) ^ (y >>> 10);
     W[i] = (W[i - 16] + s0 + W[i - 7] + s1) | 0;
   }
-  let [a, b, c, d, e, f, g, h] = state;
+  let a = state[0], b = state[1], c = state[2], d = state[3], e = state[4], f = state[5], g = state[6], h = state[7];
   for (let i = 0; i < 64; i++) {
     const s1 = ((e >>> 6) | (e << 26)) ^ ((e >>> 11) | (e << 21)) ^ ((e >>> 25) | (e << 7));
     const t1 = (h + s1 + ((e & f) ^ (~e & g)) + K[i] + W[i]) | 0;
@@ -40,12 +40,9 @@ function compress(state, block, offset) {
 
 /** Leading zero bits of a digest. */
 function zeros(state) {
-  let bits = 0;
-  for (const word of state) {
-    bits += Math.clz32(word);
-    if (word !== 0) break;
-  }
-  return bits;
+  let i = 0;
+  while (i < 7 && state[i] === 0) i++;
+  return i * 32 + Math.clz32(state[i]);
 }
 
 /** A function of the answer's digits that gives the leading zero bits; whole blocks of the prefix are folded once. */

@@ -92,10 +92,17 @@ impl<'a> Event<'a> {
 
 /// Reads the place in the lane and the order at least, so that both are known to be in doubt.
 fn unreadable(payload: &str, error: String) -> Unreadable {
-    let value: serde_json::Value = serde_json::from_str(payload).unwrap_or_default();
+    #[derive(Deserialize)]
+    struct Place {
+        seq: i64,
+    }
+    #[derive(Deserialize)]
+    struct Order {
+        order_id: String,
+    }
     Unreadable {
-        seq: value["seq"].as_i64().filter(|seq| *seq >= 1),
-        order_id: value["order_id"].as_str().map(str::to_owned),
+        seq: serde_json::from_str(payload).ok().map(|Place { seq }| seq).filter(|seq| *seq >= 1),
+        order_id: serde_json::from_str(payload).ok().map(|Order { order_id }| order_id),
         // serde's words may quote the text, which may be personal.
         error: error.chars().take(200).collect(),
     }

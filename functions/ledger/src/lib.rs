@@ -16,12 +16,15 @@ const BATCHES: u32 = 8;
 #[spin_sdk::redis_subscriber]
 async fn ledger(message: Vec<u8>) -> anyhow::Result<()> {
     let engine = Engine::new(SharedRedis);
-    let setting = settings::text("ledger").await.map_err(|problem| anyhow::anyhow!("{problem:?}"))?;
     let lanes = work::hinted(&engine, &message).await?;
-    let sql = match spin::open(&setting).await {
+    let opened = match settings::text("ledger").await {
+        Ok(setting) => spin::open(&setting).await.map_err(|error| error.to_string()),
+        Err(problem) => Err(problem.cause().unwrap_or_default().to_owned()),
+    };
+    let sql = match opened {
         Ok(sql) => sql,
-        Err(error) => {
-            worker::log_failure("ledger", &hint(&lanes), error);
+        Err(cause) => {
+            worker::log_failure("ledger", &hint(&lanes), cause);
             return Ok(());
         }
     };

@@ -99,7 +99,8 @@ impl Application {
     pub fn load(&self, options: &Options, engine: &Engine) -> Result<HashMap<String, Loaded>> {
         let limits = &options.limits;
         let services = Arc::new(Services {
-            redis: Arc::new(platform::redis::Servers::new(limits.redis_connections, limits.redis_timeout)),
+            redis: platform::redis::Servers::new(limits.redis_connections, limits.redis_timeout),
+            postgres: platform::postgres::Servers::default(),
         });
         let mut shared = Shared::default();
         let mut components = Vec::new();

@@ -10,6 +10,8 @@ pub mod imports {
             "spin:key-value/key-value.store": crate::platform::key_value::Store,
             "spin:redis/redis.connection": crate::platform::redis::Connection,
             "spin:sqlite/sqlite.connection": crate::platform::sqlite::Connection,
+            "spin:postgres/postgres.connection": crate::platform::postgres::Connection,
+            "spin:postgres/postgres.connection-builder": crate::platform::postgres::Builder,
         },
     });
 }

@@ -2,11 +2,10 @@
 
 pub mod key_value;
 pub mod outbound_http;
+pub mod postgres;
 pub mod redis;
 pub mod sqlite;
 pub mod variables;
-
-use std::sync::Arc;
 
 use wasmtime::component::Linker;
 
@@ -16,7 +15,9 @@ use crate::state::{Platform, State};
 /// What all components share.
 pub struct Services {
     /// Connections to Redis servers, by address.
-    pub redis: Arc<redis::Servers>,
+    pub redis: redis::Servers,
+    /// Connections to PostgreSQL servers, by address.
+    pub postgres: postgres::Servers,
 }
 
 /// Adds WASI and Spin's interfaces to a linker.
@@ -31,5 +32,6 @@ pub fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     spin::key_value::key_value::add_to_linker::<_, Platform>(linker, |state| state)?;
     spin::redis::redis::add_to_linker::<_, Platform>(linker, |state| state)?;
     spin::sqlite::sqlite::add_to_linker::<_, Platform>(linker, |state| state)?;
+    spin::postgres::postgres::add_to_linker::<_, Platform>(linker, |state| state)?;
     spin::variables::variables::add_to_linker::<_, Platform>(linker, |state| state)
 }

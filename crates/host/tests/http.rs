@@ -1,0 +1,241 @@
+//! Requests and answers, limits, instances, shutdown.
+
+use std::time::{Duration, Instant};
+
+use crate::support::{Application, Client, Host, eventually};
+
+fn host(options: &[&str]) -> Host {
+    Application::web("").with(options).start()
+}
+
+/// Runs the same request many times at once and gives all answers.
+fn at_once(host: &Host, count: usize, path: &str) -> Vec<(u16, String)> {
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..count).map(|_| scope.spawn(|| host.get(path))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).map(|answer| (answer.status, answer.body)).collect()
+    })
+}
+
+#[test]
+fn a_component_learns_its_route_and_nobody_else_can_tell_it_another() {
+    let source = crate::support::guest("web");
+    let host = Application::new(&format!(
+        "[[trigger.http]]\nroute = \"/shop/:item/...\"\ncomponent = \"web\"\n\
+         [component.web]\nsource = '{}'\n",
+        source.display()
+    ))
+    .start();
+    let forged = [("spin-path-info", "/forged"), ("Spin-Anything", "forged"), ("x-own", "kept")];
+    let answer = host.client().request("GET", "/shop/i7/a/b?c=d", &forged, "");
+    let lines: Vec<&str> = answer.body.lines().collect();
+    for expected in [
+        "spin-full-url=http://test.example/shop/i7/a/b?c=d",
+        "spin-path-info=/a/b",
+        "spin-matched-route=/shop/:item/...",
+        "spin-raw-component-route=/shop/:item/...",
+        "spin-component-route=/shop/:item",
+        "spin-base-path=/",
+        "spin-path-match-item=i7",
+        "x-own=kept",
+    ] {
+        assert!(lines.contains(&expected), "{expected} in {lines:?}");
+    }
+    assert!(lines.iter().any(|line| line.starts_with("spin-client-addr=127.0.0.1:")), "{lines:?}");
+    assert!(!answer.body.contains("forged"), "{lines:?}");
+    assert_eq!(host.get("/elsewhere").problem("not-found"), 404);
+}
+
+#[test]
+fn a_small_answer_comes_in_one_piece_and_a_large_one_is_streamed() {
+    let host = host(&[]);
+    let mut client = host.client();
+    // The first request makes the instance; on a busy machine its answer may take longer to settle.
+    client.get("/constant");
+    client.send("GET", "/constant", &[], "");
+    let packet = client.next_packet();
+    assert!(packet.contains("content-length: 8\r\n") && packet.ends_with("\r\n\r\nconstant"), "{packet}");
+
+    let large = client.get("/large?1000000");
+    assert_eq!((large.status, large.body.len()), (200, 1_000_000));
+    // And the connection goes on being of use.
+    assert_eq!(client.get("/constant").body, "constant");
+}
+
+#[test]
+fn a_body_a_head_request_and_an_empty_answer_are_carried() {
+    let host = host(&[]);
+    assert_eq!(host.post("/echo", "価格 9900"), "価格 9900");
+    assert_eq!(host.text("/uri?a=b"), "http://test.example/uri?a=b");
+    let mut client = host.client();
+    let head = client.request("HEAD", "/constant", &[], "");
+    assert_eq!((head.status, head.body.as_str()), (200, ""));
+    assert_eq!(client.get("/status?204").status, 204);
+    assert_eq!(client.get("/status?418").status, 418);
+}
+
+#[test]
+fn a_body_that_is_too_large_is_refused_whether_announced_or_not() {
+    let host = host(&["--max-body-bytes", "1000"]);
+    assert_eq!(host.post("/length", &"x".repeat(1000)), "1000");
+    let mut client = host.client();
+    let answer = client.request("POST", "/length", &[("x-request-id", "mine-1")], &"x".repeat(1001));
+    assert_eq!(answer.problem("too-large"), 413);
+    assert_eq!(answer.header("x-request-id"), Some("mine-1"));
+
+    let mut client = host.client();
+    client.write(b"POST /length HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n");
+    for _ in 0..3 {
+        client.write(format!("{:x}\r\n{}\r\n", 500, "x".repeat(500)).as_bytes());
+    }
+    client.write(b"0\r\n\r\n");
+    assert_eq!(client.read(false).problem("too-large"), 413);
+
+    // The client waits to be asked, and is told no instead.
+    let mut client = host.client();
+    client.write(b"POST /length HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 99999\r\n\r\n");
+    client.stream.shutdown(std::net::Shutdown::Write).unwrap();
+}
+
+#[test]
+fn a_client_that_is_too_slow_is_told_so() {
+    let host = host(&["--read-timeout", "400ms"]);
+    let mut client = host.client();
+    client.write(b"POST /length HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nhalf");
+    assert_eq!(client.read(false).problem("request-timeout"), 408);
+    let mut client = host.client();
+    client.write(b"GET /constant HTTP/1.1\r\nhost: ");
+    assert_eq!(client.read(false).problem("request-timeout"), 408);
+    assert!(client.is_closed());
+    // A connection between two requests has more time.
+    let mut client = host.client();
+    client.get("/constant");
+    std::thread::sleep(Duration::from_millis(900));
+    assert_eq!(client.get("/constant").status, 200);
+}
+
+#[test]
+fn what_is_not_http_is_a_problem_like_any_other() {
+    let host = host(&[]);
+    for (request, slug, status) in [
+        ("nonsense\r\n\r\n".to_owned(), "malformed-request", 400),
+        ("GET / HTTP/1.1\r\nbroken header\r\nhost: a\r\n\r\n".to_owned(), "malformed-request", 400),
+        ("GET / HTTP/1.1\r\n\r\n".to_owned(), "malformed-request", 400),
+        ("GET / HTTP/1.1\r\nhost: a b\r\n\r\n".to_owned(), "malformed-request", 400),
+        (format!("GET / HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n", "x".repeat(900_000)), "head-too-large", 431),
+    ] {
+        let mut client = host.client();
+        client.write(request.as_bytes());
+        assert_eq!(client.read(false).problem(slug), status);
+    }
+    assert_eq!(host.text("/constant"), "constant");
+}
+
+#[test]
+fn a_component_that_takes_too_long_is_given_up_even_if_it_only_computes() {
+    let host = host(&["--request-timeout", "500ms"]);
+    for path in ["/sleep?20000", "/busy"] {
+        let start = Instant::now();
+        assert_eq!(host.get(path).problem("unavailable"), 503, "{path}");
+        let took = start.elapsed();
+        assert!((Duration::from_millis(450)..Duration::from_secs(15)).contains(&took), "{path}: {took:?}");
+        assert_eq!(host.text("/constant"), "constant");
+    }
+}
+
+#[test]
+fn a_trap_costs_its_own_requests_and_is_logged() {
+    let host = host(&[]);
+    for path in ["/trap", "/panic"] {
+        assert_eq!(host.get(path).problem("unavailable"), 503);
+        assert_eq!(host.text("/constant"), "constant");
+    }
+    eventually("the trap is logged", || host.process.stderr().contains("an instance ended").then_some(()));
+    assert!(host.process.stderr().contains("as asked"), "the guest's last words are shown");
+}
+
+#[test]
+fn an_instance_can_not_take_more_memory_than_it_may() {
+    let host = host(&["--max-instance-memory", "20000000"]);
+    assert_eq!(host.text("/memory?1000000"), "1000000");
+    assert_eq!(host.get("/memory?30000000").problem("unavailable"), 503);
+    assert_eq!(host.text("/constant"), "constant");
+}
+
+#[test]
+fn more_load_than_allowed_is_answered_at_once() {
+    let host = host(&["--max-concurrency", "4"]);
+    let answers = at_once(&host, 12, "/sleep?1500");
+    let count = |wanted| answers.iter().filter(|(status, _)| *status == wanted).count();
+    assert_eq!(count(200) + count(503), 12, "{answers:?}");
+    assert!((4..12).contains(&count(200)), "{answers:?}");
+    assert_eq!(host.text("/constant"), "constant");
+}
+
+#[test]
+fn an_instance_serves_many_requests_and_then_no_more() {
+    let host = host(&["--max-instance-reuse-count", "3", "--idle-instance-timeout", "60s"]);
+    let mut client = host.client();
+    let counts: Vec<String> = (0..7).map(|_| client.get("/counted").body).collect();
+    assert_eq!(counts, ["1", "2", "3", "1", "2", "3", "1"]);
+}
+
+#[test]
+fn an_instance_serves_several_requests_at_once_within_its_limit() {
+    let host = host(&["--max-instance-concurrent-reuse-count", "4", "--idle-instance-timeout", "60s"]);
+    let answers = at_once(&host, 24, "/at-once");
+    let together: Vec<u32> = answers.iter().map(|(_, body)| body.parse().unwrap()).collect();
+    assert!(together.iter().all(|count| (1..=4).contains(count)), "{together:?}");
+    assert!(together.contains(&4), "{together:?}");
+}
+
+#[test]
+fn an_idle_instance_is_dropped() {
+    let host = host(&["--idle-instance-timeout", "200ms"]);
+    let mut client = host.client();
+    assert_eq!(client.get("/counted").body, "1");
+    assert_eq!(client.get("/counted").body, "2");
+    std::thread::sleep(Duration::from_millis(1500));
+    assert_eq!(client.get("/counted").body, "1");
+}
+
+#[test]
+fn what_a_guest_prints_is_marked_unless_it_is_structured() {
+    let host = host(&[]);
+    host.text("/print");
+    eventually("the lines", || {
+        let said = host.process.stderr();
+        (said.contains("[web] a plain line\n") && said.contains("\n{\"structured\":true}\n")).then_some(())
+    });
+}
+
+#[test]
+fn a_signal_lets_running_requests_finish_and_takes_no_new_ones() {
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        let mut host = host(&[]);
+        let mut idle = host.client();
+        idle.get("/constant");
+        let mut client = host.client();
+        client.send("GET", "/sleep?1500", &[], "");
+        // The request is in work once another one is answered after it.
+        host.text("/constant");
+        std::thread::sleep(Duration::from_millis(200));
+        host.process.signal(signal);
+        eventually("the port is closed", || std::net::TcpStream::connect(&host.address).is_err().then_some(()));
+        assert_eq!(client.read(false).body, "slept");
+        assert!(idle.is_closed());
+        assert_eq!(host.process.wait().code(), Some(0));
+    }
+}
+
+#[test]
+fn the_drain_has_an_end() {
+    let mut host = host(&["--drain-timeout", "300ms"]);
+    let mut client: Client = host.client();
+    client.send("GET", "/sleep?20000", &[], "");
+    host.text("/constant");
+    std::thread::sleep(Duration::from_millis(200));
+    let start = Instant::now();
+    host.process.signal(libc::SIGTERM);
+    assert_eq!(host.process.wait().code(), Some(0));
+    assert!(start.elapsed() < Duration::from_secs(10));
+}

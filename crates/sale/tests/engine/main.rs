@@ -11,6 +11,7 @@
 //!
 //! Each test has a redis-server of its own ([`server`]) and an item on it ([`shop`]).
 
+mod alarms;
 mod budgets;
 mod checking_out;
 mod copying;
@@ -28,3 +29,4 @@ mod reserving;
 mod server;
 mod shop;
 mod tables;
+mod walks;

@@ -51,6 +51,7 @@ const WORDS = {
   picture: ["Picture with distorted characters", "验证码图片"],
   answer: ["Characters", "字符"],
   another: ["Another picture", "换一张"],
+  instead: ["Can’t read pictures? Let my device do a sum instead", "看不清图片？改由设备计算验证"],
   submit: ["Join the queue", "提交并排队"],
   cancel: ["Cancel", "取消"],
   answer_missing: ["Type what you see in the picture.", "请输入图中的字符。"],

@@ -5,8 +5,8 @@ import { button, el, find, icon, timer, trouble } from "/assets/ui.js";
 import { t } from "/assets/words.js";
 
 /**
- * A view `{node, focus, stop}` of `challenge`. `submit(answer)` is called with the answer, `another(hint)` to get a new
- * challenge, `cancel()` to leave. `hint` is the key of a sentence about the try before.
+ * A view `{node, focus, stop}` of `challenge`. `submit(answer)` is called with the answer, `another(hint, kind)` to get
+ * a new challenge, `cancel()` to leave. `hint` is the key of a sentence about the try before.
  */
 export function challengeView(challenge, { submit, another, cancel, hint }) {
   const view = (KINDS[challenge.kind] ?? unknown)(challenge, submit, another);
@@ -17,6 +17,7 @@ export function challengeView(challenge, { submit, another, cancel, hint }) {
     el("h2", { tabindex: -1 }, () => t("challenge")),
     hint && el("p", { class: "hint", role: "alert" }, () => t(hint)),
     view.node,
+    challenge.alternative && button(() => t("instead"), () => another(null, challenge.alternative), { id: "challenge-alternative", class: "button quiet" }),
     button(() => t("cancel"), cancel, { class: "button quiet", "data-action": "cancel-challenge" }));
   return {
     node,

@@ -25,6 +25,7 @@ let reservation = null;
 let order = null;
 let challenge = null;
 let hint = null;
+let kind; // of challenge, where the shopper chose one
 let quantity = 1;
 
 // --- Which step ---------------------------------------------------------------------------------------------------
@@ -246,16 +247,20 @@ function forget() {
 
 // --- What the shopper does ------------------------------------------------------------------------------------------------
 
-const reserve = () => act("asking", ask);
+const reserve = () => {
+  kind = undefined;
+  act("asking", ask);
+};
 
 async function ask(signal, onWait) {
-  const { data } = await insist("POST", `${api}/challenges`, { user: true, body: {}, signal }, { onWait, settle: isFinal });
+  const { data } = await insist("POST", `${api}/challenges`, { user: true, body: { kind }, signal }, { onWait, settle: isFinal });
   if (data.kind === "off") return enter({}, signal, onWait);
   challenge = data;
 }
 
 let lapses = 0;
-const another = (why) => {
+const another = (why, preferred = kind) => {
+  kind = preferred;
   // Nobody is looking any more: no need to draw pictures for them.
   if (why === "lapsed" && (document.hidden || ++lapses > 3)) {
     challenge = hint = null;

@@ -61,14 +61,20 @@ pub async fn check(request: &Request, user: &UserId) -> Result<(), Problem> {
     }
     let address = format!("address/{}", address::of(request).await?);
     let user = format!("user/{user}");
-    if list.blocked.contains(&user) || list.blocked.contains(&address) { Err(Problem::Blocked) } else { Ok(()) }
+    if list.blocked.contains(&user) || list.blocked.contains(&address) {
+        Err(Problem::Blocked)
+    } else {
+        Ok(())
+    }
 }
 
 /// Blocks or unblocks, and tells everybody.
 pub async fn set(entry: &Entry, blocked: bool, now: Timestamp) -> Result<(), Problem> {
     let field = entry.field();
     if blocked {
-        SharedRedis.execute("HSET", &[BLOCKLIST.as_bytes(), field.as_bytes(), now.to_string().as_bytes()]).await?;
+        SharedRedis
+            .execute("HSET", &[BLOCKLIST.as_bytes(), field.as_bytes(), now.to_string().as_bytes()])
+            .await?;
     } else {
         SharedRedis.execute("HDEL", &[BLOCKLIST.as_bytes(), field.as_bytes()]).await?;
     }
@@ -99,7 +105,8 @@ async fn current() -> Rc<Stored> {
         Some(list) => Rc::new(list),
         None => match renew().await {
             Ok(list) => list,
-            Err(_) => known.map_or_else(|| Rc::new(Stored { taken: now, blocked: HashSet::new() }), |(_, list)| list),
+            Err(_) => known
+                .map_or_else(|| Rc::new(Stored { taken: now, blocked: HashSet::new() }), |(_, list)| list),
         },
     };
     MEMORY.set(Some((Instant::now(), list.clone())));

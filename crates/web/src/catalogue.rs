@@ -74,6 +74,11 @@ impl Snapshot {
         self.at.plus_millis(local.since(self.taken))
     }
 
+    /// When it opens.
+    pub fn starts_at(&self) -> Timestamp {
+        self.standing.as_ref().map_or(self.item.starts_at, |standing| standing.starts_at)
+    }
+
     /// The item's state at `local`, a moment of this machine's clock.
     pub fn state(&self, local: Timestamp) -> ItemState {
         let now = self.server_time(local);

@@ -60,7 +60,7 @@ impl Kind {
     }
 
     /// How hard it is where `captcha_difficulty` is 0: characters, or bits.
-    pub fn usual_difficulty(self) -> u8 {
+    pub const fn usual_difficulty(self) -> u8 {
         match self {
             Self::Image => 5,
             // A quarter of a million hashes: about a second on a phone.

@@ -143,12 +143,17 @@ impl Request {
     pub async fn empty_body(&mut self) -> Result<(), Problem> {
         #[derive(serde::Deserialize)]
         struct Nothing {}
+        self.json_if_any::<Nothing>().await.map(drop)
+    }
+
+    /// The body as strict JSON, where there is one.
+    pub async fn json_if_any<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Problem> {
         let body = self.body().await?;
         if body.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         json::check_media_type(self.header(header::CONTENT_TYPE))?;
-        json::parse::<Nothing>(&body).map(|Nothing {}| ())
+        json::parse(&body).map(Some)
     }
 
     /// The body as strict JSON: [`json::parse`].

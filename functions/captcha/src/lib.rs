@@ -1,1 +1,160 @@
-//! (being written)
+//! Challenges, while an item is open.
+//!
+//! Route `POST /api/items/{id}/challenges`, for shoppers. The body is empty, or names the kind of challenge that the
+//! shopper prefers: where pictures are asked for, whoever can't see one may take `{"kind": "pow"}`, which is harder than
+//! a proof of work elsewhere. Runs no script; the item's snapshot decides. Problems: `unauthorized`, `not-found`,
+//! `blocked`, `not-started`, `ended`, `sold-out`, `paused`, `invalid`, `unavailable`.
+
+mod glyphs;
+mod picture;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use sale::ids::{ItemId, UserId};
+use sale::item::ItemState;
+use sale::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use spin_sdk::http::{IntoResponse, Request};
+use spin_sdk::http_service;
+use web::challenge::{Challenges, Kind, LIFETIME_MS, Task};
+use web::{Method, Problem, Response, blocklist, catalogue, random, session, settings};
+
+/// After how long a paused sale is worth another look, in milliseconds.
+const PAUSE_MS: u64 = 5_000;
+/// A proof of work instead of a picture costs four times as much as where it is the rule.
+const ALTERNATIVE_BITS: u8 = Kind::Pow.usual_difficulty() + 2;
+
+#[http_service]
+async fn handle(request: Request) -> impl IntoResponse {
+    web::serve("captcha", request, answer).await
+}
+
+async fn answer(request: &mut web::Request) -> Result<Response, Problem> {
+    let not_found = Problem::NotFound { what: "item" };
+    let item = match request.segments()[..] {
+        ["api", "items", id, "challenges"] => {
+            request.on("/api/items/{id}/challenges", &[Method::POST])?;
+            id.parse::<ItemId>()
+        }
+        _ => return Err(Problem::NotFound { what: "route" }),
+    };
+    let user = session::user(request).await?;
+    let item = item.map_err(|_| not_found)?;
+    let wish = Wish::of(request).await?;
+    blocklist::check(request, &user).await?;
+    let snapshot = catalogue::item(&item).await?;
+    let server_time = snapshot.server_time(request.now());
+    match snapshot.state(request.now()) {
+        ItemState::Open => {}
+        ItemState::Upcoming => {
+            let starts_at = snapshot.starts_at();
+            let retry_after_ms = u64::try_from(starts_at.since(server_time)).unwrap_or(0);
+            return Err(Problem::NotStarted { starts_at, retry_after_ms });
+        }
+        ItemState::Paused => return Err(Problem::Paused { retry_after_ms: PAUSE_MS }),
+        ItemState::SoldOut => return Err(Problem::SoldOut),
+        ItemState::Ended => return Err(Problem::Ended),
+        ItemState::Draft => return Err(Problem::NotFound { what: "item" }),
+    }
+    let (kind, difficulty) = chosen(wish).await?;
+    // What is shown goes by the sale's clock; the token itself by this machine's, which also checks it.
+    let expires_at = server_time.plus_millis(LIFETIME_MS);
+    Ok(Response::created(&issue(kind, difficulty, &user, &item, request.now(), expires_at).await?))
+}
+
+/// What the shopper would rather solve.
+#[derive(Deserialize, Default)]
+struct Wish {
+    kind: Option<Preference>,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+enum Preference {
+    Image,
+    Pow,
+}
+
+impl Wish {
+    async fn of(request: &mut web::Request) -> Result<Self, Problem> {
+        request.json_if_any().await.map(Option::unwrap_or_default)
+    }
+}
+
+/// The kind that is set, and how hard it is; or the proof of work that stands in for a picture.
+async fn chosen(wish: Wish) -> Result<(Kind, u8), Problem> {
+    let kind = settings::get::<Kind>("captcha_kind").await?;
+    match (kind, wish.kind) {
+        (Kind::Image, Some(Preference::Pow)) => return Ok((Kind::Pow, ALTERNATIVE_BITS)),
+        (Kind::Pow, Some(Preference::Image)) => {
+            return Err(Problem::invalid("kind", "is not offered here; leave it out"));
+        }
+        _ => {}
+    }
+    let (least, most) = match kind {
+        Kind::Image => (4, 8),
+        Kind::Pow => (1, 30),
+        Kind::Off => (0, 255),
+    };
+    let difficulty = match settings::number("captcha_difficulty", 0, 255).await? {
+        0 => kind.usual_difficulty(),
+        set => u8::try_from(set.clamp(least, most)).unwrap_or(kind.usual_difficulty()),
+    };
+    Ok((kind, difficulty))
+}
+
+/// The reply. `image` is a data URL; `alternative` the kind that may be asked for instead.
+#[derive(Serialize)]
+struct Challenge {
+    challenge: String,
+    kind: &'static str,
+    expires_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alternative: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    difficulty: Option<u8>,
+}
+
+async fn issue(
+    kind: Kind,
+    difficulty: u8,
+    user: &UserId,
+    item: &ItemId,
+    now: Timestamp,
+    expires_at: Timestamp,
+) -> Result<Challenge, Problem> {
+    let challenge = Challenge {
+        challenge: String::new(),
+        kind: kind.as_str(),
+        expires_at,
+        image: None,
+        alternative: None,
+        difficulty: None,
+    };
+    Ok(match kind {
+        // Nothing to solve: the same client works, and sends an empty answer.
+        Kind::Off => challenge,
+        Kind::Pow => {
+            let (token, _) =
+                Challenges::shared().await?.issue(Task::Pow { bits: difficulty }, user, item, now);
+            Challenge { challenge: token, difficulty: Some(difficulty), ..challenge }
+        }
+        Kind::Image => {
+            let secret: [u8; 8] = random::bytes();
+            let text = glyphs::spell(secret.get(..usize::from(difficulty)).unwrap_or(&secret));
+            let solution: String = text.iter().map(|glyph| glyph.character).collect();
+            let picture = picture::draw(&text, u64::from_le_bytes(random::bytes()))
+                .map_err(|error| Problem::unavailable(format_args!("drawing a picture: {error}")))?;
+            let task = Task::Image { solution: &solution };
+            let (token, _) = Challenges::shared().await?.issue(task, user, item, now);
+            Challenge {
+                challenge: token,
+                image: Some(format!("data:image/png;base64,{}", BASE64.encode(picture))),
+                alternative: Some(Kind::Pow.as_str()),
+                ..challenge
+            }
+        }
+    })
+}

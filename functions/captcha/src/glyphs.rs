@@ -1,0 +1,95 @@
+//! The characters of a picture, as strokes of a pen.
+//!
+//! Letters and digits that look alike when bent are left out, and so is each that a stray line would turn into another:
+//! an F with a line under it reads as E, a P with one beside it as R, a bent X as Y.
+
+/// A part of a character, in a box one unit high with y downwards.
+pub enum Stroke {
+    /// Straight pieces from point to point.
+    Line(&'static [(f32, f32)]),
+    /// A part of an ellipse: centre, radii, and two angles in degrees, clockwise from the right.
+    Arc { centre: (f32, f32), radii: (f32, f32), from: f32, to: f32 },
+}
+
+use Stroke::{Arc, Line};
+
+/// A character and its strokes.
+pub struct Glyph {
+    pub character: char,
+    pub width: f32,
+    pub strokes: &'static [Stroke],
+}
+
+const fn glyph(character: char, width: f32, strokes: &'static [Stroke]) -> Glyph {
+    Glyph { character, width, strokes }
+}
+
+pub const GLYPHS: [Glyph; 16] = [
+    glyph('A', 0.72, &[Line(&[(0.0, 1.0), (0.36, 0.0), (0.72, 1.0)]), Line(&[(0.14, 0.66), (0.58, 0.66)])]),
+    glyph('C', 0.68, &[Arc { centre: (0.4, 0.5), radii: (0.4, 0.5), from: 48.0, to: 312.0 }]),
+    glyph('F', 0.58, &[Line(&[(0.58, 0.0), (0.0, 0.0), (0.0, 1.0)]), Line(&[(0.0, 0.47), (0.46, 0.47)])]),
+    glyph(
+        'H',
+        0.64,
+        &[
+            Line(&[(0.0, 0.0), (0.0, 1.0)]),
+            Line(&[(0.64, 0.0), (0.64, 1.0)]),
+            Line(&[(0.0, 0.5), (0.64, 0.5)]),
+        ],
+    ),
+    glyph(
+        'J',
+        0.56,
+        &[
+            Line(&[(0.2, 0.0), (0.56, 0.0), (0.56, 0.7)]),
+            Arc { centre: (0.28, 0.7), radii: (0.28, 0.3), from: 0.0, to: 170.0 },
+        ],
+    ),
+    glyph(
+        'K',
+        0.64,
+        &[
+            Line(&[(0.0, 0.0), (0.0, 1.0)]),
+            Line(&[(0.62, 0.0), (0.0, 0.58)]),
+            Line(&[(0.22, 0.38), (0.64, 1.0)]),
+        ],
+    ),
+    glyph('M', 0.84, &[Line(&[(0.0, 1.0), (0.0, 0.0), (0.42, 0.62), (0.84, 0.0), (0.84, 1.0)])]),
+    glyph('N', 0.66, &[Line(&[(0.0, 1.0), (0.0, 0.0), (0.66, 1.0), (0.66, 0.0)])]),
+    glyph(
+        'R',
+        0.62,
+        &[
+            Line(&[(0.0, 1.0), (0.0, 0.0), (0.32, 0.0)]),
+            Arc { centre: (0.32, 0.27), radii: (0.28, 0.27), from: -90.0, to: 90.0 },
+            Line(&[(0.32, 0.54), (0.0, 0.54)]),
+            Line(&[(0.28, 0.54), (0.62, 1.0)]),
+        ],
+    ),
+    glyph('T', 0.7, &[Line(&[(0.0, 0.0), (0.7, 0.0)]), Line(&[(0.35, 0.0), (0.35, 1.0)])]),
+    glyph('W', 0.92, &[Line(&[(0.0, 0.0), (0.22, 1.0), (0.46, 0.32), (0.7, 1.0), (0.92, 0.0)])]),
+    glyph('X', 0.66, &[Line(&[(0.0, 0.0), (0.66, 1.0)]), Line(&[(0.66, 0.0), (0.0, 1.0)])]),
+    glyph(
+        '3',
+        0.6,
+        &[
+            Arc { centre: (0.27, 0.25), radii: (0.28, 0.25), from: -160.0, to: 90.0 },
+            Arc { centre: (0.27, 0.74), radii: (0.33, 0.26), from: -90.0, to: 160.0 },
+        ],
+    ),
+    glyph('4', 0.66, &[Line(&[(0.48, 1.0), (0.48, 0.0), (0.0, 0.68), (0.66, 0.68)])]),
+    glyph('7', 0.6, &[Line(&[(0.0, 0.0), (0.6, 0.0), (0.2, 1.0)])]),
+    glyph(
+        '9',
+        0.6,
+        &[
+            Arc { centre: (0.3, 0.3), radii: (0.3, 0.3), from: 0.0, to: 360.0 },
+            Line(&[(0.6, 0.3), (0.56, 0.62), (0.34, 1.0)]),
+        ],
+    ),
+];
+
+/// The text that bytes of randomness stand for, one character a byte. There are sixteen, so all are equally likely.
+pub fn spell(random: &[u8]) -> Vec<&'static Glyph> {
+    random.iter().map(|byte| &GLYPHS[usize::from(*byte) % GLYPHS.len()]).collect()
+}

@@ -30,7 +30,11 @@ if switch == 'paused' then return {'paused'} end
 if now < tonumber(known[2]) then return {'not_started', tonumber(known[2])} end
 local limit = tonumber(known[5])
 if taken + quantity > limit then return {'purchase_limit', limit, taken} end
-if available < quantity then return {'sold_out', available} end
+if available < quantity then
+  -- A lane always has an alarm. Where it was lost, units that should be back would stay out for as long as nobody polls.
+  if redis.call('EXISTS', alarm) == 0 then arm(lane, deadlines, alarm) end
+  return {'sold_out', available}
+end
 -- Whoever is decided on the spot must not overtake those who wait since the item was in queued mode.
 local waiting = tonumber(known[9]) - drained
 local queued = known[6] == 'queued' or waiting > 0

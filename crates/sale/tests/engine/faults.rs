@@ -2,7 +2,7 @@
 
 use crate::shop::{HOLD_MS, Shop, contact, user};
 use sale::reservation::ReservationState;
-use sale::scripts::{EngineError, PaymentOutcome};
+use sale::scripts::{EngineError, PaymentOutcome, Reserved};
 use sale::store::{Redis, RedisError};
 
 #[tokio::test]
@@ -84,6 +84,24 @@ async fn an_alarm_key_that_was_lost_is_set_again_by_the_next_step() {
     shop.redis.command("DEL", &[&shop.keys.alarm()]).await;
     shop.engine().release(&id, &user("ann")).await.unwrap();
     shop.assert_alarm_in(HOLD_MS).await;
+}
+
+#[tokio::test]
+async fn a_lost_alarm_of_a_sold_out_item_is_set_again_by_the_next_who_asks() {
+    let shop = Shop::open(1).await;
+    shop.held("ann").await;
+    shop.redis.command("DEL", &[&shop.keys.alarm()]).await;
+    assert_eq!(shop.reserve("bob", 1).await, Reserved::SoldOut { available: 0 });
+    shop.assert_alarm_in(HOLD_MS).await;
+    shop.redis.command("DEL", &[&shop.keys.alarm()]).await;
+    shop.advance(2 * HOLD_MS);
+    let mut alarms = shop.server.listen(&["__keyevent@0__:expired"]).await;
+    assert_eq!(shop.reserve("bob", 1).await, Reserved::SoldOut { available: 0 });
+    // It should have lapsed long ago, so it does at once.
+    let (_, key) = alarms.next(std::time::Duration::from_secs(3)).await.expect("the alarm lapses");
+    assert_eq!(key, shop.keys.alarm());
+    sale::work::lapse(&shop.engine(), &shop.lane).await.unwrap();
+    assert!(matches!(shop.reserve("bob", 1).await, Reserved::Queued { .. }));
 }
 
 #[tokio::test]

@@ -33,7 +33,7 @@ async fn answer(request: &mut web::Request) -> Result<Response, Problem> {
     let not_found = Problem::NotFound { what: "item" };
     let item = match request.segments()[..] {
         ["api", "items", id, "challenges"] => {
-            request.on("/api/items/{id}/challenges", &[Method::POST])?;
+            request.on("/api/items/:id/challenges", &[Method::POST])?;
             id.parse::<ItemId>()
         }
         _ => return Err(Problem::NotFound { what: "route" }),

@@ -203,7 +203,7 @@ mod tests {
     fn every_character_leaves_ink_within_the_picture() {
         for (number, glyph) in GLYPHS.iter().enumerate() {
             for seed in 1..50 {
-                let mut chance = Chance(seed * 0x9e37_79b9 | 1);
+                let mut chance = Chance((seed * 0x9e37_79b9) | 1);
                 let mut canvas = Canvas::new((MARGIN * 2.0 + UNIT) as usize);
                 let waves = Waves::new(&mut chance);
                 write(&mut canvas, &waves, glyph, (MARGIN + UNIT / 2.0, HEIGHT as f32 / 2.0), &mut chance);

@@ -1,1 +1,185 @@
-//! (being written)
+//! Sales and items as published, and the OpenAPI document; for all.
+//!
+//! Routes `GET /api/sales?page&page_size&q`, `GET /api/sales/{id}`, `GET /api/items/{id}`, `GET /api/openapi.json`.
+//! Reads the key-value store, and Redis (the `view` script) when what is stored is about to lapse. With Redis gone, what
+//! was last known is still shown. Problems: `not-found`, `invalid` for a query, `unavailable`.
+
+use futures::future::try_join_all;
+use sale::ids::{ItemId, SaleId};
+use sale::item::{ItemState, Mode};
+use sale::money::Money;
+use sale::time::Timestamp;
+use serde::Serialize;
+use spin_sdk::http::{IntoResponse, Request};
+use spin_sdk::http_service;
+use web::catalogue::{self, ListedSale, Snapshot};
+use web::{Caching, HeaderValue, Method, Problem, Response, StatusCode, etag};
+
+const OPENAPI: &str = include_str!("../../../docs/openapi.json");
+
+/// A crowd's caches may answer for this long; the page counts down by itself meanwhile.
+const KEPT: Caching = Caching::Public { seconds: 1 };
+
+#[http_service]
+async fn handle(request: Request) -> impl IntoResponse {
+    web::serve("catalog", request, answer).await
+}
+
+async fn answer(request: &mut web::Request) -> Result<Response, Problem> {
+    let get = [Method::GET];
+    match request.segments()[..] {
+        ["api", "sales"] => {
+            request.on("/api/sales", &get)?;
+            list(request).await
+        }
+        ["api", "sales", id] => {
+            request.on("/api/sales/:id", &get)?;
+            sale(request, id).await
+        }
+        ["api", "items", id] => {
+            request.on("/api/items/:id", &get)?;
+            item(request, id).await
+        }
+        ["api", "openapi.json"] => {
+            request.on("/api/openapi.json", &get)?;
+            let json = HeaderValue::from_static("application/json");
+            Ok(Response::bytes(StatusCode::OK, json, OPENAPI)
+                .caching(Caching::Public { seconds: 300 })
+                .with_etag(&etag::of(OPENAPI.as_bytes()), request.headers()))
+        }
+        _ => Err(Problem::NotFound { what: "route" }),
+    }
+}
+
+async fn list(request: &web::Request) -> Result<Response, Problem> {
+    let query = request.query()?;
+    query.only(&["page", "page_size", "q"])?;
+    let page = query.page()?;
+    let index = catalogue::index().await?;
+    let found = index.search(query.get("q").unwrap_or(""));
+    let sales =
+        try_join_all(page.slice(&found).iter().map(|listed| view_of_sale(listed, request.now()))).await?;
+    let list = SaleList { sales, page: page.number, page_size: page.size, total: found.len() };
+    Ok(with_time(request, &list, request.now()))
+}
+
+async fn sale(request: &web::Request, id: &str) -> Result<Response, Problem> {
+    let not_found = Problem::NotFound { what: "sale" };
+    let Ok(id) = id.parse::<SaleId>() else { return Err(not_found) };
+    let index = catalogue::index().await?;
+    let listed = index.sale(&id).ok_or(not_found)?;
+    Ok(with_time(request, &view_of_sale(listed, request.now()).await?, request.now()))
+}
+
+async fn item(request: &web::Request, id: &str) -> Result<Response, Problem> {
+    let Ok(id) = id.parse::<ItemId>() else { return Err(Problem::NotFound { what: "item" }) };
+    let snapshot = catalogue::item_to_show(&id).await?;
+    let server_time = snapshot.server_time(request.now());
+    Ok(with_time(request, &ItemView::of(&snapshot, request.now()), server_time))
+}
+
+/// A response whose ETag changes with everything in `view`, and which has the time beside it: a client that has the view
+/// already needs neither.
+fn with_time(request: &web::Request, view: &impl Serialize, server_time: Timestamp) -> Response {
+    let tag = match serde_json::to_vec(view) {
+        Ok(bytes) => etag::of(&bytes),
+        Err(error) => return Response::problem(&Problem::unavailable(error), request.request_id()),
+    };
+    Response::ok(&Timed { view, server_time }).caching(KEPT).with_etag(&tag, request.headers())
+}
+
+#[derive(Serialize)]
+struct Timed<'a, T> {
+    #[serde(flatten)]
+    view: &'a T,
+    server_time: Timestamp,
+}
+
+#[derive(Serialize)]
+struct SaleList {
+    sales: Vec<SaleView>,
+    page: usize,
+    page_size: usize,
+    /// Sales in all pages.
+    total: usize,
+}
+
+#[derive(Serialize)]
+struct SaleView {
+    id: SaleId,
+    title: String,
+    description: String,
+    starts_at: Timestamp,
+    ends_at: Timestamp,
+    version: u64,
+    items: Vec<ItemView>,
+}
+
+async fn view_of_sale(listed: &ListedSale, now: Timestamp) -> Result<SaleView, Problem> {
+    let snapshots = listed.items.iter().map(async |item| match catalogue::item_to_show(&item.id).await {
+        Ok(snapshot) => Ok(Some(snapshot)),
+        // It was taken away since the list was made.
+        Err(Problem::NotFound { .. }) => Ok(None),
+        Err(problem) => Err(problem),
+    });
+    let snapshots = try_join_all(snapshots).await?;
+    let sale = listed.sale.clone();
+    Ok(SaleView {
+        id: sale.id,
+        title: sale.title,
+        description: sale.description,
+        starts_at: sale.starts_at,
+        ends_at: sale.ends_at,
+        version: sale.version,
+        items: snapshots.iter().flatten().map(|snapshot| ItemView::of(snapshot, now)).collect(),
+    })
+}
+
+#[derive(Serialize)]
+struct ItemView {
+    id: ItemId,
+    sale_id: SaleId,
+    title: String,
+    subtitle: String,
+    description: String,
+    image: String,
+    list_price: Money,
+    sale_price: Money,
+    starts_at: Timestamp,
+    ends_at: Timestamp,
+    state: ItemState,
+    stock: StockView,
+    per_user_limit: u32,
+    mode: Mode,
+    version: u64,
+}
+
+#[derive(Serialize)]
+struct StockView {
+    total: i64,
+    available: i64,
+}
+
+impl ItemView {
+    fn of(snapshot: &Snapshot, now: Timestamp) -> Self {
+        let item = snapshot.item.clone();
+        let (total, available) = snapshot.stock();
+        Self {
+            id: item.id,
+            sale_id: item.sale_id,
+            title: item.title,
+            subtitle: item.subtitle,
+            description: item.description,
+            image: item.image,
+            list_price: item.list_price,
+            sale_price: item.sale_price,
+            starts_at: item.starts_at,
+            ends_at: item.ends_at,
+            state: snapshot.state(now),
+            stock: StockView { total, available },
+            per_user_limit: item.per_user_limit,
+            mode: item.mode,
+            version: item.version,
+        }
+    }
+}

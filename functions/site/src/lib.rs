@@ -51,13 +51,13 @@ async fn answer(request: &mut web::Request) -> Result<Response, Problem> {
     let segments = request.segments();
     match segments[..] {
         [""] => found(request, "/", "index.html"),
-        ["items", id] if id.parse::<ItemId>().is_ok() => found(request, "/items/{id}", "item.html"),
+        ["items", id] if id.parse::<ItemId>().is_ok() => found(request, "/items/:id", "item.html"),
         ["orders"] => found(request, "/orders", "orders.html"),
-        ["orders", id] if id.parse::<OrderId>().is_ok() => found(request, "/orders/{id}", "order.html"),
-        ["problems", _] => found(request, "/problems/{slug}", request.path()),
-        ["assets", _] => found(request, "/assets/{name}", request.path()),
+        ["orders", id] if id.parse::<OrderId>().is_ok() => found(request, "/orders/:id", "order.html"),
+        ["problems", _] => found(request, "/problems/:slug", request.path()),
+        ["assets", _] => found(request, "/assets/:name", request.path()),
         ["pictures", name] => {
-            request.on("/pictures/{name}", &get)?;
+            request.on("/pictures/:name", &get)?;
             pictures::serve(request, name).or_else(|problem| lost(request, problem))
         }
         ["favicon.ico"] => {
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn every_problem_has_its_page() {
         for slug in ["malformed", "sold-out", "unavailable"] {
-            assert!(find(&format!("/problems/{slug}")).is_some_and(|file| file.is_page), "{slug}");
+            assert!(find(&format!("/problems/:slug")).is_some_and(|file| file.is_page), "{slug}");
         }
         assert!(find("/problems/no-such-thing").is_none());
     }

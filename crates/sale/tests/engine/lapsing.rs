@@ -147,3 +147,21 @@ async fn stock_that_comes_back_goes_to_the_next_in_line() {
     assert_eq!(shop.state(&next, "bob").await, ReservationState::Held);
     shop.assert_sound().await;
 }
+
+#[tokio::test]
+async fn a_doorbell_s_message_is_a_hint_and_anything_else_means_all_lanes() {
+    let shop = Shop::open(1).await;
+    let other: sale::ids::Lane = "izzzzzzzzzz:7".parse().unwrap();
+    sale::work::remember(&shop.engine(), &shop.lane).await.unwrap();
+    sale::work::remember(&shop.engine(), &other).await.unwrap();
+    let all = [shop.lane.clone(), other.clone()];
+    for (message, expected) in [
+        (&b"izzzzzzzzzz:7"[..], &all[1..]),
+        (b"", &all),
+        (b"izzzzzzzzzz:07", &all),
+        (b"{izzzzzzzzzz:7}:alarm", &all),
+        (&[0xff, 0xfe], &all),
+    ] {
+        assert_eq!(sale::work::hinted(&shop.engine(), message).await.unwrap(), expected);
+    }
+}

@@ -1,5 +1,5 @@
-//! Events that could not be applied: set aside with their error, shown to the operator, and applied after all once the
-//! cause is mended.
+//! Events that could not be applied: set aside with their error, shown to the operator, and either applied after all
+//! once the cause is mended, or dismissed once the matter is settled otherwise.
 
 use crate::apply::Entry;
 use crate::sql::{Dialect, Row, Sql, SqlError, Value};
@@ -34,21 +34,22 @@ pub struct Retried {
 /// No event is longer; a longer text is no event, and is kept in part.
 const LONGEST: usize = 65_536;
 
-/// Events set aside and not applied since, oldest first.
+/// Events set aside, neither applied nor dismissed since, oldest first.
 pub async fn list(sql: &impl Sql, limit: u32, offset: u32) -> Result<Vec<SetAside>, SqlError> {
     let rows = sql
         .execute(
             "SELECT item_id, lane, stream_id, seq, order_id, payload, error, at FROM poison \
-             WHERE applied_at IS NULL ORDER BY at, item_id, lane, seq, stream_id LIMIT $1 OFFSET $2",
+             WHERE applied_at IS NULL AND dismissed_at IS NULL ORDER BY at, item_id, lane, seq, stream_id LIMIT $1 OFFSET $2",
             &[i64::from(limit).into(), i64::from(offset).into()],
         )
         .await?;
     rows.iter().map(SetAside::read).collect()
 }
 
-/// How many events are set aside and not applied since.
+/// How many events are set aside, neither applied nor dismissed since.
 pub async fn count(sql: &impl Sql) -> Result<u64, SqlError> {
-    let rows = sql.execute("SELECT count(*) FROM poison WHERE applied_at IS NULL", &[]).await?;
+    let statement = "SELECT count(*) FROM poison WHERE applied_at IS NULL AND dismissed_at IS NULL";
+    let rows = sql.execute(statement, &[]).await?;
     let count = rows.first().map_or(Ok(0), |row| row.integer(0))?;
     Ok(u64::try_from(count).unwrap_or(0))
 }
@@ -59,13 +60,14 @@ pub async fn retry(sql: &impl Sql, most: u32, skip: u32) -> Result<Retried, SqlE
     let rows = sql
         .execute(
             "SELECT item_id, lane, stream_id, seq, order_id, payload, error, at FROM poison \
-             WHERE applied_at IS NULL ORDER BY item_id, lane, seq, stream_id LIMIT $1 OFFSET $2",
+             WHERE applied_at IS NULL AND dismissed_at IS NULL ORDER BY item_id, lane, seq, stream_id LIMIT $1 OFFSET $2",
             &[i64::from(most).into(), i64::from(skip).into()],
         )
         .await?;
     let statement = format!(
         "UPDATE poison SET applied_at = {} \
-         WHERE item_id = $1 AND lane = $2 AND stream_id = $3 AND applied_at IS NULL RETURNING seq",
+         WHERE item_id = $1 AND lane = $2 AND stream_id = $3 AND applied_at IS NULL AND dismissed_at IS NULL \
+         RETURNING seq",
         now(sql.dialect())
     );
     let mut retried = Retried::default();
@@ -79,6 +81,19 @@ pub async fn retry(sql: &impl Sql, most: u32, skip: u32) -> Result<Retried, SqlE
         }
     }
     Ok(retried)
+}
+
+/// Declares the matter of an event settled without it, so that later events of its order are applied again; answers
+/// whether it was open. An operator's decision, for an event that was told anew under another number, or never was one.
+pub async fn dismiss(sql: &impl Sql, lane: &Lane, stream_id: &str) -> Result<bool, SqlError> {
+    let statement = format!(
+        "UPDATE poison SET dismissed_at = {} \
+         WHERE item_id = $1 AND lane = $2 AND stream_id = $3 AND applied_at IS NULL AND dismissed_at IS NULL \
+         RETURNING seq",
+        now(sql.dialect())
+    );
+    let key = [lane.item.as_str().into(), i64::from(lane.number).into(), stream_id.into()];
+    Ok(!sql.execute(&statement, &key).await?.is_empty())
 }
 
 /// Gives up waiting for events that will never come, up to `seq`, so that those behind them are written; answers how

@@ -185,6 +185,30 @@ pub async fn payments_of(sql: &impl Sql, order: &OrderId) -> Result<Vec<Payment>
     rows.iter().map(Payment::read).collect()
 }
 
+/// The payments of a lane's orders, by id, from behind `after`: all of them, in pieces, on a live sale.
+pub async fn payments_of_lane(
+    sql: &impl Sql,
+    lane: &Lane,
+    after: Option<&PaymentId>,
+    limit: u32,
+) -> Result<Vec<Payment>, SqlError> {
+    let parameters = [
+        lane.item.as_str().into(),
+        i64::from(lane.number).into(),
+        after.map(PaymentId::to_string).unwrap_or_default().into(),
+        i64::from(limit).into(),
+    ];
+    let rows = sql
+        .execute(
+            "SELECT payments.id, amount, payments.currency, payments.state, payments.created_at, settled_at, refunded_at \
+             FROM payments JOIN orders ON orders.id = order_id \
+             WHERE item_id = $1 AND lane = $2 AND payments.id > $3 ORDER BY payments.id LIMIT $4",
+            &parameters,
+        )
+        .await?;
+    rows.iter().map(Payment::read).collect()
+}
+
 /// What happened to an order, in order.
 pub async fn history(sql: &impl Sql, order: &OrderId) -> Result<Vec<Told>, SqlError> {
     let rows = sql
@@ -245,6 +269,13 @@ pub async fn payment_totals(sql: &impl Sql, item: &ItemId) -> Result<Vec<Payment
             })
         })
         .collect()
+}
+
+/// Every lane that ever had an order, and the number of its last event that is written or set aside: what an engine that
+/// was lost is made anew from.
+pub async fn lanes(sql: &impl Sql) -> Result<Vec<(Lane, i64)>, SqlError> {
+    let rows = sql.execute("SELECT item_id, lane, seq FROM lanes ORDER BY item_id, lane", &[]).await?;
+    rows.iter().map(|row| Ok((Lane::new(row.parsed(0)?, row.small(1)?), row.integer(2)?))).collect()
 }
 
 /// The number of the last event of `lane` that is written or set aside; 0 before the first. An engine that was lost

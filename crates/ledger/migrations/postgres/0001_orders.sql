@@ -126,14 +126,16 @@ CREATE TABLE poison (
     payload TEXT NOT NULL,
     error TEXT NOT NULL,
     at BIGINT NOT NULL,
-    -- When it was applied after all.
+    -- When it was applied after all; or when an operator settled the matter otherwise, so that it stands in no way.
     applied_at BIGINT,
+    dismissed_at BIGINT,
+    CHECK (applied_at IS NULL OR dismissed_at IS NULL),
     PRIMARY KEY (item_id, lane, stream_id)
 );
 -- next
 CREATE INDEX poison_by_seq ON poison (item_id, lane, seq);
 -- next
-CREATE INDEX poison_of_order ON poison (order_id, seq) WHERE applied_at IS NULL;
+CREATE INDEX poison_of_order ON poison (order_id, seq) WHERE applied_at IS NULL AND dismissed_at IS NULL;
 -- next
 -- Raises a refusal as an integrity violation, so that it is told apart from a database in trouble.
 CREATE FUNCTION ledger_refuse(reason TEXT) RETURNS void LANGUAGE plpgsql AS $$
@@ -150,15 +152,26 @@ BEGIN
 END
 $$;
 -- next
+-- How far a lane is written. Its row is the lock under which two workers take turns.
+CREATE FUNCTION ledger_lock_lane(the_item TEXT, the_lane BIGINT) RETURNS BIGINT LANGUAGE plpgsql AS $$
+DECLARE
+    written BIGINT;
+BEGIN
+    SELECT seq INTO written FROM lanes WHERE item_id = the_item AND lane = the_lane FOR UPDATE;
+    IF NOT FOUND THEN
+        INSERT INTO lanes (item_id, lane, seq) VALUES (the_item, the_lane, 0) ON CONFLICT DO NOTHING;
+        SELECT seq INTO written FROM lanes WHERE item_id = the_item AND lane = the_lane FOR UPDATE;
+    END IF;
+    RETURN written;
+END
+$$;
+-- next
 -- Each event once, in order.
 CREATE FUNCTION ledger_once_in_order() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
-    written BIGINT;
+    written BIGINT := ledger_lock_lane(NEW.item_id, NEW.lane);
     known TEXT;
 BEGIN
-    -- The lane's row is the lock under which two workers take turns.
-    INSERT INTO lanes (item_id, lane, seq) VALUES (NEW.item_id, NEW.lane, 0) ON CONFLICT DO NOTHING;
-    SELECT seq INTO written FROM lanes WHERE item_id = NEW.item_id AND lane = NEW.lane FOR UPDATE;
     -- The same event again, whether it was applied or set aside: passed over in silence.
     SELECT payload INTO known FROM events WHERE item_id = NEW.item_id AND lane = NEW.lane AND seq = NEW.seq;
     IF FOUND THEN
@@ -185,7 +198,9 @@ BEGIN
         PERFORM ledger_refuse('the lane has gone past this number');
     END IF;
     -- What an order is after a missing step is a guess, and no guess is written down.
-    IF EXISTS (SELECT 1 FROM poison WHERE order_id = NEW.order_id AND seq < NEW.seq AND applied_at IS NULL) THEN
+    IF EXISTS (
+        SELECT 1 FROM poison
+        WHERE order_id = NEW.order_id AND seq < NEW.seq AND applied_at IS NULL AND dismissed_at IS NULL) THEN
         PERFORM ledger_refuse('an earlier event of this order was set aside');
     END IF;
     UPDATE lanes SET seq = NEW.seq WHERE item_id = NEW.item_id AND lane = NEW.lane AND seq < NEW.seq;
@@ -389,10 +404,8 @@ CREATE TRIGGER lanes_remain BEFORE DELETE OR TRUNCATE ON lanes
 -- An event that is set aside takes its turn like any other.
 CREATE FUNCTION ledger_poison_in_order() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
-    written BIGINT;
+    written BIGINT := ledger_lock_lane(NEW.item_id, NEW.lane);
 BEGIN
-    INSERT INTO lanes (item_id, lane, seq) VALUES (NEW.item_id, NEW.lane, 0) ON CONFLICT DO NOTHING;
-    SELECT seq INTO written FROM lanes WHERE item_id = NEW.item_id AND lane = NEW.lane FOR UPDATE;
     IF NEW.seq > written + 1 THEN
         PERFORM ledger_refuse('an event before this one is missing');
     END IF;
@@ -407,8 +420,9 @@ CREATE TRIGGER poison_stays BEFORE UPDATE ON poison FOR EACH ROW
     WHEN ((NEW.item_id, NEW.lane, NEW.stream_id, NEW.seq, NEW.order_id, NEW.payload, NEW.error, NEW.at)
             IS DISTINCT FROM
             (OLD.item_id, OLD.lane, OLD.stream_id, OLD.seq, OLD.order_id, OLD.payload, OLD.error, OLD.at)
-        OR OLD.applied_at IS NOT NULL OR NEW.applied_at IS NULL)
-    EXECUTE FUNCTION ledger_never('what was set aside is never changed, only applied');
+        OR OLD.applied_at IS NOT NULL OR OLD.dismissed_at IS NOT NULL
+        OR (NEW.applied_at IS NULL AND NEW.dismissed_at IS NULL))
+    EXECUTE FUNCTION ledger_never('what was set aside is never changed, only applied or dismissed');
 -- next
 -- Marking it as applied applies it, or fails with the reason.
 CREATE FUNCTION ledger_poison_applied() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -423,7 +437,7 @@ END
 $$;
 -- next
 CREATE TRIGGER poison_applied AFTER UPDATE OF applied_at ON poison
-    FOR EACH ROW EXECUTE FUNCTION ledger_poison_applied();
+    FOR EACH ROW WHEN (NEW.applied_at IS NOT NULL) EXECUTE FUNCTION ledger_poison_applied();
 -- next
 CREATE TRIGGER poison_remains BEFORE DELETE OR TRUNCATE ON poison
     FOR EACH STATEMENT EXECUTE FUNCTION ledger_never('what was set aside is never deleted');

@@ -123,14 +123,16 @@ CREATE TABLE poison (
     payload TEXT NOT NULL,
     error TEXT NOT NULL,
     at INTEGER NOT NULL,
-    -- When it was applied after all.
+    -- When it was applied after all; or when an operator settled the matter otherwise, so that it stands in no way.
     applied_at INTEGER,
+    dismissed_at INTEGER,
+    CHECK (applied_at IS NULL OR dismissed_at IS NULL),
     PRIMARY KEY (item_id, lane, stream_id)
 ) STRICT, WITHOUT ROWID;
 -- next
 CREATE INDEX poison_by_seq ON poison (item_id, lane, seq);
 -- next
-CREATE INDEX poison_of_order ON poison (order_id, seq) WHERE applied_at IS NULL;
+CREATE INDEX poison_of_order ON poison (order_id, seq) WHERE applied_at IS NULL AND dismissed_at IS NULL;
 -- next
 -- Each event once, in order.
 CREATE TRIGGER events_once_in_order BEFORE INSERT ON events
@@ -157,7 +159,8 @@ BEGIN
                 AND applied_at IS NOT NULL);
     -- What an order is after a missing step is a guess, and no guess is written down.
     SELECT RAISE(ABORT, 'ledger: an earlier event of this order was set aside') WHERE EXISTS (
-        SELECT 1 FROM poison WHERE order_id = NEW.order_id AND seq < NEW.seq AND applied_at IS NULL);
+        SELECT 1 FROM poison
+        WHERE order_id = NEW.order_id AND seq < NEW.seq AND applied_at IS NULL AND dismissed_at IS NULL);
     INSERT INTO lanes (item_id, lane, seq) VALUES (NEW.item_id, NEW.lane, NEW.seq)
         ON CONFLICT (item_id, lane) DO UPDATE SET seq = excluded.seq WHERE excluded.seq > lanes.seq;
 END;
@@ -324,14 +327,15 @@ END;
 -- next
 CREATE TRIGGER poison_stays BEFORE UPDATE ON poison
 BEGIN
-    SELECT RAISE(ABORT, 'ledger: what was set aside is never changed, only applied')
+    SELECT RAISE(ABORT, 'ledger: what was set aside is never changed, only applied or dismissed')
     WHERE NEW.item_id <> OLD.item_id OR NEW.lane <> OLD.lane OR NEW.stream_id <> OLD.stream_id
         OR NEW.seq <> OLD.seq OR NEW.order_id IS NOT OLD.order_id OR NEW.payload <> OLD.payload
-        OR NEW.error <> OLD.error OR NEW.at <> OLD.at OR OLD.applied_at IS NOT NULL OR NEW.applied_at IS NULL;
+        OR NEW.error <> OLD.error OR NEW.at <> OLD.at OR OLD.applied_at IS NOT NULL OR OLD.dismissed_at IS NOT NULL
+        OR (NEW.applied_at IS NULL AND NEW.dismissed_at IS NULL);
 END;
 -- next
 -- Marking it as applied applies it, or fails with the reason.
-CREATE TRIGGER poison_applied AFTER UPDATE OF applied_at ON poison
+CREATE TRIGGER poison_applied AFTER UPDATE OF applied_at ON poison WHEN NEW.applied_at IS NOT NULL
 BEGIN
     INSERT INTO events (item_id, lane, seq, type, order_id, at, payload)
     VALUES (NEW.item_id, NEW.lane, NEW.seq, NEW.payload ->> '$.type', NEW.payload ->> '$.order_id',

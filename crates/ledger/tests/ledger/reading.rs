@@ -84,7 +84,17 @@ async fn a_lane_is_read_in_pieces(world: &World) {
     let expected: Vec<_> =
         (0..30).filter(|number| number % 3 != 0).map(|number| Told::new(number).id).collect();
     assert_eq!(seen, expected);
+    let (mut payments, mut after) = (0, None);
+    loop {
+        let piece = read::payments_of_lane(&sql, &lane(), after.as_ref(), 3).await.unwrap();
+        let Some(last) = piece.last() else { break };
+        after = Some(last.id.clone());
+        payments += piece.len();
+    }
+    assert_eq!(payments, 10);
+    assert_eq!(read::lanes(&sql).await.unwrap(), [(lane(), entries.len() as i64)]);
     let other = "iabcdefghij:1".parse().unwrap();
+    assert!(read::payments_of_lane(&sql, &other, None, 7).await.unwrap().is_empty());
     assert!(read::orders_of_lane(&sql, &other, &standing, None, 7).await.unwrap().is_empty());
 }
 

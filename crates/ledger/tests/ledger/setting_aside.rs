@@ -10,6 +10,7 @@ on_both![
     what_is_set_aside_is_set_aside_once,
     a_number_used_twice_loses_neither_event,
     what_never_came_is_passed_over_and_applied_if_it_comes_after_all,
+    what_is_dismissed_stands_in_no_way,
     text_that_a_database_cannot_store_is_no_reason_to_lose_anything,
 ];
 
@@ -181,6 +182,23 @@ async fn what_never_came_is_passed_over_and_applied_if_it_comes_after_all(world:
     // What was applied is a repeat from now on.
     assert_eq!(apply(&sql, &lane(), &late).await.unwrap().repeated, 3);
     assert_eq!(sql.number("SELECT count(*) FROM events").await, 5);
+}
+
+async fn what_is_dismissed_stands_in_no_way(world: &World) {
+    let sql = world.ledger().await;
+    let (mut outbox, mut told) = (Outbox::new(), Told::new(1));
+    let made = outbox.created(&mut told);
+    let mut broken = outbox.payment_created(&mut told);
+    broken.event = broken.event.replace("19800", "0");
+    assert_eq!(apply(&sql, &lane(), &[made, broken.clone()]).await.unwrap().set_aside, 1);
+    assert!(poison::dismiss(&sql, &lane(), &broken.id).await.unwrap());
+    assert!(!poison::dismiss(&sql, &lane(), &broken.id).await.unwrap(), "it is settled");
+    assert_eq!(poison::count(&sql).await.unwrap(), 0);
+    assert_eq!(poison::retry(&sql, 10, 0).await.unwrap(), poison::Retried::default());
+    // It is still known when it comes again, and what is told anew is applied.
+    let again = outbox.event("payment.created", &told, "");
+    let outcome = apply(&sql, &lane(), &[broken, again]).await.unwrap();
+    assert_eq!((outcome.applied, outcome.repeated, outcome.set_aside), (1, 1, 0));
 }
 
 async fn text_that_a_database_cannot_store_is_no_reason_to_lose_anything(world: &World) {

@@ -95,3 +95,34 @@ impl<R: Redis> Redis for &R {
         (**self).execute(command, arguments).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Words of redis-server itself, and of the clients within Spin and within our host.
+    #[test]
+    fn a_missing_script_is_known_by_the_words_of_every_client() {
+        for text in [
+            "NOSCRIPT No matching script. Please use EVAL.",
+            "NoScript: No matching script. Please use EVAL.",
+            "An error was signalled by the server - NoScriptError: No matching script. Please use EVAL.",
+        ] {
+            assert!(RedisError::from_text(text.to_owned()).is_missing_script(), "{text}");
+        }
+        for (text, refused) in [
+            ("ERR user_script:9: records without their lane script: 2f", true),
+            ("ResponseError: user_script:9: records without their lane script: 2f", true),
+            ("\"WRONGTYPE\": Operation against a key holding the wrong kind of value", true),
+            ("\"OOM\": command not allowed when used memory > 'maxmemory'.", false),
+            ("MISCONF Redis is configured to save RDB snapshots, but it's unable to persist to disk", false),
+            ("BusyLoading: Redis is loading the dataset in memory", false),
+            ("Connection refused (os error 111)", false),
+            ("timed out", false),
+        ] {
+            let error = RedisError::from_text(text.to_owned());
+            assert!(!error.is_missing_script(), "{text}");
+            assert_eq!(matches!(error, RedisError::Refused(_)), refused, "{text}");
+        }
+    }
+}

@@ -8,7 +8,8 @@
 //!   ([`crate::poison::pass_over`]).
 //! - It is **set aside** with its error, when it is no event or the database refuses it. Its lane goes on. Later
 //!   events of the same order are set aside too: what an order is after a missing step is a guess, and no guess is
-//!   recorded as fact. [`crate::poison::retry`] applies them all, in order, once the cause is mended.
+//!   recorded as fact. [`crate::poison::retry`] applies them all, in order, once the cause is mended;
+//!   [`crate::poison::dismiss`] settles one without applying it.
 //!
 //! A database in trouble is no reason to set anything aside: then all of it fails, and all of it is tried again.
 

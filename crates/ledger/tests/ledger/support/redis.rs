@@ -1,6 +1,7 @@
 //! A private redis-server on a socket of its own, gone with the process that started it, and the crate's view of it.
 
 use anyhow::{Context, Result, bail};
+use futures::StreamExt;
 use redis::Value;
 use redis::aio::MultiplexedConnection;
 use sale::store::{Redis, RedisError, Reply};
@@ -15,6 +16,9 @@ pub struct RedisServer {
     /// A shell with the server as its child; it ends both when its input ends, which it does when this process does.
     watchdog: Child,
 }
+
+/// A channel's messages.
+pub struct Subscription(redis::aio::PubSub);
 
 /// A connection to a [`RedisServer`].
 #[derive(Clone)]
@@ -43,10 +47,28 @@ impl RedisServer {
     }
 
     pub async fn connect(&self) -> Result<RedisClient> {
-        let client = redis::Client::open(format!("redis+unix://{}", self.socket.display()))?;
-        Ok(RedisClient(
-            client.get_multiplexed_async_connection().await.context("connecting to redis-server")?,
-        ))
+        let connection = self.client()?.get_multiplexed_async_connection().await;
+        Ok(RedisClient(connection.context("connecting to redis-server")?))
+    }
+
+    /// Hears what is published on `channel` from now on.
+    pub async fn subscribe(&self, channel: &str) -> Result<Subscription> {
+        let mut subscription = self.client()?.get_async_pubsub().await?;
+        subscription.subscribe(channel).await?;
+        Ok(Subscription(subscription))
+    }
+
+    fn client(&self) -> Result<redis::Client> {
+        Ok(redis::Client::open(format!("redis+unix://{}", self.socket.display()))?)
+    }
+}
+
+impl Subscription {
+    /// The next message; there must be one within ten seconds.
+    pub async fn next(&mut self) -> String {
+        let mut messages = self.0.on_message();
+        let message = tokio::time::timeout(Duration::from_secs(10), messages.next()).await.unwrap().unwrap();
+        message.get_payload().unwrap()
     }
 }
 

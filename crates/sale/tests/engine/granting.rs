@@ -3,7 +3,7 @@
 use crate::shop::{HOLD_MS, Shop, user};
 use sale::item::Switch;
 use sale::reservation::ReservationState;
-use sale::scripts::{Granted, Overdue, Reserved, StockChange};
+use sale::scripts::{Granted, Overdue, PaymentOutcome, Reserved, StockChange};
 
 fn drained(held: u64, sold_out: u64, rejected: u64, waiting: u64) -> Granted {
     Granted::Drained { decided: held + sold_out + rejected, held, sold_out, rejected, waiting }
@@ -61,6 +61,21 @@ async fn who_was_told_sold_out_may_try_anew() {
     assert_ne!(first, second);
     assert_eq!(shop.state(&first, "bob").await, ReservationState::SoldOut, "the first stays what it was");
     shop.assert_sound().await;
+}
+
+#[tokio::test]
+async fn who_loses_keeps_what_was_bought_before() {
+    let shop = Shop::with(2, |terms| terms.per_user_limit = 2).await;
+    let payment = shop.paying("ann").await;
+    shop.settled(&payment, PaymentOutcome::Succeeded).await;
+    shop.queued("ann").await;
+    shop.queued("bob").await;
+    shop.stock(StockChange::Total(1)).await;
+    assert_eq!(shop.grant().await, drained(0, 2, 0, 0));
+    shop.assert_sound().await;
+    shop.stock(StockChange::Total(5)).await;
+    assert_eq!(shop.reserve("ann", 2).await, Reserved::PurchaseLimit { limit: 2, taken: 1 });
+    assert!(matches!(shop.reserve("bob", 2).await, Reserved::Queued { .. }));
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use crate::shop::{HOLD_MS, Shop, contact, user};
 use sale::reservation::ReservationState;
-use sale::scripts::{EngineError, PaymentOutcome, Reserved};
+use sale::scripts::{CheckedOut, EngineError, PaymentOutcome, Reserved};
 use sale::store::{Redis, RedisError};
 
 #[tokio::test]
@@ -189,4 +189,62 @@ async fn what_a_binding_does_not_know_is_an_error() {
             .unwrap_err()
             .is_missing_script()
     );
+}
+
+#[tokio::test]
+async fn with_redis_killed_in_the_middle_of_a_crowd_nothing_that_was_answered_is_lost() {
+    let mut server = crate::server::Server::start_durable().await;
+    let lane: sale::ids::Lane = "iabcdefghij:0".parse().unwrap();
+    let now = sale::time::Timestamp::from_millis(crate::shop::NOW);
+    let redis = server.connect().await;
+    sale::Engine::at(&redis, now).publish(&lane, 500, &crate::shop::terms()).await.unwrap();
+    let connections = server.connect_many(8).await;
+    let answered = std::cell::Cell::new(0);
+    let crowd = futures::future::join_all((0..2_000).map(|n| {
+        let (engine, lane, answered) = (sale::Engine::at(&connections[n % 8], now), &lane, &answered);
+        async move {
+            let name = user(&format!("user-{n}"));
+            let wish = sale::scripts::Wish {
+                user: &name,
+                quantity: 1,
+                tail: format!("{n:012}").parse().unwrap(),
+                challenge: None,
+                tries_allowed: 0,
+                now,
+            };
+            // Each goes as far as the server lives, and tells how far it was told it came.
+            let Ok(Reserved::Queued { id, .. }) = engine.reserve(lane, &wish).await else { return None };
+            answered.set(answered.get() + 1);
+            if engine.grant(lane, 1).await.is_err() {
+                return Some((id, ReservationState::Queued));
+            }
+            match engine.checkout(&id, &name, &contact()).await {
+                Ok(CheckedOut::Made(_)) => Some((id, ReservationState::Ordered)),
+                _ => Some((id, ReservationState::Queued)),
+            }
+        }
+    }));
+    let killed = async {
+        while answered.get() < 700 {
+            tokio::task::yield_now().await;
+        }
+        server.kill_and_restart().await;
+    };
+    let (told, ()) = tokio::join!(crowd, killed);
+    assert!(told.iter().any(Option::is_none), "it was killed in the middle");
+
+    let redis = server.connect().await;
+    let audit = crate::shop::assert_sound(&redis, &lane).await;
+    assert!(audit.reservations >= 700 && audit.available >= 0);
+    let reservations = crate::shop::reservations(&redis, &sale::keys::LaneKeys::of(&lane)).await;
+    for (id, state) in told.into_iter().flatten() {
+        let kept = reservations.get(id.tail.as_str()).expect("admitted, so it is there").state;
+        assert!(state == ReservationState::Queued || kept == state, "{id} was told {state:?}, is {kept:?}");
+    }
+    // And it goes on.
+    let engine = sale::Engine::at(&redis, now);
+    sale::work::drain(&engine, &lane, 100).await.unwrap();
+    let events = engine.read_outbox(&lane, 1_000).await.unwrap().len() as i64;
+    let audit = crate::shop::assert_sound(&redis, &lane).await;
+    assert_eq!((audit.counted_queued, audit.ordered), (0, events));
 }

@@ -12,37 +12,52 @@ pub struct Server {
     process: Child,
     folder: TempDir,
     client: Client,
+    settings: &'static [&'static str],
 }
 
 impl Server {
+    /// A server that forgets all when it ends.
     pub async fn start() -> Server {
+        Server::start_with(&["--appendonly", "no"]).await
+    }
+
+    /// A server that has on disk whatever it has answered.
+    pub async fn start_durable() -> Server {
+        Server::start_with(&["--appendonly", "yes", "--appendfsync", "always"]).await
+    }
+
+    async fn start_with(settings: &'static [&'static str]) -> Server {
         let folder = tempfile::Builder::new().prefix("stampede-engine-").tempdir().unwrap();
-        let socket = folder.path().join("redis.sock");
-        let log = std::fs::File::create(folder.path().join("redis.log")).unwrap();
-        // No port at all: a socket in a folder of our own can be nobody else's.
-        let process = Command::new("redis-server")
-            .args(["--port", "0", "--save", "", "--appendonly", "no", "--notify-keyspace-events", "Ex"])
-            .arg("--unixsocket")
-            .arg(&socket)
-            .arg("--dir")
-            .arg(folder.path())
-            .stdin(Stdio::null())
-            .stdout(log)
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|error| {
-                panic!("redis-server does not start ({error}). Install it: apt-get install redis-server")
-            });
-        let client = Client::open(format!("redis+unix://{}", socket.display())).unwrap();
-        let mut server = Server { process, folder, client };
+        let client =
+            Client::open(format!("redis+unix://{}", folder.path().join("redis.sock").display())).unwrap();
+        let process = spawn(&folder, settings);
+        let mut server = Server { process, folder, client, settings };
+        server.wait_until_up().await;
+        server
+    }
+
+    /// Ends the server by signal 9 and starts it again on what it left.
+    pub async fn kill_and_restart(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        self.process = spawn(&self.folder, self.settings);
+        self.wait_until_up().await;
+    }
+
+    async fn wait_until_up(&mut self) {
         let deadline = Instant::now() + Duration::from_secs(20);
-        while server.client.get_multiplexed_async_connection().await.is_err() {
-            if Instant::now() > deadline || server.process.try_wait().unwrap().is_some() {
-                panic!("redis-server did not come up:\n{}", server.log());
+        loop {
+            // While it still loads what it left, it answers, but refuses.
+            if let Ok(mut connection) = self.client.get_multiplexed_async_connection().await
+                && redis::cmd("DBSIZE").exec_async(&mut connection).await.is_ok()
+            {
+                return;
+            }
+            if Instant::now() > deadline || self.process.try_wait().unwrap().is_some() {
+                panic!("redis-server did not come up:\n{}", self.log());
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        server
     }
 
     pub async fn connect(&self) -> Connection {
@@ -71,6 +86,26 @@ impl Server {
     fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("redis.log")).unwrap_or_default()
     }
+}
+
+fn spawn(folder: &TempDir, settings: &[&str]) -> Child {
+    let log =
+        std::fs::File::options().create(true).append(true).open(folder.path().join("redis.log")).unwrap();
+    // No port at all: a socket in a folder of our own can be nobody else's.
+    Command::new("redis-server")
+        .args(["--port", "0", "--save", "", "--notify-keyspace-events", "Ex"])
+        .args(settings)
+        .arg("--unixsocket")
+        .arg(folder.path().join("redis.sock"))
+        .arg("--dir")
+        .arg(folder.path())
+        .stdin(Stdio::null())
+        .stdout(log)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap_or_else(|error| {
+            panic!("redis-server does not start ({error}). Install it: apt-get install redis-server")
+        })
 }
 
 impl Drop for Server {

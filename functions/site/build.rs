@@ -2,7 +2,7 @@
 //!
 //! Each file under static/assets gets a name with a hash in it, over its own bytes and those of all files it refers to,
 //! and every reference `/assets/<file>` in HTML, CSS, JavaScript and SVG is rewritten. Pages and assets are compressed
-//! with brotli and gzip. docs/problems.md becomes one page for each kind of problem.
+//! with brotli and gzip. docs/problems.md becomes the page that problems' types lead to.
 //! static/pictures is not for here: it is mounted beside the component.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +16,8 @@ use sha2::{Digest, Sha256};
 
 /// Where pages find their assets, before and after.
 const ASSETS: &str = "/assets/";
+/// The page that explains problems, which is made here.
+const PROBLEMS: &str = "problems.html";
 
 fn main() -> Result<()> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("../..");
@@ -45,16 +47,14 @@ fn main() -> Result<()> {
         files.push(File { path: name.clone(), name: name.clone(), bytes, is_page: true });
     }
     let markdown = fs::read_to_string(&problems).context("docs/problems.md")?;
-    for (slug, html) in problem_pages(&markdown)? {
-        let name = format!("problems/{slug}.html");
-        let bytes = rewritten(&name, html.as_bytes(), &names)?;
-        files.push(File { path: format!("/problems/{slug}"), name, bytes, is_page: true });
-    }
+    let (html, slugs) = problems_page(&markdown)?;
+    let bytes = rewritten(PROBLEMS, html.as_bytes(), &names)?;
+    files.push(File { path: PROBLEMS.to_owned(), name: PROBLEMS.to_owned(), bytes, is_page: true });
     for page in ["index.html", "item.html", "orders.html", "order.html", "404.html"] {
         ensure!(pages.contains_key(page), "static/{page} is missing");
     }
     files.sort_by(|a, b| a.path.cmp(&b.path));
-    write_table(&files, &out)
+    write_table(&files, &slugs, &out)
 }
 
 /// One thing to serve.
@@ -174,7 +174,7 @@ fn media_type(name: &str) -> Result<&'static str> {
 }
 
 /// Writes the bytes, compressed and not, and the table that the component includes.
-fn write_table(files: &[File], out: &Path) -> Result<()> {
+fn write_table(files: &[File], slugs: &[String], out: &Path) -> Result<()> {
     let mut table = String::from("pub static FILES: &[File] = &[\n");
     for (number, file) in files.iter().enumerate() {
         let include = |bytes: &[u8], suffix: &str| -> Result<String> {
@@ -204,7 +204,7 @@ fn write_table(files: &[File], out: &Path) -> Result<()> {
             include(&file.bytes, "")?,
         )?;
     }
-    table.push_str("];\n");
+    writeln!(table, "];\npub static PROBLEM_SLUGS: &[&str] = &{slugs:?};")?;
     fs::write(out.join("files.rs"), table)?;
     Ok(())
 }
@@ -225,39 +225,46 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// One page for each `## slug` section: its text under a heading, with a link home.
-fn problem_pages(markdown: &str) -> Result<Vec<(String, String)>> {
-    let mut pages = Vec::new();
-    for section in markdown.split("\n## ").skip(1) {
+/// A page of all `## slug` sections, each with its slug for an anchor; and the slugs.
+fn problems_page(markdown: &str) -> Result<(String, Vec<String>)> {
+    let mut slugs = Vec::new();
+    let mut sections = String::new();
+    let (introduction, rest) = markdown.split_once("\n## ").context("docs/problems.md has no sections")?;
+    let introduction = introduction.trim_start_matches("# Problems");
+    for section in rest.split("\n## ") {
         let (slug, text) = section.split_once('\n').context("docs/problems.md: a section without a text")?;
         let plain = slug.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
         ensure!(plain && !slug.is_empty(), "docs/problems.md: {slug:?} is no slug");
-        let paragraphs: String =
-            text.trim().split("\n\n").map(|text| format!("<p>{}</p>\n", inline(text))).collect();
-        let html = format!(
-            r#"<!doctype html>
+        write!(sections, "<section id=\"{slug}\">\n<h2>{slug}</h2>\n{}</section>\n", paragraphs(text))?;
+        slugs.push(slug.to_owned());
+    }
+    let introduction = paragraphs(introduction);
+    let html = format!(
+        r#"<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<title>{slug} · Stampede</title>
+<title>Problems · Stampede</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <link rel="icon" href="/assets/favicon.svg" type="image/svg+xml">
 <link rel="stylesheet" href="/assets/app.css">
 </head>
-<body data-page="problem">
+<body data-page="problems">
 <main id="main" class="narrow">
-<h1>{slug}</h1>
-{paragraphs}<p><a href="/">Stampede</a></p>
+<h1>Problems</h1>
+{introduction}{sections}<p><a href="/">Stampede</a></p>
 </main>
 </body>
 </html>
 "#
-        );
-        pages.push((slug.to_owned(), html));
-    }
-    ensure!(!pages.is_empty(), "docs/problems.md has no sections");
-    Ok(pages)
+    );
+    slugs.sort();
+    Ok((html, slugs))
+}
+
+fn paragraphs(text: &str) -> String {
+    text.trim().split("\n\n").map(|text| format!("<p>{}</p>\n", inline(text))).collect()
 }
 
 /// The marks that docs/problems.md uses: `code`, and nothing else.

@@ -5,6 +5,7 @@
 //! the same pen cross the text, and one line takes ink away. A picture takes a fraction of a millisecond.
 
 use crate::glyphs::{Glyph, Stroke};
+use crate::png;
 
 const HEIGHT: usize = 76;
 const MARGIN: f32 = 22.0;
@@ -15,7 +16,7 @@ const GAP: f32 = 13.0;
 const SHADES: u8 = 15;
 
 /// A picture of `text`, as the bytes of a PNG file. `seed` chooses among all the ways to draw it.
-pub fn draw(text: &[&Glyph], seed: u64) -> Result<Vec<u8>, png::EncodingError> {
+pub fn draw(text: &[&Glyph], seed: u64) -> Vec<u8> {
     let mut chance = Chance(seed | 1);
     let room = |glyph: &Glyph| glyph.width * UNIT + GAP;
     let wanted = MARGIN * 2.0 + text.iter().map(|glyph| room(glyph)).sum::<f32>();
@@ -177,20 +178,11 @@ impl Canvas {
         }
     }
 
-    fn into_png(self) -> Result<Vec<u8>, png::EncodingError> {
+    fn into_png(self) -> Vec<u8> {
         let shade = |ink: f32| SHADES - (ink * f32::from(SHADES - 2)).round() as u8;
         let packed: Vec<u8> =
-            self.ink.chunks_exact(2).map(|pair| shade(pair[0]) << 4 | shade(pair[1])).collect();
-        let mut file = Vec::with_capacity(4_096);
-        let mut encoder = png::Encoder::new(&mut file, self.width as u32, HEIGHT as u32);
-        encoder.set_color(png::ColorType::Grayscale);
-        encoder.set_depth(png::BitDepth::Four);
-        encoder.set_compression(png::Compression::Fast);
-        encoder.set_filter(png::Filter::Paeth);
-        let mut writer = encoder.write_header()?;
-        writer.write_image_data(&packed)?;
-        writer.finish()?;
-        Ok(file)
+            self.ink.chunks_exact(2).map(|pair| (shade(pair[0]) << 4) | shade(pair[1])).collect();
+        png::write(self.width, HEIGHT, &packed)
     }
 }
 
@@ -220,7 +212,7 @@ mod tests {
     #[test]
     fn no_two_pictures_are_alike_and_none_is_large() {
         let text = spell(&[0, 1, 2, 3, 4]);
-        let pictures: Vec<Vec<u8>> = (1..100).map(|seed| draw(&text, seed * 77_777).unwrap()).collect();
+        let pictures: Vec<Vec<u8>> = (1..100).map(|seed| draw(&text, seed * 77_777)).collect();
         for (number, picture) in pictures.iter().enumerate() {
             assert!(picture.starts_with(b"\x89PNG") && picture.len() < 6_000, "{}", picture.len());
             assert!(pictures[..number].iter().all(|other| other != picture));

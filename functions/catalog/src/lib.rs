@@ -15,7 +15,7 @@ use spin_sdk::http_service;
 use web::catalogue::{self, ListedSale, Snapshot};
 use web::{Caching, HeaderValue, Method, Problem, Response, StatusCode, etag};
 
-const OPENAPI: &str = include_str!("../../../docs/openapi.json");
+const OPENAPI: &str = include_str!(concat!(env!("OUT_DIR"), "/openapi.json"));
 
 /// A crowd's caches may answer for this long; the page counts down by itself meanwhile.
 const KEPT: Caching = Caching::Public { seconds: 1 };

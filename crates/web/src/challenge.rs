@@ -112,8 +112,9 @@ pub enum Verdict {
     Good { id: String, expires_at: Timestamp },
     /// Ours and in time, but the answer is wrong. Burn it, so that nobody guesses twice.
     WrongAnswer { id: String, expires_at: Timestamp },
-    /// Ours, but too late. It will never be good again, so there is nothing to burn.
-    Expired,
+    /// Ours, but too late: it will never be good again. The script is asked all the same, since this may be a retry of a
+    /// request that was admitted, and asking again shows what was admitted.
+    Expired { id: String, expires_at: Timestamp },
     /// Not ours, or not this shopper's, or not for this item. Redis need not hear of it.
     Forged,
 }
@@ -123,9 +124,8 @@ impl Verdict {
     pub fn into_use(self) -> Result<ChallengeUse, Problem> {
         match self {
             Self::Good { id, expires_at } => Ok(ChallengeUse { id, expires_at, answered: true }),
-            Self::WrongAnswer { id, expires_at } => Ok(ChallengeUse { id, expires_at, answered: false }),
-            Self::Expired => {
-                Err(Problem::ChallengeFailed { detail: "The challenge has expired; ask for a new one" })
+            Self::WrongAnswer { id, expires_at } | Self::Expired { id, expires_at } => {
+                Ok(ChallengeUse { id, expires_at, answered: false })
             }
             Self::Forged => Err(Problem::ChallengeFailed {
                 detail: "The challenge is not one of this shopper's for this item; ask for a new one",
@@ -188,7 +188,7 @@ impl Challenges {
     pub fn verify(&self, token: &str, answer: &str, user: &UserId, item: &ItemId, now: Timestamp) -> Verdict {
         let Some(parts) = self.open(token, user, item) else { return Verdict::Forged };
         if now >= parts.expires_at {
-            return Verdict::Expired;
+            return Verdict::Expired { id: BASE64.encode(parts.id), expires_at: parts.expires_at };
         }
         let right = match parts.kind {
             Kind::Image => bool::from(self.commitment(&parts.id, answer).ct_eq(&parts.digest)),
@@ -330,7 +330,7 @@ mod tests {
         assert_eq!(verify(&challenges, &user("bert"), &lamp, NOW), Verdict::Forged);
         assert_eq!(verify(&challenges, &anna, &item("ibbbbbbbbbb"), NOW), Verdict::Forged);
         assert_eq!(verify(&Challenges::new(b"another secret"), &anna, &lamp, NOW), Verdict::Forged);
-        assert_eq!(verify(&challenges, &anna, &lamp, expires_at), Verdict::Expired);
+        assert!(matches!(verify(&challenges, &anna, &lamp, expires_at), Verdict::Expired { .. }));
         let last_moment = expires_at.plus_millis(-1);
         assert!(matches!(verify(&challenges, &anna, &lamp, last_moment), Verdict::Good { .. }));
     }

@@ -113,9 +113,15 @@ impl SigningKey {
         if parts.header != OUR_HEADER {
             return Err(InvalidToken);
         }
-        let mac = self.0.clone().chain_update(parts.signed.as_bytes());
-        mac.verify_slice(&decode(parts.signature)?).map_err(|_| InvalidToken)?;
+        if !self.is_signature(parts.signed.as_bytes(), &decode(parts.signature)?) {
+            return Err(InvalidToken);
+        }
         parts.claims()
+    }
+
+    /// Whether `signature` is this key's over `signed`; compared in constant time, at its full length.
+    pub(crate) fn is_signature(&self, signed: &[u8], signature: &[u8]) -> bool {
+        self.0.clone().chain_update(signed).verify_slice(signature).is_ok()
     }
 }
 

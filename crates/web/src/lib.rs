@@ -11,6 +11,7 @@ pub mod catalogue;
 pub mod challenge;
 pub mod etag;
 pub mod json;
+pub mod jwks;
 pub mod jwt;
 pub mod mark;
 pub mod problem;

@@ -12,6 +12,7 @@ use sale::ids::UserId;
 use sale::time::Timestamp;
 use sha2::{Digest, Sha256};
 
+use crate::jwks::Jwks;
 use crate::jwt::{Audience, Claims, Expected, InvalidToken, SigningKey};
 use crate::problem::Problem;
 use crate::request::Request;
@@ -23,6 +24,9 @@ pub const COOKIE: &str = "stampede_session";
 
 /// How long a guest stays the same person without coming back: long enough to see one's orders delivered, in seconds.
 const LIFETIME_SECONDS: i64 = 30 * 24 * 3600;
+
+/// By how much an issuer's clock may differ from ours.
+const LEEWAY_SECONDS: i64 = 60;
 
 /// Sets our session tokens apart from any other that the same secret might sign.
 const AUDIENCE: &str = "stampede-session";
@@ -116,6 +120,7 @@ pub async fn is_behind_tls(request: &Request) -> bool {
 /// What checks tokens, made once an instance.
 enum Verifier {
     Guest(SigningKey),
+    Jwt(Jwks, Expected),
 }
 
 impl Verifier {
@@ -126,6 +131,11 @@ impl Verifier {
                 let claims = key.verify(token)?;
                 let expected = Expected { audience: Some(AUDIENCE.to_owned()), ..Expected::default() };
                 claims.check(&expected, now)?;
+                session_of(&claims)
+            }
+            Self::Jwt(keys, expected) => {
+                let claims = keys.verify(token)?;
+                claims.check(expected, now)?;
                 session_of(&claims)
             }
         }
@@ -160,7 +170,17 @@ async fn verifier() -> Result<Rc<Verifier>, Problem> {
         AuthMode::Guest => {
             Verifier::Guest(SigningKey::new(settings::secret("session_secret").await?.as_bytes()))
         }
-        AuthMode::Jwt => return Err(Problem::unavailable("auth_mode=jwt is not supported yet")),
+        AuthMode::Jwt => {
+            let keys = Jwks::parse(&settings::text("jwks").await?)
+                .map_err(|error| Problem::unavailable(format_args!("setting jwks: must be {error}")))?;
+            let required = |text: Rc<str>| (!text.is_empty()).then(|| text.to_string());
+            let expected = Expected {
+                issuer: required(settings::text("jwt_issuer").await?),
+                audience: required(settings::text("jwt_audience").await?),
+                leeway_seconds: LEEWAY_SECONDS,
+            };
+            Verifier::Jwt(keys, expected)
+        }
     });
     VERIFIER.set(Some(verifier.clone()));
     Ok(verifier)
@@ -225,4 +245,126 @@ fn is_own_page(origin: Option<&str>, fetch_site: Option<&str>, host: Option<&str
 /// The entry of a list header that the nearest proxy added.
 pub(crate) fn last_of(list: Option<&str>) -> Option<&str> {
     list.and_then(|list| list.rsplit(',').next()).map(str::trim).filter(|entry| !entry.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::{HeaderMap, HeaderValue};
+
+    const NOW: Timestamp = Timestamp::from_millis(1_795_255_200_000);
+
+    fn guest(secret: &[u8]) -> Verifier {
+        Verifier::Guest(SigningKey::new(secret))
+    }
+
+    fn token(secret: &[u8]) -> String {
+        sign_guest(&SigningKey::new(secret), "u-anna".parse().unwrap(), NOW).unwrap().1
+    }
+
+    #[test]
+    fn a_guest_is_who_the_token_says_until_it_expires() {
+        let (session, token) = sign_guest(&SigningKey::new(b"one"), "u-anna".parse().unwrap(), NOW).unwrap();
+        assert_eq!(guest(b"one").session(&token, NOW), Ok(session.clone()));
+        assert_eq!(session.expires_at.since(NOW), LIFETIME_SECONDS * 1_000);
+        assert!(guest(b"one").session(&token, session.expires_at).is_err());
+        assert!(guest(b"two").session(&token, NOW).is_err());
+    }
+
+    #[test]
+    fn no_piece_or_change_of_a_token_is_one() {
+        let good = token(b"one");
+        for at in 0..good.len() {
+            assert!(guest(b"one").session(&good[..at], NOW).is_err(), "cut at {at}");
+            let mut changed = good.clone().into_bytes();
+            changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
+            let changed = String::from_utf8(changed).unwrap();
+            assert!(guest(b"one").session(&changed, NOW).is_err(), "changed at {at}");
+        }
+        let parts: Vec<&str> = good.split('.').collect();
+        let none = "eyJhbGciOiJub25lIn0";
+        for other in [
+            format!("{none}.{}.", parts[1]),
+            format!("{none}.{}.{}", parts[1], parts[2]),
+            format!("{good}.x"),
+        ] {
+            assert!(guest(b"one").session(&other, NOW).is_err(), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_token_for_something_else_is_no_session() {
+        let key = SigningKey::new(b"one");
+        let claims = |audience: Option<&str>| Claims {
+            sub: "u-anna".to_owned(),
+            exp: i64::MAX,
+            iat: None,
+            nbf: None,
+            iss: None,
+            aud: audience.map(|audience| Audience::One(audience.to_owned())),
+        };
+        for other in [None, Some("stampede-refund"), Some("")] {
+            let token = key.sign(&claims(other)).unwrap();
+            assert!(guest(b"one").session(&token, NOW).is_err(), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_foreign_name_that_could_confuse_a_record_becomes_a_digest() {
+        assert_eq!(user_of("anna@example.com").unwrap().as_str(), "anna@example.com");
+        let strange = user_of("anna|1\r\n{x}:lane").unwrap();
+        assert!(strange.as_str().starts_with("x-") && strange.as_str().len() == 34);
+        assert_ne!(strange, user_of("anna|2").unwrap());
+        let empty = Claims { sub: String::new(), exp: 1, iat: None, nbf: None, iss: None, aud: None };
+        assert!(session_of(&empty).is_err());
+    }
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    #[test]
+    fn the_header_goes_before_the_cookie_and_a_broken_one_is_refused() {
+        let both = headers(&[("authorization", "bearer one"), ("cookie", "stampede_session=two")]);
+        assert_eq!(token_of(&both), Ok(Some(("one", Carrier::Header))));
+        let cookies =
+            headers(&[("cookie", "a=b; stampede_session=two; xstampede_session=three"), ("cookie", "c=d")]);
+        assert_eq!(token_of(&cookies), Ok(Some(("two", Carrier::Cookie))));
+        assert_eq!(token_of(&headers(&[("cookie", "stampede_session=")])), Ok(None));
+        assert_eq!(token_of(&headers(&[])), Ok(None));
+        for bad in ["Basic dXNlcg==", "one", "Bearer"] {
+            assert!(token_of(&headers(&[("authorization", bad)])).is_err(), "{bad}");
+        }
+        assert!(token_of(&headers(&[("authorization", "Bearer a"), ("authorization", "Bearer b")])).is_err());
+    }
+
+    #[test]
+    fn only_a_page_of_our_own_may_use_the_cookie() {
+        let host = Some("shop.example:8443");
+        for (origin, site) in [
+            (None, None),
+            (Some("https://shop.example:8443"), Some("same-origin")),
+            (Some("http://SHOP.example:8443"), None),
+            (None, Some("none")),
+        ] {
+            assert!(is_own_page(origin, site, host), "{origin:?} {site:?}");
+        }
+        for (origin, site) in [
+            (Some("https://evil.example"), None),
+            (Some("https://shop.example"), None),
+            (Some("https://shop.example:8443.evil.example"), None),
+            (Some("null"), None),
+            (Some(""), None),
+            (Some("file://shop.example:8443"), None),
+            (None, Some("cross-site")),
+            (None, Some("same-site")),
+        ] {
+            assert!(!is_own_page(origin, site, host), "{origin:?} {site:?}");
+        }
+        assert!(!is_own_page(Some("https://shop.example"), None, None));
+    }
 }

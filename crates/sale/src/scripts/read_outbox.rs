@@ -1,7 +1,7 @@
 use super::{Engine, EngineError, Script, script};
 use crate::ids::Lane;
 use crate::keys::LaneKeys;
-use crate::store::Redis;
+use crate::store::{Redis, Reply};
 
 pub(super) static SCRIPT: Script = script!("read_outbox", 1);
 
@@ -24,7 +24,13 @@ impl<R: Redis> Engine<R> {
         }
         let mut entries = Vec::new();
         while !answer.is_finished() {
-            entries.push(OutboxEntry { id: answer.text()?, event: answer.text()? });
+            let id = answer.text()?;
+            // An entry that is no text must not stop those behind it: the ledger sets it aside.
+            let event = match answer.next()? {
+                Reply::Binary(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+                other => other.text().unwrap_or_default().into_owned(),
+            };
+            entries.push(OutboxEntry { id, event });
         }
         Ok(entries)
     }

@@ -105,12 +105,18 @@ pub struct Transport {
     activity: Arc<Activity>,
     /// What goes out in place of an automatic answer.
     instead: Bytes,
+    refused: bool,
 }
 
 impl Transport {
     /// Wraps an accepted stream.
     pub fn new(stream: TcpStream, activity: Arc<Activity>) -> Self {
-        Self { stream: TokioIo::new(stream), activity, instead: Bytes::new() }
+        Self { stream: TokioIo::new(stream), activity, instead: Bytes::new(), refused: false }
+    }
+
+    /// Whether a request could not be read, so that more of it may be on its way.
+    pub fn refused(&self) -> bool {
+        self.refused
     }
 
     /// The stream, for a last word after hyper is done with it.
@@ -178,7 +184,7 @@ impl Write for Transport {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         ready!(self.send_instead(cx))?;
         if let Some(answer) = better_answer(bytes) {
-            self.instead = answer;
+            (self.instead, self.refused) = (answer, true);
             return Poll::Ready(Ok(bytes.len()));
         }
         Pin::new(&mut self.stream).poll_write(cx, bytes)
@@ -193,7 +199,7 @@ impl Write for Transport {
         if let [only] = slices
             && let Some(answer) = better_answer(only)
         {
-            self.instead = answer;
+            (self.instead, self.refused) = (answer, true);
             return Poll::Ready(Ok(only.len()));
         }
         Pin::new(&mut self.stream).poll_write_vectored(cx, slices)

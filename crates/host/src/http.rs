@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, HOST, HeaderName, HeaderValue};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST, HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::{Body as _, Frame, SizeHint};
@@ -104,7 +104,8 @@ impl Service {
         set_spin_headers(&mut head.headers, &found, &uri, &authority, peer)?;
 
         let permit = self.in_work.clone().try_acquire_owned().map_err(|_| Problem::Overloaded)?;
-        let body = self.read_body(body).await?;
+        let asks_first = head.headers.contains_key(EXPECT);
+        let body = self.read_body(body, asks_first).await?;
         head.uri = absolute(&uri, authority)?;
         let request = Request::from_parts(head, body);
 
@@ -116,14 +117,17 @@ impl Service {
         })
     }
 
-    async fn read_body(&self, mut body: Incoming) -> Result<WasiBody, Problem> {
+    async fn read_body(&self, mut body: Incoming, asks_first: bool) -> Result<WasiBody, Problem> {
         let largest = self.limits.max_body_bytes;
         let announced = body.size_hint().lower();
         if body.is_end_stream() {
             return Ok(Empty::new().map_err(Error::from).boxed_unsync());
         }
         if announced > largest as u64 {
-            _ = timeout(self.limits.read_timeout, discard(body)).await;
+            // A client that asks before it sends must not be told to go on.
+            if !asks_first {
+                _ = timeout(self.limits.read_timeout, discard(body)).await;
+            }
             return Err(Problem::TooLarge);
         }
         // Counted at its announced size, or at the largest it may grow to.

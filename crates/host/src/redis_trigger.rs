@@ -112,7 +112,11 @@ impl Trigger {
 
     async fn subscribe(&self) -> redis::RedisResult<redis::aio::PubSub> {
         let connecting = async {
-            let mut subscription = redis::Client::open(self.address.as_str())?.get_async_pubsub().await?;
+            let client = redis::Client::open(self.address.as_str())?;
+            // A server that still loads its data takes subscriptions already, but no component's commands yet.
+            let mut probe = client.get_multiplexed_async_connection().await?;
+            redis::cmd("PING").exec_async(&mut probe).await?;
+            let mut subscription = client.get_async_pubsub().await?;
             let channels: HashSet<&str> = self.bells.iter().map(|bell| bell.channel.as_str()).collect();
             for channel in channels {
                 subscription.subscribe(channel).await?;
@@ -129,7 +133,8 @@ impl Trigger {
     async fn listen(self: Arc<Self>, first: redis::aio::PubSub) {
         let mut subscription = first;
         loop {
-            // Messages may have been published while nobody listened.
+            // Messages may have been published while nobody listened. What they ask for needs the same server, most likely.
+            self.bells.iter().for_each(|bell| bell.component.services.redis.try_again());
             for bell in 0..self.bells.len() {
                 self.queue.push(bell, Vec::new());
             }

@@ -1,5 +1,6 @@
 //! The host as a whole: start, serve, and stop in order.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -30,6 +31,11 @@ use crate::routes::Router;
 const BACKLOG: u32 = 4096;
 /// How often a connection looks whether its client is too slow.
 const LOOK: Duration = Duration::from_secs(1);
+/// A request's line and headers at most; more is answered 431.
+const LARGEST_HEAD: usize = 64 * 1024;
+/// How long a client whose request was refused may go on sending it, and how much.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 4 * 1024 * 1024;
 /// The pause after a failed accept: out of file descriptors, most likely.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -147,36 +153,53 @@ async fn serve_connection(
     let watched = activity.clone();
     let serve = service_fn(move |request| {
         let (service, activity) = (service.clone(), activity.clone());
-        async move {
+        Box::pin(async move {
             activity.begin();
             let response = service.serve(request, peer).await;
             activity.end();
             Ok::<_, std::convert::Infallible>(response)
-        }
+        })
     });
     let transport = Transport::new(stream, watched.clone());
-    let mut connection = http1::Builder::new().pipeline_flush(true).serve_connection(transport, serve);
+    let mut connection = http1::Builder::new().max_buf_size(LARGEST_HEAD).serve_connection(transport, serve);
     let mut look = interval(LOOK.min(limits.read_timeout / 2).max(Duration::from_millis(10)));
     let mut draining = false;
     let overdue = loop {
         tokio::select! {
-            // A connection's own end, orderly or not, concerns nobody else.
-            _ = &mut connection => return,
+            // How it ended, orderly or not, concerns nobody else.
+            _ = poll_fn(|cx| connection.poll_without_shutdown(cx)) => break None,
             _ = stopped.wait_for(|stopped| *stopped), if !draining => {
                 draining = true;
                 std::pin::Pin::new(&mut connection).graceful_shutdown();
             }
             _ = look.tick() => {
                 if let Some(overdue) = watched.overdue(limits.read_timeout) {
-                    break overdue;
+                    break Some(overdue);
                 }
             }
         }
     };
-    if overdue == Overdue::Head {
-        let mut stream = connection.into_parts().io.into_inner();
+    let transport = connection.into_parts().io;
+    let refused = transport.refused();
+    let mut stream = transport.into_inner();
+    if overdue == Some(Overdue::Head) {
         _ = stream.write_all(&raw(Problem::RequestTimeout)).await;
-        _ = stream.shutdown().await;
+    }
+    _ = stream.shutdown().await;
+    if refused {
+        // Closing with bytes unread would make the kernel throw away the answer on its way.
+        _ = timeout(LINGER, discard(stream)).await;
+    }
+}
+
+async fn discard(mut stream: TcpStream) {
+    let mut buffer = [0; 4096];
+    let mut left = LINGER_BYTES;
+    while let Ok(count @ 1..) = stream.read(&mut buffer).await {
+        left = left.saturating_sub(count);
+        if left == 0 {
+            return;
+        }
     }
 }
 

@@ -27,7 +27,10 @@ fn a_grant_is_for_its_own_port_and_name_only() {
     .start();
     assert_eq!(host.lines("/redis", &[&redis.url(), "SET a 1"]), ["Ok([RedisResult::Status(\"OK\")])"]);
     assert_eq!(host.post("/redis", &format!("{}\nPING", other.url())), "Error::InvalidAddress");
-    assert_eq!(host.post("/redis", &format!("redis://localhost:{}\nPING", redis.port)), "Error::InvalidAddress");
+    assert_eq!(
+        host.post("/redis", &format!("redis://localhost:{}\nPING", redis.port)),
+        "Error::InvalidAddress"
+    );
     assert_eq!(host.post("/redis", "nonsense"), "Error::InvalidAddress");
     assert_eq!(host.post("/kv", "other"), "Error::AccessDenied");
     assert_eq!(host.post("/sqlite", "other"), "Error::AccessDenied");

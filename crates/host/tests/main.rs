@@ -7,6 +7,8 @@
 //! - `start`: what keeps the host from starting, and the cache
 //! - `support`: a private world for each test
 
+#![allow(clippy::unwrap_used, reason = "a test ends where something is missing")]
+
 mod grants;
 mod http;
 mod services;

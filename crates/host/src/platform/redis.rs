@@ -5,13 +5,16 @@
 //! of its own with its first such command, and keeps it.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, RedisError, Value};
+use redis::{AsyncConnectionConfig, Client, Cmd, ConnectionAddr, RedisError, Value};
+use tokio::net::TcpStream;
 use tokio::sync::{OnceCell, watch};
+use tokio::time::timeout;
 use wasmtime::component::{Accessor, Resource};
 
 use crate::allowed_hosts::Destination;
@@ -50,6 +53,17 @@ impl Servers {
         let server = Arc::new(Server::new(address, self.connections, self.timeout)?);
         servers.insert(address.to_owned(), server.clone());
         Ok(server)
+    }
+
+    /// Ends all pauses after failures: somebody knows that a server is back.
+    pub fn try_again(&self) {
+        let servers = self.by_address.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        for link in servers.values().flat_map(|server| &server.links) {
+            let mut status = link.status();
+            if matches!(*status, Status::Down { .. }) {
+                *status = Status::Absent { failures: 0 };
+            }
+        }
     }
 }
 
@@ -115,13 +129,6 @@ impl Server {
         }
     }
 
-    async fn connect(&self, response_timeout: Option<Duration>) -> Result<MultiplexedConnection, RedisError> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(response_timeout);
-        self.client.get_multiplexed_async_connection_with_config(&config).await
-    }
-
     fn text(&self, error: &RedisError) -> String {
         match error.code() {
             Some(code) => format!("{code} {}", error.detail().unwrap_or_default()).trim_end().to_owned(),
@@ -182,14 +189,16 @@ impl Link {
         failures: u32,
         done: watch::Sender<()>,
     ) {
-        static GENERATION: AtomicUsize = AtomicUsize::new(0);
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(timeout));
-        let outcome = client.get_multiplexed_async_connection_with_config(&config).await;
-        *self.status() = match outcome {
-            Ok(connection) => {
-                let generation = GENERATION.fetch_add(1, Ordering::Relaxed) as u64;
+        static GENERATION: AtomicU64 = AtomicU64::new(0);
+        *self.status() = match connect(&client, Some(timeout)).await {
+            Ok((connection, driver)) => {
+                let generation = GENERATION.fetch_add(1, Ordering::Relaxed);
+                let link = self.clone();
+                tokio::spawn(async move {
+                    // Ends as soon as the server closes: the next command finds no broken connection, but makes another.
+                    driver.await;
+                    link.lost(generation);
+                });
                 Status::Up { connection, generation }
             }
             Err(error) => {
@@ -210,6 +219,32 @@ impl Link {
         if matches!(&*status, Status::Up { generation, .. } if *generation == broken) {
             *status = Status::Absent { failures: 0 };
         }
+    }
+}
+
+/// Moves a connection's bytes; ends with the connection.
+type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Opens a connection, which works as long as its second part is polled.
+async fn connect(
+    client: &Client,
+    response_timeout: Option<Duration>,
+) -> Result<(MultiplexedConnection, Driver), RedisError> {
+    let information = client.get_connection_info();
+    let ConnectionAddr::Tcp(host, port) = information.addr() else {
+        return Err((redis::ErrorKind::InvalidClientConfig, "only plain TCP is served").into());
+    };
+    let connecting = async {
+        let stream = TcpStream::connect((host.as_str(), *port)).await?;
+        stream.set_nodelay(true)?;
+        let config = AsyncConnectionConfig::new().set_response_timeout(response_timeout);
+        let (connection, driver) =
+            MultiplexedConnection::new_with_config(information.redis_settings(), stream, config).await?;
+        Ok((connection, Box::pin(driver) as Driver))
+    };
+    match timeout(CONNECT_TIMEOUT, connecting).await {
+        Ok(connected) => connected,
+        Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
     }
 }
 
@@ -241,8 +276,13 @@ impl Connection {
         }
         if needs_own_connection(command) {
             // A blocking command waits for as long as it says; the request's own timeout bounds it.
-            let connection = self.private.get_or_try_init(|| self.server.connect(None)).await;
-            let connection = connection.map_err(|error| Error::Other(self.server.text(&error)))?;
+            let opening = self.private.get_or_try_init(|| async {
+                let (connection, driver) = connect(&self.server.client, None).await?;
+                tokio::spawn(driver);
+                Ok(connection)
+            });
+            let connection =
+                opening.await.map_err(|error: RedisError| Error::Other(self.server.text(&error)))?;
             return self.run_private(connection.clone(), command).await;
         }
         self.server.run(command).await.map_err(Error::Other)

@@ -68,9 +68,16 @@ impl Redis {
     /// Starts it (again) on its port.
     pub fn resume(&mut self) {
         let mut command = Command::new("redis-server");
-        command
-            .current_dir(self.folder.path())
-            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"]);
+        command.current_dir(self.folder.path()).args([
+            "--port",
+            &self.port.to_string(),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "yes",
+        ]);
         let process = Process::start(command);
         let process = process.expect("redis-server is needed: `apt-get install redis-server`");
         self.process = Some(process);
@@ -138,7 +145,7 @@ impl Application {
         let folder = tempfile::tempdir().unwrap();
         let manifest = format!("spin_manifest_version = 2\n[application]\nname = \"test\"\n{rest}");
         std::fs::write(folder.path().join("spin.toml"), manifest).unwrap();
-        Self { folder, options: Vec::new() }.with(&["--cache-dir", shared_cache().to_str().unwrap()])
+        Self { folder, options: Vec::new() }
     }
 
     /// Adds options.
@@ -157,13 +164,26 @@ impl Application {
 
     pub fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_host"));
-        command.arg("--from").arg(self.folder.path()).args(["--listen", "127.0.0.1:0"]).args(&self.options);
+        command.arg("--from").arg(self.folder.path()).args(&self.options);
+        let has = |option: &str| self.options.iter().any(|given| given == option);
+        if !has("--listen") {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
+        if !has("--cache-dir") {
+            command.arg("--cache-dir").arg(shared_cache());
+        }
         command
     }
 
     /// Starts the host and waits until it serves.
     pub fn start(self) -> Host {
-        let mut process = Process::start(self.command()).unwrap();
+        let command = self.command();
+        self.start_with(command)
+    }
+
+    /// Starts the host by a command of the caller's.
+    pub fn start_with(self, command: Command) -> Host {
+        let mut process = Process::start(command).unwrap();
         let address = eventually("the host serves", || {
             let output = process.stdout();
             if output.is_empty() && process.has_ended() {
@@ -172,7 +192,8 @@ impl Application {
             let line = output.lines().next()?.to_owned();
             output.ends_with('\n').then_some(line)
         });
-        let address = address.strip_prefix("Serving http://").unwrap_or_else(|| panic!("{address}")).to_owned();
+        let address =
+            address.strip_prefix("Serving http://").unwrap_or_else(|| panic!("{address}")).to_owned();
         Host { process, address, application: self }
     }
 

@@ -627,7 +627,7 @@ mod tests {
             (Type::NUMERIC, ParameterValue::Decimal("1e5".into())),
             (Type::NUMERIC, ParameterValue::Decimal("-".into())),
         ] {
-            let error = Parameter(&parameter).to_sql(&kind, &mut BytesMut::new()).unwrap_err();
+            let error = Parameter(&parameter).to_sql(&kind, &mut BytesMut::new()).err().unwrap();
             assert!(error.to_string().starts_with(BAD_PARAMETER), "{error}");
         }
     }

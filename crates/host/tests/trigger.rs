@@ -1,0 +1,169 @@
+//! Redis channels: one message at a time, nothing lost that matters, back after every failure.
+
+use std::time::Duration;
+
+use crate::support::{Application, Redis, eventually, guest};
+
+/// `bell` behind the channel `one`, and as a second component behind `two`.
+fn application(redis: &Redis) -> Application {
+    let component = |id: &str| {
+        format!(
+            "[component.{id}]\nsource = '{}'\nallowed_outbound_hosts = [\"{url}\"]\nvariables = {{ redis_url = \"{url}\" }}\n",
+            guest("bell").display(),
+            url = redis.url()
+        )
+    };
+    Application::new(&format!(
+        "[application.trigger.redis]\naddress = \"{{{{ redis_url }}}}\"\n\
+         [variables]\nredis_url = {{ required = true, secret = true }}\n\
+         [[trigger.redis]]\nchannel = \"one\"\ncomponent = \"first\"\n\
+         [[trigger.redis]]\nchannel = \"two\"\ncomponent = \"second\"\n{}{}\
+         [[trigger.http]]\nroute = \"/...\"\ncomponent = \"web\"\n[component.web]\nsource = '{}'\n",
+        component("first"),
+        component("second"),
+        guest("web").display(),
+    ))
+    .with(&["--variable", &format!("redis_url={}", redis.url())])
+}
+
+/// Waits until both components were rung with an empty message, and forgets it.
+fn rung_at_start(redis: &Redis) {
+    eventually("both components are rung", || {
+        (redis.rung().iter().filter(|line| *line == "end ").count() == 2).then_some(())
+    });
+    redis.command(&["DEL", "rung"]);
+}
+
+#[test]
+fn every_component_is_rung_once_at_start_and_then_by_its_channel() {
+    let redis = Redis::start();
+    let _host = application(&redis).start();
+    rung_at_start(&redis);
+    redis.command(&["PUBLISH", "two", "hello"]);
+    redis.command(&["PUBLISH", "other", "nobody"]);
+    redis.command(&["PUBLISH", "one", "bye"]);
+    // The instances of the start may be gone or not, so their counts are left out.
+    let words = |line: &String| line.rsplit_once(' ').unwrap().0.to_owned();
+    let rung = eventually("both messages", || Some(redis.rung()).filter(|rung| rung.len() == 4));
+    assert_eq!([words(&rung[0]), rung[1].clone()], ["begin hello".to_owned(), "end hello".to_owned()]);
+    assert_eq!([words(&rung[2]), rung[3].clone()], ["begin bye".to_owned(), "end bye".to_owned()]);
+}
+
+#[test]
+fn one_message_at_a_time_for_all_components_of_a_server() {
+    let redis = Redis::start();
+    let _host = application(&redis).start();
+    rung_at_start(&redis);
+    redis.command(&["PUBLISH", "one", "sleep:300"]);
+    for number in 0..5 {
+        redis.command(&["PUBLISH", ["one", "two"][number % 2], &format!("m{number}")]);
+    }
+    let rung = eventually("all messages", || Some(redis.rung()).filter(|rung| rung.len() == 12));
+    for pair in rung.chunks(2) {
+        let message = pair[0].split(' ').nth(1).unwrap();
+        assert_eq!(pair[1], format!("end {message}"), "{rung:?}");
+    }
+}
+
+#[test]
+fn the_same_message_waits_only_once() {
+    let redis = Redis::start();
+    let _host = application(&redis).start();
+    rung_at_start(&redis);
+    redis.command(&["PUBLISH", "one", "sleep:1000"]);
+    eventually("the first is in work", || (redis.rung().len() == 1).then_some(()));
+    for _ in 0..50 {
+        redis.command(&["PUBLISH", "one", "again"]);
+    }
+    redis.command(&["PUBLISH", "one", "last"]);
+    let rung = eventually("the last", || {
+        Some(redis.rung()).filter(|rung| rung.iter().any(|line| line == "end last"))
+    });
+    assert_eq!(rung.iter().filter(|line| *line == "end again").count(), 1, "{rung:?}");
+}
+
+#[test]
+fn an_error_and_a_trap_are_logged_and_forgotten() {
+    let redis = Redis::start();
+    let host = application(&redis).start();
+    rung_at_start(&redis);
+    for message in ["error", "trap", "after"] {
+        redis.command(&["PUBLISH", "one", message]);
+    }
+    let rung = eventually("the message after", || {
+        Some(redis.rung()).filter(|rung| rung.iter().any(|line| line == "end after"))
+    });
+    assert!(rung.contains(&"begin after 1".to_owned()), "a new instance after a trap: {rung:?}");
+    let said = host.process.stderr();
+    assert!(said.contains("a message was not handled") && said.contains("as asked"), "{said}");
+    assert!(said.contains("an instance ended"), "{said}");
+}
+
+#[test]
+fn a_handler_that_takes_too_long_is_given_up() {
+    let redis = Redis::start();
+    let host = application(&redis).with(&["--request-timeout", "500ms"]).start();
+    rung_at_start(&redis);
+    redis.command(&["PUBLISH", "one", "sleep:60000"]);
+    redis.command(&["PUBLISH", "one", "after"]);
+    eventually("the message after", || redis.rung().contains(&"end after".to_owned()).then_some(()));
+    assert!(host.process.stderr().contains("longer than the request timeout"));
+}
+
+#[test]
+fn an_instance_handles_many_messages_and_then_no_more() {
+    let redis = Redis::start();
+    let _host = application(&redis)
+        .with(&["--max-instance-reuse-count", "2", "--idle-instance-timeout", "60s"])
+        .start();
+    rung_at_start(&redis);
+    for number in 0..5 {
+        redis.command(&["PUBLISH", "one", &format!("m{number}")]);
+    }
+    let rung = eventually("all messages", || Some(redis.rung()).filter(|rung| rung.len() == 10));
+    let begins: Vec<&String> = rung.iter().filter(|line| line.starts_with("begin")).collect();
+    // The empty message at the start was the first of the first instance.
+    assert_eq!(begins, ["begin m0 2", "begin m1 1", "begin m2 2", "begin m3 1", "begin m4 2"]);
+}
+
+#[test]
+fn the_trigger_outlives_its_redis_and_rings_when_it_is_back() {
+    let mut redis = Redis::start();
+    let host = application(&redis).start();
+    rung_at_start(&redis);
+    redis.stop();
+    eventually("the loss is noticed", || host.process.stderr().contains("connecting again").then_some(()));
+    assert_eq!(host.text("/constant"), "constant");
+    redis.resume();
+    eventually("both components are rung again", || {
+        (redis.rung().iter().filter(|line| *line == "end ").count() == 2).then_some(())
+    });
+    redis.command(&["PUBLISH", "one", "back"]);
+    eventually("messages come again", || redis.rung().contains(&"end back".to_owned()).then_some(()));
+}
+
+#[test]
+fn without_the_redis_triggers_nothing_is_rung_and_no_redis_is_needed() {
+    let mut redis = Redis::start();
+    let application = application(&redis).with(&["--triggers", "http"]);
+    redis.stop();
+    let host = application.start();
+    assert_eq!(host.text("/constant"), "constant");
+    redis.resume();
+    redis.command(&["PUBLISH", "one", "hello"]);
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(redis.rung().join("\n"), "");
+}
+
+#[test]
+fn a_signal_lets_the_message_in_work_finish() {
+    let redis = Redis::start();
+    let mut host = application(&redis).start();
+    rung_at_start(&redis);
+    redis.command(&["PUBLISH", "one", "sleep:1000"]);
+    redis.command(&["PUBLISH", "one", "never"]);
+    eventually("the first is in work", || (redis.rung().len() == 1).then_some(()));
+    host.process.signal(libc::SIGTERM);
+    assert_eq!(host.process.wait().code(), Some(0));
+    assert_eq!(redis.rung().last().map(String::as_str), Some("end sleep:1000"));
+}

@@ -65,6 +65,9 @@ pub async fn everything(settings: &Settings, report: &mut Report) -> anyhow::Res
     let mut bench = Bench { settings, seller: world.seller(), world, address };
 
     sizes(report)?;
+    if settings.wants("instantiate") {
+        instantiation(report, address).await?;
+    }
     if settings.wants("first load") {
         bench.first_load(report).await?;
     }
@@ -114,6 +117,23 @@ fn sizes(report: &mut Report) -> anyhow::Result<()> {
         }
     }
     report.add_figure("largest component", largest as f64 / 1024.0, "KiB", Budget::Below(500.0));
+    Ok(())
+}
+
+/// What a new instance costs: the median of requests that each get one, less that of requests that share one. The
+/// component that answers is the largest.
+async fn instantiation(report: &mut Report, shared: SocketAddr) -> anyhow::Result<()> {
+    let world = World::builder().unchecked().argue(&["--max-instance-reuse-count", "1"]).start().await;
+    let fresh = world.host.base().trim_start_matches("http://").parse()?;
+    let mut medians = Vec::new();
+    for address in [shared, fresh] {
+        let asked = vec![request("GET", "/healthz", None, None); 1_000];
+        let outcome =
+            closed_loop(address, 1, each_once(&asked), |_, response| response.status == 200).await?;
+        ensure!(outcome.wrong == 0, "/healthz was answered {:?}", outcome.example);
+        medians.push(at(&outcome.latency, 0.5));
+    }
+    report.add_figure("a new instance", medians[1] - medians[0], "ms", Budget::Below(1.0));
     Ok(())
 }
 

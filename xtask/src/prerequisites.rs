@@ -19,6 +19,7 @@ pub const REDIS_SERVER: Program = Program { name: "redis-server", package: "redi
 pub const REDIS_BENCHMARK: Program = Program { name: "redis-benchmark", package: "redis-tools" };
 pub const CHROMIUM: Program = Program { name: "chromium", package: "chromium" };
 pub const CHROMEDRIVER: Program = Program { name: "chromedriver", package: "chromium-driver" };
+pub const POSTGRES: Program = Program { name: "initdb", package: "postgresql" };
 pub const NGINX: Program = Program { name: "nginx", package: "nginx-light" };
 
 /// Installs those of `programs` that are missing, or fails with the one command that does.
@@ -68,8 +69,10 @@ pub fn ensure(programs: &[Program], interrupt: &Interrupt) -> anyhow::Result<()>
 /// Where a program is, looking also where Debian keeps servers, which need not be in a user's PATH.
 pub fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     std::env::split_paths(&path)
         .chain(["/usr/sbin", "/usr/local/sbin", "/sbin"].map(PathBuf::from))
+        .chain(versions.map(|version| version.path().join("bin")))
         .map(|folder| folder.join(name))
         .find(|candidate| is_program(candidate))
 }

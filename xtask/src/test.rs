@@ -45,10 +45,13 @@ struct Tally {
 pub fn run(options: &Options, interrupt: &Interrupt) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     let workspace = Workspace::find()?;
-    prerequisites::ensure(
-        &[prerequisites::REDIS_SERVER, prerequisites::CHROMIUM, prerequisites::CHROMEDRIVER],
-        interrupt,
-    )?;
+    let programs = [
+        prerequisites::REDIS_SERVER,
+        prerequisites::POSTGRES,
+        prerequisites::CHROMIUM,
+        prerequisites::CHROMEDRIVER,
+    ];
+    prerequisites::ensure(&programs, interrupt)?;
     compile::ensure_wasm_target(&workspace, interrupt)?;
     compile::functions(&workspace, interrupt)?;
     compile::host(&workspace, interrupt)?;

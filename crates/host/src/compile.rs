@@ -7,6 +7,7 @@
 use std::fs;
 use std::hash::{Hash as _, Hasher};
 use std::io::Write as _;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -33,8 +34,9 @@ pub struct Wasm {
 /// # Errors
 /// A file that is missing or is no component.
 pub fn load(engine: &Engine, cache: &Path, components: &[Wasm]) -> Result<Vec<Component>> {
-    fs::create_dir_all(cache)
-        .with_context(|| format!("can't make the cache directory {}", cache.display()))?;
+    let mut folder = fs::DirBuilder::new();
+    folder.recursive(true).mode(0o700);
+    folder.create(cache).with_context(|| format!("can't make the cache directory {}", cache.display()))?;
     // All files first: a missing one should not wait for others to compile.
     let sources = components.iter().map(Wasm::read).collect::<Result<Vec<_>>>()?;
     std::thread::scope(|scope| {

@@ -50,8 +50,7 @@ impl Activity {
         Arc::new(Self {
             opened: Instant::now(),
             busy: AtomicBool::new(false),
-            // A new connection is expected to send its first request as fast as any head.
-            head_began: AtomicU64::new(1),
+            head_began: AtomicU64::new(0),
             last_request: AtomicU64::new(0),
         })
     }
@@ -245,6 +244,9 @@ mod tests {
     #[test]
     fn a_slow_head_is_overdue_and_a_request_in_work_is_not() {
         let activity = Activity::new();
+        // Browsers open connections ahead of need: silence is no slow head.
+        assert_eq!(activity.overdue(Duration::ZERO), None);
+        activity.bytes_arrived();
         assert_eq!(activity.overdue(Duration::ZERO), Some(Overdue::Head));
         activity.begin();
         assert_eq!(activity.overdue(Duration::ZERO), None);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use wasmtime::{Config, Engine, EngineWeak, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
+use crate::log;
 use crate::options::{Allocator, Limits};
 
 /// How often the epoch advances. A guest that only computes gives others a turn this often.
@@ -18,10 +19,18 @@ pub fn new(limits: &Limits) -> Result<Engine> {
     config.wasm_component_model_async(true);
     config.epoch_interruption(true);
     config.cranelift_opt_level(OptLevel::Speed);
-    if limits.allocator == Allocator::Pool {
-        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits)));
-    }
-    let engine = Engine::new(&config)?;
+    let engine = match limits.allocator {
+        Allocator::OnDemand => Engine::new(&config)?,
+        Allocator::Pool => {
+            let mut pooling = config.clone();
+            pooling.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits)));
+            Engine::new(&pooling).or_else(|error| {
+                // The pool reserves terabytes of address space, which not every machine allows.
+                log::warn(None, &format!("no pool for instances, memory comes on demand: {error:#}"));
+                Engine::new(&config)
+            })?
+        }
+    };
     advance_epochs(engine.weak());
     Ok(engine)
 }

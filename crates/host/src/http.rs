@@ -19,12 +19,12 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Empty, Full};
 use hyper::body::Incoming;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use wasmtime_wasi_http::handler::{ExpirationError, InstantiationError};
 use wasmtime_wasi_http::{Error, WasiBody};
 
-use crate::instances::Handler;
+use crate::instances::{Handler, Place};
 use crate::log;
 use crate::options::Limits;
 use crate::problem::{Problem, REQUEST_ID};
@@ -103,15 +103,19 @@ impl Service {
         let authority = authority(&uri, host.as_ref(), head.version)?;
         set_spin_headers(&mut head.headers, &found, &uri, &authority, peer)?;
 
-        let permit = self.in_work.clone().try_acquire_owned().map_err(|_| Problem::Overloaded)?;
+        let place = self.in_work.clone().try_acquire_owned().map_err(|_| Problem::Overloaded)?;
+        let place = Arc::new(place);
         let asks_first = head.headers.contains_key(EXPECT);
         let body = self.read_body(body, asks_first).await?;
         head.uri = absolute(&uri, authority)?;
         let request = Request::from_parts(head, body);
 
-        let response =
-            target.handler.handle((), request).await.map_err(|error| failure(&target.component, &error))?;
-        settle(response, is_head, permit).await.map_err(|error| {
+        let response = target
+            .handler
+            .handle(place.clone(), request)
+            .await
+            .map_err(|error| failure(&target.component, &error))?;
+        settle(response, is_head, place).await.map_err(|error| {
             log::error(Some(&target.component), &format!("the answer broke off: {error}"));
             Problem::Failed
         })
@@ -248,7 +252,7 @@ fn failure(component: &str, error: &wasmtime::Error) -> Problem {
         log::error(Some(component), "no answer within the request timeout");
         return Problem::NoAnswer;
     }
-    match error.downcast_ref::<InstantiationError<()>>() {
+    match error.downcast_ref::<InstantiationError<Place>>() {
         Some(failed) => log::error(Some(component), &format!("can't make an instance: {:#}", failed.error)),
         None => log::error(Some(component), &format!("a request failed: {error:#}")),
     }
@@ -259,7 +263,7 @@ fn failure(component: &str, error: &wasmtime::Error) -> Problem {
 async fn settle(
     response: Response<WasiBody>,
     is_head: bool,
-    permit: OwnedSemaphorePermit,
+    place: Place,
 ) -> Result<Response<Answer>, Error> {
     let (mut head, mut body) = response.into_parts();
     let bodiless = is_head || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
@@ -286,7 +290,7 @@ async fn settle(
     };
     let complete = timeout(SETTLE, collecting).await.unwrap_or(Ok(false))?;
     if !complete {
-        return Ok(Response::from_parts(head, Answer::Streamed { chunks, rest: body, _permit: permit }));
+        return Ok(Response::from_parts(head, Answer::Streamed { chunks, rest: body, _place: place }));
     }
     let whole = match (chunks.pop_front(), chunks.is_empty()) {
         (None, _) => Bytes::new(),
@@ -313,7 +317,7 @@ pub enum Answer {
         /// Still to come.
         rest: WasiBody,
         /// The request is in work until its answer is sent.
-        _permit: OwnedSemaphorePermit,
+        _place: Place,
     },
 }
 

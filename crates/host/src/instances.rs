@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant as TokioInstant, Sleep, sleep, sleep_until};
 use wasmtime::component::GuestTaskId;
 use wasmtime::{Store, StoreContextMut};
@@ -57,6 +58,10 @@ impl HandlerState for Instances {
     }
 }
 
+/// A request's place among those in work. The component's side and the client's side each hold it until they are done,
+/// so that a client who leaves does not make room for another request while the first still runs.
+pub type Place = Arc<OwnedSemaphorePermit>;
+
 /// How one instance is used.
 pub struct Worker {
     component: Arc<Component>,
@@ -65,7 +70,7 @@ pub struct Worker {
 
 impl WorkerState for Worker {
     type StoreData = State;
-    type RequestData = ();
+    type RequestData = Place;
 
     fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
         if total >= self.limits.max_instance_reuse_count {
@@ -80,10 +85,14 @@ impl WorkerState for Worker {
     fn on_request_start(
         &self,
         _: StoreContextMut<'_, State>,
-        (): (),
+        place: Place,
         _: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + 'static + Send + Sync>> {
-        Box::pin(sleep(self.limits.request_timeout))
+        let end = sleep(self.limits.request_timeout);
+        Box::pin(async move {
+            end.await;
+            drop(place);
+        })
     }
 
     fn drop(&self, store: Store<State>, result: wasmtime::Result<()>) {

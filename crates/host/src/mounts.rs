@@ -158,6 +158,14 @@ fn part_matches(pattern: &[u8], name: &[u8]) -> bool {
     }
 }
 
+/// Removes the copies that this process made.
+pub fn clean_up(state_dir: &Path, components: impl Iterator<Item = String>) {
+    for component in components {
+        // What can't be removed costs some disk space, and the host is about to end anyway.
+        _ = staging(state_dir, &component);
+    }
+}
+
 /// A folder for the copies of one component, empty.
 pub fn staging(state_dir: &Path, component: &str) -> Result<PathBuf> {
     // A folder for each process: another host on the same state must not lose its files.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -22,6 +23,7 @@ use crate::engine;
 use crate::http::{Service, Target};
 use crate::instances::Instances;
 use crate::log;
+use crate::mounts;
 use crate::options::{Limits, Options, TriggerKind};
 use crate::problem::Problem;
 use crate::redis_trigger::{Bell, Trigger};
@@ -44,6 +46,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// # Errors
 /// Whatever keeps it from starting.
 pub async fn run(options: Options) -> Result<()> {
+    allow_many_connections();
     let application = Application::read(&options)?;
     let limits = Arc::new(options.limits.clone());
     let has = |kind| options.triggers.contains(&kind);
@@ -98,7 +101,17 @@ pub async fn run(options: Options) -> Result<()> {
     if drained.is_err() {
         log::warn(None, "some requests were still running at the end of the drain timeout");
     }
+    mounts::clean_up(application.state_dir(), loaded.into_keys());
     Ok(())
+}
+
+/// The usual limit on open files, 1024, is for programs that wait with `select`; a crowd needs more.
+fn allow_many_connections() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    if let Err(error) = raised {
+        log::warn(None, &format!("the limit on open files stays as it is: {error}"));
+    }
 }
 
 fn listen(address: SocketAddr) -> Result<TcpListener> {

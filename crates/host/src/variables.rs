@@ -12,6 +12,9 @@ use crate::manifest::VariableDeclaration;
 /// The prefix of environment variables that set an application variable, as in Spin.
 pub const ENVIRONMENT_PREFIX: &str = "SPIN_VARIABLE_";
 
+/// Somewhere that may have a value for a variable's name.
+pub type Source<'a> = dyn Fn(&str) -> Option<String> + 'a;
+
 /// Every declared variable that has a value.
 #[derive(Default)]
 pub struct Variables {
@@ -45,7 +48,7 @@ impl Variables {
     /// Names every required variable that has no value, and how to give one.
     pub fn resolve(
         declared: &BTreeMap<String, VariableDeclaration>,
-        sources: &[&dyn Fn(&str) -> Option<String>],
+        sources: &[&Source<'_>],
     ) -> Result<Self> {
         let mut values = BTreeMap::new();
         let mut missing = Vec::new();

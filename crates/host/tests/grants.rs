@@ -47,7 +47,7 @@ fn a_granted_host_is_reached_over_http() {
 
 #[test]
 fn mounted_files_can_be_read_and_not_written_and_nothing_else_is_there() {
-    let host = Application::web(
+    let mut host = Application::web(
         "files = [\"plain/*.txt\", { source = \"pictures\", destination = \"/shown\" }]\nexclude_files = [\"**/b.txt\"]",
     )
     .file("plain/a.txt", "A")
@@ -67,6 +67,11 @@ fn mounted_files_can_be_read_and_not_written_and_nothing_else_is_there() {
     assert_eq!(host.text("/read?/plain/a.txt"), "Ok(\"A\")");
     let picture = std::fs::read_to_string(host.application.folder.path().join("pictures/deep/c.svg"));
     assert_eq!(picture.unwrap(), "C");
+
+    host.process.signal(libc::SIGTERM);
+    assert_eq!(host.process.wait().code(), Some(0));
+    let copies = std::fs::read_dir(host.application.folder.path().join(".spin/mounts")).unwrap();
+    assert_eq!(copies.count(), 0, "copies are removed at the end");
 }
 
 #[test]

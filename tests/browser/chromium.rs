@@ -1,5 +1,7 @@
 //! Chromium without a window, for one test.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
 
@@ -15,9 +17,25 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A browser of a test's own, with an empty profile.
 pub struct Chromium {
     page: fantoccini::Client,
-    // Ends Chromium too. Its profile is deleted after it.
+    port: u16,
+    // Its profile is deleted after it.
     _driver: Process,
     _folder: TempDir,
+}
+
+impl Drop for Chromium {
+    /// Asks chromedriver to end, which ends the browser; a killed chromedriver would leave it behind.
+    fn drop(&mut self) {
+        let ask = || -> std::io::Result<()> {
+            let mut driver = TcpStream::connect(("127.0.0.1", self.port))?;
+            driver.set_read_timeout(Some(PATIENCE))?;
+            write!(driver, "GET /shutdown HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")?;
+            // It answers, and closes the connection when it has ended.
+            driver.read_to_end(&mut Vec::new()).map(drop)
+        };
+        // It may be gone already, and a test that failed has said so.
+        let _ = ask();
+    }
 }
 
 impl Chromium {
@@ -60,7 +78,7 @@ impl Chromium {
                 .ok()
         })
         .await;
-        Chromium { page, _driver: driver, _folder: folder }
+        Chromium { page, port, _driver: driver, _folder: folder }
     }
 
     pub async fn open(&self, url: &str) {

@@ -10,9 +10,7 @@ pub fn run(interrupt: &Interrupt) -> anyhow::Result<ExitCode> {
     let workspace = Workspace::find()?;
     let mut failures: Vec<&str> = Vec::new();
     let succeeds = |arguments: &[&str]| -> anyhow::Result<bool> {
-        let mut cargo = std::process::Command::new("cargo");
-        cargo.args(arguments).current_dir(workspace.root()).env("CARGO_TARGET_DIR", workspace.target());
-        Ok(interrupt.run(&mut cargo)?.success())
+        Ok(interrupt.run(&mut compile::cargo(&workspace, arguments))?.success())
     };
     let mut step = |heading: &'static str, arguments: &[&str]| -> anyhow::Result<()> {
         console::step(heading);

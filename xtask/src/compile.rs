@@ -36,10 +36,20 @@ pub fn cargo(workspace: &Workspace, arguments: &[&str]) -> Command {
     let mut command = Command::new("cargo");
     command
         .args(arguments)
-        .arg("--target-dir")
-        .arg(workspace.target())
         .current_dir(workspace.root())
+        .env("CARGO_TARGET_DIR", workspace.target())
         .stdin(Stdio::null());
+    // `cargo run` and `cargo test` tell their programs of the package they belong to. Build scripts that look at
+    // these would run again, and with them half of the host, whenever another program started the same build.
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"]
+            .iter()
+            .any(|part| name.starts_with(part))
+        {
+            command.env_remove(&*name);
+        }
+    }
     command
 }
 

@@ -31,7 +31,7 @@ use crate::problem::{Problem, REQUEST_ID};
 use crate::routes::{Router, without_rest};
 
 /// An answer that ends within this time is sent whole.
-const SETTLE: Duration = Duration::from_millis(5);
+const SETTLE: Duration = Duration::from_millis(20);
 /// An answer larger than this is streamed.
 const LARGEST_WHOLE: usize = 256 * 1024;
 /// What a client may still send of a body that is refused already, so that it gets to see the refusal.

@@ -80,8 +80,8 @@ pub struct Limits {
     /// How long one Redis command may take
     #[arg(long, default_value = "5s", value_parser = duration, value_name = "TIME")]
     pub redis_timeout: Duration,
-    /// Connections to each Redis server, shared by all instances
-    #[arg(long, default_value_t = 2, value_name = "N")]
+    /// Connections to each Redis server, shared by all instances; one carries most, because it batches best
+    #[arg(long, default_value_t = 1, value_name = "N")]
     pub redis_connections: usize,
     /// How instances get their memory: from a pool made at start, or on demand
     #[arg(long, value_enum, default_value = "pool")]

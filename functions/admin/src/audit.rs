@@ -4,7 +4,7 @@ use order_ledger::{poison, read};
 use sale::catalogue::Item;
 use sale::ids::{ItemId, Lane};
 use sale::order::OrderState;
-use sale::scripts::Audit;
+use sale::scripts::{Audit, LaneView};
 use sale::{Engine, work};
 use serde::Serialize;
 use web::{Problem, Response, SharedRedis};
@@ -48,23 +48,36 @@ pub async fn audit(engine: &Engine<SharedRedis>, item: &Item) -> Result<Response
 async fn report(engine: &Engine<SharedRedis>, item: &Item) -> Result<Report, Problem> {
     let mut differences = Vec::new();
     let mut reports = Vec::new();
-    let recorded = match open_ledger().await {
-        Ok(sql) => read::totals(&sql, &item.id).await.ok(),
-        Err(_) => None,
-    };
-    if recorded.is_none() {
-        differences.push("the order database can't be asked".to_owned());
-    }
+    let mut recorded = None;
     for lane in lanes(item) {
         let Some(audit) = engine.audit(&lane).await? else { continue };
-        let outbox = engine.view(&lane).await?.map_or(0, |view| view.outbox);
+        // The database is asked between two looks at the lane. Only when nothing was on its way at either, and nothing
+        // happened in between, do the two speak of the same moment.
+        let before = engine.view(&lane).await?;
+        recorded = match open_ledger().await {
+            Ok(sql) => read::totals(&sql, &item.id).await.ok(),
+            Err(_) => None,
+        };
+        let after = engine.view(&lane).await?;
+        let still = match (&before, &after) {
+            (Some(before), Some(after)) => {
+                let orders = |view: &LaneView| (view.outbox, view.ordered, view.sold);
+                before.outbox == 0
+                    && orders(before) == orders(after)
+                    && (after.ordered, after.sold) == (audit.ordered, audit.sold)
+            }
+            _ => false,
+        };
         differences.extend(
             audit.differences().into_iter().map(|difference| format!("lane {}: {difference}", lane.number)),
         );
-        if let Some(recorded) = recorded.as_ref().filter(|_| outbox == 0) {
+        if let Some(recorded) = recorded.as_ref().filter(|_| still) {
             differences.extend(compare(&lane, &audit, recorded));
         }
-        reports.push(LaneReport { lane: lane.number, outbox, audit });
+        reports.push(LaneReport { lane: lane.number, outbox: after.map_or(0, |view| view.outbox), audit });
+    }
+    if recorded.is_none() {
+        differences.push("the order database can't be asked".to_owned());
     }
     if reports.is_empty() {
         return Err(Problem::conflict("The item is not published, or has left Redis"));

@@ -23,7 +23,7 @@ pub async fn look(request: &Request, what: &str) -> Result<Response, Problem> {
         }
         "readyz" => {
             request.on("/readyz", &[Method::GET])?;
-            Ok(readiness().await)
+            Ok(readiness(request).await)
         }
         _ => {
             request.on("/metrics", &[Method::GET])?;
@@ -50,7 +50,7 @@ struct Readiness {
 }
 
 /// 200 when Redis, the key-value store and the order database answer; else 503 saying which does not.
-async fn readiness() -> Response {
+async fn readiness(request: &Request) -> Response {
     let word = |component: &str, outcome: Result<(), String>| match outcome {
         Ok(()) => "ok",
         Err(cause) => {
@@ -73,11 +73,10 @@ async fn readiness() -> Response {
     }
     // The problem's shape, with the parts beside it.
     let problem = Problem::unavailable("not ready");
-    let mut document = problem.document("");
+    let mut document = problem.document(request.request_id());
     if let (Some(members), Ok(serde_json::Value::Object(parts))) =
         (document.as_object_mut(), serde_json::to_value(&readiness))
     {
-        members.remove("request_id");
         members.extend(parts.into_iter().filter(|(name, _)| name != "status"));
     }
     let media_type = HeaderValue::from_static("application/problem+json");

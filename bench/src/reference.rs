@@ -63,7 +63,8 @@ impl ScriptCall {
         for word in &mut self.words {
             for given in words {
                 if !given.is_empty() && word.contains(given) {
-                    *word = word.replace(given, "__rand_int__");
+                    // Two of them: one has 31 random bits, and of 200,000 shoppers some would be the same.
+                    *word = word.replace(given, "__rand_int____rand_int__");
                 }
             }
         }
@@ -174,6 +175,6 @@ mod tests {
         let call = ScriptCall { words: quoted_words(line) };
         assert_eq!(call.key(2), "{i:0}:users");
         let random = call.with_random(&["u-1"]).with_random_argument(4);
-        assert_eq!(random.words[5..], ["", "__rand_int__", "tail", "__rand_int__"]);
+        assert_eq!(random.words[5..], ["", "__rand_int____rand_int__", "tail", "__rand_int__"]);
     }
 }

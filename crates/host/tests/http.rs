@@ -184,9 +184,12 @@ fn more_load_than_allowed_is_answered_at_once() {
 #[test]
 fn a_client_that_leaves_makes_no_room_while_its_request_still_runs() {
     let host = host(&["--max-concurrency", "1"]);
-    let mut leaving = host.client();
-    leaving.send("GET", "/sleep?1500", &[], "");
-    eventually("the request is in work", || (host.get("/constant").status == 503).then_some(()));
+    // The question whether it is in work may be served first and shut it out: then another is sent.
+    let leaving = eventually("the request is in work", || {
+        let mut leaving = host.client();
+        leaving.send("GET", "/sleep?1500", &[], "");
+        (host.get("/constant").status == 503).then_some(leaving)
+    });
     drop(leaving);
     assert_eq!(host.get("/constant").problem("unavailable"), 503);
     eventually("the request has ended", || (host.get("/constant").status == 200).then_some(()));

@@ -11,14 +11,14 @@ mod png;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use sale::ids::{ItemId, UserId};
-use sale::item::ItemState;
+use sale::ids::{ItemId, Lane, UserId};
+use sale::item::{ItemState, LANES};
 use sale::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use spin_sdk::http::{IntoResponse, Request};
 use spin_sdk::http_service;
 use web::challenge::{Challenges, Kind, LIFETIME_MS, Task};
-use web::{Method, Problem, Response, blocklist, catalogue, random, session, settings};
+use web::{Method, Problem, Response, SharedRedis, blocklist, catalogue, mark, random, session, settings};
 
 /// After how long a paused sale is worth another look, in milliseconds.
 const PAUSE_MS: u64 = 5_000;
@@ -53,6 +53,7 @@ async fn answer(request: &mut web::Request) -> Result<Response, Problem> {
             return Err(Problem::NotStarted { starts_at, retry_after_ms });
         }
         ItemState::Paused => return Err(Problem::Paused { retry_after_ms: PAUSE_MS }),
+        ItemState::SoldOut if has_reservation(&user, &item, request.now()).await? => {}
         ItemState::SoldOut => return Err(Problem::SoldOut),
         ItemState::Ended => return Err(Problem::Ended),
         ItemState::Draft => return Err(Problem::NotFound { what: "item" }),
@@ -61,6 +62,21 @@ async fn answer(request: &mut web::Request) -> Result<Response, Problem> {
     // What is shown goes by the sale's clock; the token itself by this machine's, which also checks it.
     let expires_at = server_time.plus_millis(LIFETIME_MS);
     Ok(Response::created(&issue(kind, difficulty, &user, &item, request.now(), expires_at).await?))
+}
+
+/// Whether the shopper has a reservation of a sold-out item. Whoever lost the answer to their request, and the page with
+/// it, must be able to ask again: that shows them what they have.
+async fn has_reservation(user: &UserId, item: &ItemId, now: Timestamp) -> Result<bool, Problem> {
+    if mark::refuses(item, user, now).await {
+        return Ok(false);
+    }
+    let lane = Lane::of(item.clone(), user, LANES);
+    let alive = sale::Engine::new(SharedRedis).alive(&lane, user).await?;
+    if alive.is_none() {
+        // The next of a crowd need not ask Redis.
+        mark::set(&lane, now).await;
+    }
+    Ok(alive.is_some())
 }
 
 /// What the shopper would rather solve.

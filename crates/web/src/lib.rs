@@ -14,6 +14,7 @@ pub mod json;
 pub mod jwks;
 pub mod jwt;
 pub mod mark;
+pub mod outbound;
 pub mod problem;
 pub mod query;
 pub mod random;

@@ -18,6 +18,15 @@ pub const LANES: &str = "{catalogue}:lanes";
 /// Blocked users and addresses, for the operator: a hash of `user/<id>` or `address/<ip>` to when and why.
 pub const BLOCKLIST: &str = "{catalogue}:blocklist";
 
+/// The simulated payment provider's payments: a hash of payment id to record.
+pub const PROVIDER_PAYMENTS: &str = "{provider}:payments";
+/// Until when the simulated provider keeps each of them, a sorted set.
+pub const PROVIDER_KEPT: &str = "{provider}:kept";
+/// Webhooks that the simulated provider has to send: a sorted set of payment id to when it tries next.
+pub const PROVIDER_DUE: &str = "{provider}:due";
+/// The key whose lapse reminds the simulated provider of them.
+pub const PROVIDER_ALARM: &str = "{provider}:alarm";
+
 /// How long one set of used challenges serves, in milliseconds. Longer than a challenge lives.
 pub const CHALLENGE_WINDOW_MS: i64 = 300_000;
 

@@ -16,6 +16,7 @@ pub mod item;
 pub mod keys;
 pub mod money;
 pub mod order;
+pub mod provider;
 pub mod reservation;
 pub mod scripts;
 pub mod store;

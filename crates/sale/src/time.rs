@@ -54,7 +54,8 @@ impl Timestamp {
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let clamped = self.0.clamp(0, Self::MAX.0);
-        let moment = OffsetDateTime::from_unix_timestamp_nanos(i128::from(clamped) * 1_000_000).map_err(|_| fmt::Error)?;
+        let moment = OffsetDateTime::from_unix_timestamp_nanos(i128::from(clamped) * 1_000_000)
+            .map_err(|_| fmt::Error)?;
         let (year, month, day) = moment.to_calendar_date();
         let (hour, minute, second, milli) = moment.to_hms_milli();
         // The library's own formatting would cost every function 20 KiB for this one form.

@@ -23,6 +23,11 @@ mod lapse;
 mod order;
 mod pay;
 mod poll;
+mod provider_choose;
+mod provider_claim;
+mod provider_register;
+mod provider_remind;
+mod provider_report;
 mod publish;
 mod purge;
 mod read_outbox;
@@ -45,6 +50,7 @@ pub use lapse::Lapsed;
 pub use order::{Contact, OrderView, PaymentState};
 pub use pay::PaymentOpened;
 pub use poll::{Overdue, ReservationView};
+pub use provider_choose::Chosen;
 pub use publish::Published;
 pub use purge::Purged;
 pub use read_outbox::OutboxEntry;
@@ -99,7 +105,7 @@ macro_rules! script {
 use script;
 
 /// Every script, for tests that hold all of them to the rules.
-pub static ALL: [&Script; 22] = [
+pub static ALL: [&Script; 27] = [
     &acknowledge::SCRIPT,
     &audit::SCRIPT,
     &cancel::SCRIPT,
@@ -110,6 +116,11 @@ pub static ALL: [&Script; 22] = [
     &order::SCRIPT,
     &pay::SCRIPT,
     &poll::SCRIPT,
+    &provider_choose::SCRIPT,
+    &provider_claim::SCRIPT,
+    &provider_register::SCRIPT,
+    &provider_remind::SCRIPT,
+    &provider_report::SCRIPT,
     &publish::SCRIPT,
     &purge::SCRIPT,
     &read_outbox::SCRIPT,

@@ -81,8 +81,15 @@ local function order_reply(status, order)
   }
 end
 
--- Points the alarm at the lane's next moment. An alarm that stands earlier stays: it looks again when it lapses.
+-- Lets the alarm lapse at that moment. One that stands earlier stays: whoever hears it looks again.
 -- The key itself says when that is; a note of it beside the key would outlive a key that was lost.
+local function set_alarm(alarm, at)
+  at = math.max(at, now + 10)
+  local left = redis.call('PTTL', alarm)
+  if left < 0 or now + left > at then redis.call('SET', alarm, '', 'PX', whole(at - now)) end
+end
+
+-- Points the alarm at the lane's next moment.
 local function arm(lane, deadlines, alarm)
   local known = redis.call('HMGET', lane, 'purge_at', 'waiting_since', 'outbox_since')
   local at = tonumber(known[1])
@@ -92,9 +99,7 @@ local function arm(lane, deadlines, alarm)
   if first then at = math.min(at, tonumber(first)) end
   if known[2] then at = math.min(at, tonumber(known[2]) + QUEUE_PATIENCE_MS) end
   if known[3] then at = math.min(at, tonumber(known[3]) + OUTBOX_PATIENCE_MS) end
-  at = math.max(at, now + 10)
-  local left = redis.call('PTTL', alarm)
-  if left < 0 or now + left > at then redis.call('SET', alarm, '', 'PX', whole(at - now)) end
+  set_alarm(alarm, at)
 end
 
 -- Rings for the queue if somebody waits in it, because stock or the item came back.

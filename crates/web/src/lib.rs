@@ -15,6 +15,7 @@ pub mod jwks;
 pub mod jwt;
 pub mod mark;
 pub mod outbound;
+pub mod operator;
 pub mod problem;
 pub mod query;
 pub mod random;

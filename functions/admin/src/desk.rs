@@ -1,20 +1,11 @@
-//! What an operator does for single shoppers: blocks, orders whose money must go back.
+//! What an operator does about single shoppers: blocks.
 
 use std::collections::BTreeMap;
 
-use order_ledger::read;
-use sale::Engine;
-use sale::ids::{OrderId, UserId};
-use sale::order::OrderState;
-use sale::scripts::Refunded;
+use sale::ids::UserId;
 use sale::time::Timestamp;
 use serde::Serialize;
-use web::answers::Order;
-use web::{Problem, Request, Response, SharedRedis, blocklist};
-
-use crate::running::open_ledger;
-
-const NO_ORDER: Problem = Problem::NotFound { what: "order" };
+use web::{Problem, Response, blocklist};
 
 pub async fn blocklist() -> Result<Response, Problem> {
     Ok(Response::ok(&Blocklist { blocked: blocklist::all().await? }))
@@ -41,39 +32,4 @@ pub async fn block(kind: &str, value: &str, blocked: bool, now: Timestamp) -> Re
     };
     blocklist::set(&entry, blocked, now).await?;
     Ok(Response::no_content())
-}
-
-#[derive(Serialize)]
-struct Orders {
-    orders: Vec<Order>,
-    page: usize,
-    page_size: usize,
-    total: u64,
-}
-
-/// Orders in one state, those that wait longest first: `?state=refund_due` is the operator's to-do list.
-pub async fn orders(request: &Request) -> Result<Response, Problem> {
-    let query = request.query()?;
-    query.only(&["state", "page", "page_size"])?;
-    let page = query.page()?;
-    let state = query.get("state").unwrap_or(OrderState::RefundDue.as_str());
-    let state = OrderState::parse(state).ok_or_else(|| Problem::invalid("state", "is no order's state"))?;
-    let size = u32::try_from(page.size).unwrap_or(u32::MAX);
-    let offset = u32::try_from(page.number.saturating_sub(1).saturating_mul(page.size)).unwrap_or(u32::MAX);
-    let found =
-        read::orders_in(&open_ledger().await?, state, size, offset).await.map_err(Problem::unavailable)?;
-    let orders = found.rows.iter().map(|order| Order::from(&order.as_view())).collect();
-    Ok(Response::ok(&Orders { orders, page: page.number, page_size: page.size, total: found.total }))
-}
-
-pub async fn refund(id: &str) -> Result<Response, Problem> {
-    let id: OrderId = id.parse().map_err(|_| NO_ORDER)?;
-    match Engine::new(SharedRedis).refund(&id).await? {
-        Refunded::Done(order) => Ok(Response::ok(&Order::from(&order))),
-        Refunded::Conflict(state) => Err(Problem::Conflict {
-            detail: format!("An order that is {} has no money to go back", state.as_str()),
-            state: Some(state.as_str()),
-        }),
-        Refunded::NotFound => Err(NO_ORDER),
-    }
 }

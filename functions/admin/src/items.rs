@@ -16,14 +16,13 @@ use web::{
     settings,
 };
 
-use crate::audit;
 use crate::sales::{self, MOST_DESCRIPTION, MOST_TITLE, announced, check_text};
 
 const NOT_FOUND: Problem = Problem::NotFound { what: "item" };
 const MOST_IMAGE: usize = 500;
 
 /// What `POST /api/admin/items/{id}/…` can be asked to do.
-pub const STEPS: [&str; 7] = ["publish", "pause", "resume", "close", "stock", "audit", "reconcile"];
+pub const STEPS: [&str; 5] = ["publish", "pause", "resume", "close", "stock"];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -191,11 +190,6 @@ fn lane(item: &Item) -> Lane {
     Lane::first(item.id.clone())
 }
 
-/// The lanes of an item.
-pub fn lanes(item: &Item) -> impl Iterator<Item = Lane> {
-    (0..item.lanes.max(1)).map(|number| Lane::new(item.id.clone(), number))
-}
-
 pub async fn create(request: &mut Request, sale_id: &str) -> Result<Response, Problem> {
     let engine = Engine::new(SharedRedis);
     let sale = sales::find(&engine, sale_id).await?;
@@ -306,8 +300,6 @@ pub async fn step(request: &mut Request, id: &str, step: &str) -> Result<Respons
         "resume" => switch(&engine, &item, Switch::Open).await,
         "close" => switch(&engine, &item, Switch::Closed).await,
         "stock" => stock(&engine, request, &item).await,
-        "audit" => audit::audit(&engine, &item).await,
-        "reconcile" => audit::reconcile(&engine, &item).await,
         _ => Err(Problem::NotFound { what: "route" }),
     }
 }

@@ -9,14 +9,18 @@ use sale::{Engine, work};
 use serde::Serialize;
 use web::{Problem, Response, SharedRedis};
 
-use crate::items::lanes;
-use crate::running::open_ledger;
+use crate::open_ledger;
 
 /// Events that a reconciliation copies at a time, and how often at most.
 const COPY_BATCH: u32 = 500;
 const COPY_BATCHES: u32 = 200;
 /// Events set aside that a reconciliation tries again.
 const RETRIED: u32 = 1_000;
+
+/// The lanes of an item.
+fn lanes(item: &Item) -> impl Iterator<Item = Lane> {
+    (0..item.lanes.max(1)).map(|number| Lane::new(item.id.clone(), number))
+}
 
 #[derive(Serialize)]
 struct Report {

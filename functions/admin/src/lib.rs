@@ -1,18 +1,16 @@
-//! The operator's API, and what keeps a deployment running.
+//! The operator's API: what is on sale, and who may not buy.
 //!
-//! | route | who | where |
-//! | --- | --- | --- |
-//! | `/api/admin/sales…` | operator | [`sales`] |
-//! | `/api/admin/items…` | operator | [`items`] |
-//! | `/api/admin/blocklist/…` | operator | [`desk`] |
-//! | `POST /internal/tick` | operator | [`running`]: does what doorbells and alarms would |
-//! | `GET /healthz`, `/readyz`, `/metrics` | all | [`running`] |
+//! | route | where |
+//! | --- | --- |
+//! | `/api/admin/sales…` | [`sales`] |
+//! | `/api/admin/items…` | [`items`] |
+//! | `/api/admin/blocklist…` | [`blocklist`] |
 //!
-//! Orders, payments and whether they add up are the function `books`. Problems: unauthorized, not-found, invalid, conflict, version-mismatch.
+//! Orders, audits and all that needs the order database are the function `books`.
+//! Problems: unauthorized, not-found, invalid, conflict, version-mismatch.
 
-mod desk;
+mod blocklist;
 mod items;
-mod running;
 mod sales;
 
 use web::{Method, Problem, Request, Response, operator};
@@ -25,16 +23,8 @@ async fn admin(request: spin_sdk::http::Request) -> impl spin_sdk::http::IntoRes
 async fn handle(request: &mut Request) -> Result<Response, Problem> {
     let segments: Vec<String> = request.segments().into_iter().map(str::to_owned).collect();
     let path: Vec<&str> = segments.iter().map(String::as_str).collect();
-    if let ["healthz" | "readyz" | "metrics"] = path[..] {
-        return running::look(request, path[0]).await;
-    }
-    // The whole of the rest is the operator's: no route can be forgotten.
     operator::check(request).await?;
     match path[..] {
-        ["internal", "tick"] => {
-            request.on("/internal/tick", &[Method::POST])?;
-            running::tick().await
-        }
         ["api", "admin", "sales"] => match request.on("/api/admin/sales", &[Method::GET, Method::POST])? {
             Method::GET => sales::list(request).await,
             _ => sales::create(request).await,
@@ -70,11 +60,11 @@ async fn handle(request: &mut Request) -> Result<Response, Problem> {
         }
         ["api", "admin", "blocklist"] => {
             request.on("/api/admin/blocklist", &[Method::GET])?;
-            desk::blocklist().await
+            blocklist::show().await
         }
         ["api", "admin", "blocklist", kind, value] => {
             let method = request.on("/api/admin/blocklist/:kind/:value", &[Method::PUT, Method::DELETE])?;
-            desk::block(kind, value, method == Method::PUT, request.now()).await
+            blocklist::set(kind, value, method == Method::PUT, request.now()).await
         }
         _ => Err(Problem::NotFound { what: "route" }),
     }

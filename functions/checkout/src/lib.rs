@@ -1,27 +1,13 @@
-//! From a hold to an order and its payment.
+//! `POST /api/reservations/{id}/checkout` — its shopper. From a hold to an order, once: the script `checkout`.
 //!
-//! | route | who | script |
-//! | --- | --- | --- |
-//! | `POST /api/reservations/{id}/checkout` | its shopper | `checkout` |
-//! | `GET /api/orders`, `GET /api/orders/{id}` | their shopper | `order`, and the order database |
-//! | `POST /api/orders/{id}/cancel` | its shopper | `cancel` |
-//! | `POST /api/orders/{id}/payments` | its shopper | `pay` |
-//! | `POST /api/payments/webhook` | the payment provider | `settle` |
-//!
-//! Problems: unauthorized, not-found, conflict, hold-expired, invalid, bad-signature, stale-signature.
-
-mod orders;
-mod payments;
-mod webhook;
+//! Problems: unauthorized, not-found, conflict, hold-expired, invalid.
 
 use sale::Engine;
-use sale::ids::{OrderId, ReservationId};
-use sale::scripts::{Cancelled, CheckedOut, Contact};
+use sale::ids::ReservationId;
+use sale::scripts::{CheckedOut, Contact};
 use serde::Deserialize;
 use web::answers::Order;
 use web::{FieldError, Method, Problem, Request, Response, SharedRedis, header, session};
-
-const NO_ORDER: Problem = Problem::NotFound { what: "order" };
 
 #[spin_sdk::http_service]
 async fn checkout(request: spin_sdk::http::Request) -> impl spin_sdk::http::IntoResponse {
@@ -30,37 +16,12 @@ async fn checkout(request: spin_sdk::http::Request) -> impl spin_sdk::http::Into
 
 async fn handle(request: &mut Request) -> Result<Response, Problem> {
     let segments: Vec<String> = request.segments().into_iter().map(str::to_owned).collect();
-    match segments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["api", "reservations", id, "checkout"] => {
-            request.on("/api/reservations/:id/checkout", &[Method::POST])?;
-            check_out(request, id).await
-        }
-        ["api", "orders"] => {
-            request.on("/api/orders", &[Method::GET])?;
-            orders::list(request).await
-        }
-        ["api", "orders", id] => {
-            request.on("/api/orders/:id", &[Method::GET])?;
-            orders::show(request, order_id(id)?).await
-        }
-        ["api", "orders", id, "cancel"] => {
-            request.on("/api/orders/:id/cancel", &[Method::POST])?;
-            cancel(request, order_id(id)?).await
-        }
-        ["api", "orders", id, "payments"] => {
-            request.on("/api/orders/:id/payments", &[Method::POST])?;
-            payments::open(request, order_id(id)?).await
-        }
-        ["api", "payments", "webhook"] => {
-            request.on("/api/payments/webhook", &[Method::POST])?;
-            webhook::receive(request).await
-        }
-        _ => Err(Problem::NotFound { what: "route" }),
-    }
-}
-
-fn order_id(text: &str) -> Result<OrderId, Problem> {
-    text.parse().map_err(|_| NO_ORDER)
+    let ["api", "reservations", id, "checkout"] = segments.iter().map(String::as_str).collect::<Vec<_>>()[..]
+    else {
+        return Err(Problem::NotFound { what: "route" });
+    };
+    request.on("/api/reservations/:id/checkout", &[Method::POST])?;
+    check_out(request, id).await
 }
 
 async fn check_out(request: &mut Request, id: &str) -> Result<Response, Problem> {
@@ -114,14 +75,5 @@ impl Body {
             note: checked("note", self.note, false, MOST_NOTE),
         };
         if errors.is_empty() { Ok(contact) } else { Err(Problem::Invalid { fields: errors }) }
-    }
-}
-
-async fn cancel(request: &Request, id: OrderId) -> Result<Response, Problem> {
-    let user = session::user(request).await?;
-    match Engine::new(SharedRedis).cancel(&id, &user).await? {
-        Cancelled::Done(order) => Ok(Response::ok(&Order::from(&order))),
-        Cancelled::Conflict(state) => Err(orders::conflict("cancelled", state)),
-        Cancelled::NotFound => Err(orders::settled_or_unknown(&id, &user, "cancelled").await),
     }
 }

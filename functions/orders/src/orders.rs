@@ -35,7 +35,7 @@ pub async fn list(request: &Request) -> Result<Response, Problem> {
         Ok(recorded) => Some(recorded),
         // Without the database, what lives in Redis is shown: better than nothing, and never wrong.
         Err(problem) => {
-            worker::log_failure("checkout", "", problem.cause().unwrap_or_default());
+            worker::log_failure("orders", "", problem.cause().unwrap_or_default());
             None
         }
     };

@@ -1,4 +1,4 @@
-//! What an operator does about single shoppers: blocks.
+//! The blocklist, as operators keep it.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use sale::time::Timestamp;
 use serde::Serialize;
 use web::{Problem, Response, blocklist};
 
-pub async fn blocklist() -> Result<Response, Problem> {
+pub async fn show() -> Result<Response, Problem> {
     Ok(Response::ok(&Blocklist { blocked: blocklist::all().await? }))
 }
 
@@ -17,7 +17,7 @@ struct Blocklist {
     blocked: BTreeMap<String, String>,
 }
 
-pub async fn block(kind: &str, value: &str, blocked: bool, now: Timestamp) -> Result<Response, Problem> {
+pub async fn set(kind: &str, value: &str, blocked: bool, now: Timestamp) -> Result<Response, Problem> {
     let entry = match kind {
         "user" => {
             let user: UserId = value.parse().map_err(|_| Problem::invalid("value", "is no user's id"))?;

@@ -1,4 +1,11 @@
-//! What keeps a deployment running: the tick, liveness, readiness, metrics.
+//! What keeps a deployment running.
+//!
+//! | route | who |
+//! | --- | --- |
+//! | `POST /internal/tick` | operator: does what doorbells and alarms would |
+//! | `GET /healthz`, `GET /readyz`, `GET /metrics` | all |
+//!
+//! Problems: unauthorized, not-found, unavailable.
 
 use std::fmt::Write;
 
@@ -7,7 +14,9 @@ use sale::Engine;
 use sale::work::{self, Done};
 use serde::Serialize;
 use spin_sdk::http::HeaderValue;
-use web::{Method, Problem, Request, Response, SharedRedis, StatusCode, catalogue, settings, worker};
+use web::{
+    Method, Problem, Request, Response, SharedRedis, StatusCode, catalogue, operator, settings, worker,
+};
 
 /// Scripts of 500 reservations that a tick drains of one lane.
 const GRANT_BATCHES: u32 = 40;
@@ -15,24 +24,40 @@ const GRANT_BATCHES: u32 = 40;
 const COPY_BATCH: u32 = 500;
 const COPY_BATCHES: u32 = 20;
 
-pub async fn look(request: &Request, what: &str) -> Result<Response, Problem> {
-    match what {
-        "healthz" => {
+#[spin_sdk::http_service]
+async fn upkeep(request: spin_sdk::http::Request) -> impl spin_sdk::http::IntoResponse {
+    web::serve("upkeep", request, handle).await
+}
+
+async fn handle(request: &mut Request) -> Result<Response, Problem> {
+    let segments: Vec<String> = request.segments().into_iter().map(str::to_owned).collect();
+    match segments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["healthz"] => {
             request.on("/healthz", &[Method::GET])?;
             Ok(Response::ok(&Health { status: "ok" }))
         }
-        "readyz" => {
+        ["readyz"] => {
             request.on("/readyz", &[Method::GET])?;
             Ok(readiness(request).await)
         }
-        _ => {
+        ["metrics"] => {
             request.on("/metrics", &[Method::GET])?;
             metrics().await
         }
+        // All that is internal is the operator's: no route can be forgotten.
+        ["internal", ref path @ ..] => {
+            operator::check(request).await?;
+            if path != ["tick"] {
+                return Err(Problem::NotFound { what: "route" });
+            }
+            request.on("/internal/tick", &[Method::POST])?;
+            tick().await
+        }
+        _ => Err(Problem::NotFound { what: "route" }),
     }
 }
 
-pub async fn open_ledger() -> Result<spin::Database, Problem> {
+async fn open_ledger() -> Result<spin::Database, Problem> {
     spin::open(&settings::text("ledger").await?).await.map_err(Problem::unavailable)
 }
 
@@ -54,7 +79,7 @@ async fn readiness(request: &Request) -> Response {
     let word = |component: &str, outcome: Result<(), String>| match outcome {
         Ok(()) => "ok",
         Err(cause) => {
-            worker::log_failure("admin", component, cause);
+            worker::log_failure("upkeep", component, cause);
             "unavailable"
         }
     };
@@ -103,7 +128,7 @@ struct Ticked {
 }
 
 /// Looks at every lane as doorbells and alarms would make the workers do.
-pub async fn tick() -> Result<Response, Problem> {
+async fn tick() -> Result<Response, Problem> {
     let engine = Engine::new(SharedRedis);
     let mut ticked = Ticked::default();
     let sql = open_ledger().await;

@@ -1,0 +1,61 @@
+//! A shopper's orders, and what they may do with them.
+//!
+//! | route | script |
+//! | --- | --- |
+//! | `GET /api/orders`, `GET /api/orders/{id}` | `order`, and the order database |
+//! | `POST /api/orders/{id}/cancel` | `cancel` |
+//! | `POST /api/orders/{id}/payments` | `pay` |
+//!
+//! Problems: unauthorized, not-found, conflict, invalid.
+
+mod orders;
+mod payments;
+
+use sale::Engine;
+use sale::ids::OrderId;
+use sale::scripts::Cancelled;
+use web::answers::Order;
+use web::{Method, Problem, Request, Response, SharedRedis, session};
+
+const NO_ORDER: Problem = Problem::NotFound { what: "order" };
+
+#[spin_sdk::http_service]
+async fn orders(request: spin_sdk::http::Request) -> impl spin_sdk::http::IntoResponse {
+    web::serve("orders", request, handle).await
+}
+
+async fn handle(request: &mut Request) -> Result<Response, Problem> {
+    let segments: Vec<String> = request.segments().into_iter().map(str::to_owned).collect();
+    match segments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["api", "orders"] => {
+            request.on("/api/orders", &[Method::GET])?;
+            orders::list(request).await
+        }
+        ["api", "orders", id] => {
+            request.on("/api/orders/:id", &[Method::GET])?;
+            orders::show(request, order_id(id)?).await
+        }
+        ["api", "orders", id, "cancel"] => {
+            request.on("/api/orders/:id/cancel", &[Method::POST])?;
+            cancel(request, order_id(id)?).await
+        }
+        ["api", "orders", id, "payments"] => {
+            request.on("/api/orders/:id/payments", &[Method::POST])?;
+            payments::open(request, order_id(id)?).await
+        }
+        _ => Err(Problem::NotFound { what: "route" }),
+    }
+}
+
+fn order_id(text: &str) -> Result<OrderId, Problem> {
+    text.parse().map_err(|_| NO_ORDER)
+}
+
+async fn cancel(request: &Request, id: OrderId) -> Result<Response, Problem> {
+    let user = session::user(request).await?;
+    match Engine::new(SharedRedis).cancel(&id, &user).await? {
+        Cancelled::Done(order) => Ok(Response::ok(&Order::from(&order))),
+        Cancelled::Conflict(state) => Err(orders::conflict("cancelled", state)),
+        Cancelled::NotFound => Err(orders::settled_or_unknown(&id, &user, "cancelled").await),
+    }
+}

@@ -102,6 +102,59 @@ async fn while_redis_is_gone_the_answer_is_to_try_later_and_then_all_goes_on() {
     .await;
 }
 
+#[tokio::test]
+async fn while_the_disk_of_redis_is_full_nothing_is_promised_and_then_all_goes_on() {
+    let mut world = World::start().await;
+    let seller = world.seller();
+    let item = seller.publish(&ItemTerms::of(5)).await;
+    let shopper = world.shopper().await;
+    let held = shopper.hold(&item).await;
+
+    world.redis.fill_disk();
+    // Redis notices when it cannot write what it was told last, and takes no more until it can.
+    let refused = eventually("a request is refused", Duration::from_secs(30), async || {
+        let late = world.shopper().await;
+        let answer = late.reserve(&item).await;
+        (answer.status != 202).then_some(answer)
+    })
+    .await;
+    refused.expect_problem(503, "unavailable");
+    assert!(refused.header("retry-after").is_some(), "{refused}");
+    shopper.checkout_request(&held).send().await.expect_problem(503, "unavailable");
+    let shown = world.client().get(&format!("/api/items/{}", item.id)).send().await;
+    shown.expect(200);
+
+    world.redis.empty_disk();
+    let order = eventually("there is room again", Duration::from_secs(30), async || {
+        let answer = shopper.checkout_request(&held).send().await;
+        (answer.status == 201).then(|| answer.json())
+    })
+    .await;
+    // What was accepted before, during and after is there once more when Redis reads its file again.
+    let counters = seller.counters(&item).await;
+    counters.assert_conserved();
+    eventually("Redis has written everything", Duration::from_secs(30), async || {
+        let info: redis::InfoDict = world.redis.command(&["INFO", "persistence"]).await;
+        let buffered: i64 = info.get("aof_buffer_length")?;
+        let status: String = info.get("aof_last_write_status")?;
+        (buffered == 0 && status == "ok").then_some(())
+    })
+    .await;
+    world.redis.kill9();
+    world.redis.restart().await;
+    assert_eq!(
+        shopper
+            .client()
+            .get(&format!("/api/orders/{}", order["id"].as_str().unwrap()))
+            .insist()
+            .await
+            .expect(200)["id"],
+        order["id"]
+    );
+    assert_eq!(seller.counters(&item).await, counters);
+    seller.audit(&item).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn scripts_that_redis_forgets_are_brought_again() {
     let world = World::builder().unchecked().start().await;

@@ -35,3 +35,12 @@ pub fn program(name: &str) -> PathBuf {
         .find(|candidate| candidate.is_file())
         .unwrap_or_else(|| panic!("`{name}` is not installed; run `cargo xtask test`, which installs it"))
 }
+
+/// The library that shows a program another time than it is.
+pub(crate) fn fake_clock() -> PathBuf {
+    let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    folders
+        .map(|folder| folder.path().join("faketime/libfaketime.so.1"))
+        .find(|candidate| candidate.is_file())
+        .expect("`faketime` is not installed; run `cargo xtask test`, which installs it")
+}

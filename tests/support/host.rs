@@ -22,6 +22,8 @@ pub(crate) struct Plan {
     pub(crate) log: PathBuf,
     pub(crate) variables: BTreeMap<String, String>,
     pub(crate) arguments: Vec<String>,
+    /// How far its clock is off, in seconds.
+    pub(crate) clock_off_by: i64,
 }
 
 impl Host {
@@ -96,6 +98,14 @@ fn spawn(plan: &Plan, port: u16) -> Process {
         .arg("--cache-dir")
         .arg(artefacts::component_cache())
         .args(&plan.arguments);
+    if plan.clock_off_by != 0 {
+        command
+            .env("LD_PRELOAD", artefacts::fake_clock())
+            .env("FAKETIME", format!("{:+}", plan.clock_off_by))
+            // Only what the clock shows is wrong: time passes as ever, and files keep their dates.
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+            .env("NO_FAKE_STAT", "1");
+    }
     for (name, value) in &plan.variables {
         command.env(format!("SPIN_VARIABLE_{}", name.to_uppercase()), value);
     }

@@ -45,6 +45,14 @@ impl Process {
         rustix::process::kill_process(pid, signal).expect("our own child can be signalled");
     }
 
+    /// No file that it writes may grow beyond so many bytes; any size with `None`.
+    pub fn limit_file_size(&self, bytes: Option<u64>) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        let limit = rustix::process::Rlimit { current: bytes, maximum: None };
+        rustix::process::prlimit(Some(pid), rustix::process::Resource::Fsize, limit)
+            .expect("our own child can be limited");
+    }
+
     /// SIGTERM, and waits some seconds for it to end.
     pub fn signal_to_end(&mut self) {
         if self.ended().is_some() {

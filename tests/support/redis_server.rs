@@ -65,6 +65,20 @@ impl RedisServer {
         assert!(self.is_ready().await, "redis-server does not start again:\n{}", self.process.last_words());
     }
 
+    /// The disk has no room for another byte of the append-only file, until it is given some again.
+    pub fn fill_disk(&self) {
+        let folder = self.folder.join("appendonlydir");
+        let files = std::fs::read_dir(&folder).expect("Redis has its append-only files");
+        let sizes = files.map(|file| file.and_then(|file| file.metadata()).expect("a file has a size").len());
+        // Reached by the file that grows; one byte more than it has could still be written half.
+        self.process.limit_file_size(Some(sizes.max().expect("there is a file that grows")));
+    }
+
+    /// There is room again.
+    pub fn empty_disk(&self) {
+        self.process.limit_file_size(None);
+    }
+
     pub(crate) fn last_words(&self) -> String {
         self.process.last_words()
     }
@@ -85,8 +99,11 @@ impl RedisServer {
 }
 
 fn spawn(folder: &Path, port: u16) -> Process {
-    let mut command = Command::new(artefacts::program("redis-server"));
+    // A write beyond a limit of the system is to fail, as on a full disk, instead of ending the program.
+    let mut command = Command::new("sh");
     command
+        .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
+        .arg(artefacts::program("redis-server"))
         .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--daemonize", "no"])
         .args(["--appendonly", "yes", "--appendfsync", "everysec", "--save", ""])
         .args(["--notify-keyspace-events", "Ex", "--maxmemory-policy", "noeviction"])

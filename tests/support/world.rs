@@ -31,6 +31,7 @@ pub struct World {
 pub struct WorldBuilder {
     variables: BTreeMap<String, String>,
     arguments: Vec<String>,
+    clock_off_by: i64,
     checked: bool,
 }
 
@@ -49,7 +50,7 @@ impl World {
             ("rate_limits", "off"),
         ];
         let variables = defaults.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        WorldBuilder { variables, arguments: Vec::new(), checked: true }
+        WorldBuilder { variables, arguments: Vec::new(), clock_off_by: 0, checked: true }
     }
 
     pub fn client(&self) -> Client {
@@ -67,7 +68,13 @@ impl World {
 
     /// One more host on the same Redis and the same stores, as a second machine or a rolling update would be.
     pub async fn start_another_host(&self) -> Host {
+        self.start_host_with_clock_off_by(self.plan.clock_off_by).await
+    }
+
+    /// One more host, on a machine whose clock is wrong by so many seconds.
+    pub async fn start_host_with_clock_off_by(&self, seconds: i64) -> Host {
         let mut plan = self.plan.clone();
+        plan.clock_off_by = seconds;
         plan.log = self.folder.path().join("another-host.log");
         Host::start(plan).await
     }
@@ -108,6 +115,12 @@ impl WorldBuilder {
         self
     }
 
+    /// The host's machine has a clock that is wrong by so many seconds. Redis's is right.
+    pub fn with_clock_off_by(mut self, seconds: i64) -> WorldBuilder {
+        self.clock_off_by = seconds;
+        self
+    }
+
     /// No doorbell is heard and no alarm: everything has to be driven by polls and ticks.
     pub fn without_doorbells(self) -> WorldBuilder {
         self.argue(&["--triggers", "http"])
@@ -129,6 +142,7 @@ impl WorldBuilder {
             log: folder.path().join("host.log"),
             variables: self.variables,
             arguments: self.arguments,
+            clock_off_by: self.clock_off_by,
         };
         let host = Host::start(plan.clone()).await;
         let mut client = Client::new(&host.base());

@@ -20,6 +20,7 @@ pub const REDIS_BENCHMARK: Program = Program { name: "redis-benchmark", package:
 pub const CHROMIUM: Program = Program { name: "chromium", package: "chromium" };
 pub const CHROMEDRIVER: Program = Program { name: "chromedriver", package: "chromium-driver" };
 pub const POSTGRES: Program = Program { name: "initdb", package: "postgresql" };
+pub const FAKETIME: Program = Program { name: "faketime", package: "faketime" };
 pub const NGINX: Program = Program { name: "nginx", package: "nginx-light" };
 
 /// Installs those of `programs` that are missing, or fails with the one command that does.

@@ -54,6 +54,7 @@ pub fn run(options: &Options, interrupt: &Interrupt) -> anyhow::Result<ExitCode>
         prerequisites::POSTGRES,
         prerequisites::CHROMIUM,
         prerequisites::CHROMEDRIVER,
+        prerequisites::FAKETIME,
     ];
     prerequisites::ensure(&programs, interrupt)?;
     compile::ensure_wasm_target(&workspace, interrupt)?;

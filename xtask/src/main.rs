@@ -9,6 +9,7 @@ mod bench;
 mod check;
 mod compile;
 mod console;
+mod customer;
 mod interrupt;
 mod prerequisites;
 mod redis;

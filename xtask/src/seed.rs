@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use crate::console;
 use crate::workspace::Workspace;
+use crate::{console, customer};
 
 /// An HTTP client that hands every status back as an answer.
 pub fn agent() -> ureq::Agent {
@@ -25,8 +25,9 @@ pub fn publish_demo_unless_there_is_a_sale(
     workspace: &Workspace,
     base: &str,
     operator_token: &str,
+    webhook_secret: &str,
 ) -> anyhow::Result<()> {
-    let operator = Operator { agent: agent(), base, token: operator_token };
+    let operator = Operator { agent: agent(), base, token: operator_token, webhook_secret };
     let existing = operator.get("/api/admin/sales")?;
     let count = existing.get("total").and_then(Value::as_u64).context("the list of sales has no total")?;
     if count > 0 {
@@ -81,12 +82,29 @@ fn publish_item(
         "upcoming" | "open" => {}
         "paused" => drop(step("pause")?),
         "ended" => drop(step("close")?),
-        "sold_out" => {
-            // The seller takes every unit back: nothing is left to sell, and nothing returns by itself later.
-            let nothing = serde_json::json!({ "total": 0 });
-            operator.post(&format!("/api/admin/items/{item_id}/stock"), &nothing)?;
-        }
+        "sold_out" => sell_out(operator, item_id, item)?,
         other => bail!("there is no state `{other}`"),
+    }
+    Ok(())
+}
+
+/// Customers buy and pay for every unit. Where none can be played, because shoppers come with the shop's own tokens or
+/// challenges are for people only, the seller takes back what is left.
+fn sell_out(operator: &Operator<'_>, item_id: &str, item: &Value) -> anyhow::Result<()> {
+    let number = |name: &str| item.get(name).and_then(Value::as_u64);
+    let mut left = number("stock").context("the item has no `stock`")?;
+    let limit = number("per_user_limit").unwrap_or(1).max(1);
+    while left > 0 {
+        let quantity = left.min(limit);
+        if let Err(refusal) = customer::buy(operator.base, item_id, quantity, operator.webhook_secret) {
+            console::note(&format!("The rest of the sold-out item is taken back instead: {refusal:#}"));
+            let stats = operator.get(&format!("/api/admin/items/{item_id}/stats"))?;
+            let count = |name: &str| stats.get(name).and_then(Value::as_u64).unwrap_or_default();
+            let taken = serde_json::json!({ "total": count("total") - count("available") });
+            operator.post(&format!("/api/admin/items/{item_id}/stock"), &taken)?;
+            break;
+        }
+        left -= quantity;
     }
     Ok(())
 }
@@ -126,6 +144,8 @@ struct Operator<'a> {
     agent: ureq::Agent,
     base: &'a str,
     token: &'a str,
+    /// The demo's customers pay without a page: their provider's word is signed with it.
+    webhook_secret: &'a str,
 }
 
 impl Operator<'_> {
@@ -147,7 +167,8 @@ impl Operator<'_> {
     }
 }
 
-fn understand(
+/// The answer's JSON; anything but a success is an error.
+pub fn understand(
     method: &str,
     path: &str,
     answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,

@@ -153,9 +153,10 @@ fn serve(
     plan.listen = address;
     let base = format!("http://{}", runtime::reachable(address));
     let token = plan.variables["admin_token"].clone();
+    let webhook_secret = plan.variables["payment_webhook_secret"].clone();
 
     if !options.empty {
-        seed::publish_demo_unless_there_is_a_sale(plan.workspace, &base, &token)?;
+        seed::publish_demo_unless_there_is_a_sale(plan.workspace, &base, &token, &webhook_secret)?;
     }
     console::note(&format!("Log: {}", plan.log().display()));
     println!("Ready: {base}");

@@ -17,7 +17,6 @@
 //!   dependencies, requests between components, TLS on its own sockets and to Redis and PostgreSQL.
 #![warn(missing_docs)]
 
-pub mod allowed_hosts;
 pub mod application;
 #[allow(missing_docs, reason = "generated code")]
 pub mod bindings;
@@ -28,14 +27,12 @@ pub mod engine;
 pub mod http;
 pub mod instances;
 pub mod log;
-pub mod manifest;
 pub mod mounts;
 pub mod options;
 pub mod platform;
 pub mod problem;
 pub mod redis_trigger;
-pub mod routes;
-pub mod runtime_config;
 pub mod server;
 pub mod state;
-pub mod variables;
+
+pub use configuration::{allowed_hosts, manifest, routes, runtime_config, variables};

@@ -66,7 +66,8 @@ impl RuntimeConfig {
         Ok(config)
     }
 
-    fn parse(text: &str) -> Result<Self> {
+    /// Parses and checks a configuration's text.
+    pub fn parse(text: &str) -> Result<Self> {
         let config: Self = toml::from_str(text).map_err(|error| located(text, &error))?;
         for (name, store) in &config.key_value_store {
             if let KeyValueStore::Redis { url } = store {

@@ -18,8 +18,9 @@ use tokio::net::TcpStream;
 
 use crate::problem::Problem;
 
-/// How long a connection may stay open without a request.
+/// How long a connection may stay open without a request, and how long while others wait to be let in.
 const IDLE: Duration = Duration::from_secs(75);
+const IDLE_IN_A_CROWD: Duration = Duration::from_secs(2);
 /// An automatic answer of hyper's is a status line and at most three short headers.
 const LONGEST_AUTOMATIC_ANSWER: usize = 200;
 
@@ -31,8 +32,10 @@ pub struct Activity {
     busy: AtomicBool,
     /// Milliseconds after `opened` at which the unfinished head began to arrive; 0 if none did.
     head_began: AtomicU64,
-    /// Milliseconds after `opened` at which the last request ended.
+    /// Milliseconds after `opened` at which the last request ended, or its answer last went on.
     last_request: AtomicU64,
+    /// Milliseconds after `opened` since when the client takes nothing of its answer; 0 while it does.
+    stalled: AtomicU64,
 }
 
 /// Why a connection should be closed.
@@ -40,7 +43,7 @@ pub struct Activity {
 pub enum Overdue {
     /// The head began to arrive too long ago.
     Head,
-    /// Nothing was asked for a long time.
+    /// Nothing was asked, or nothing taken of the answer, for a long time.
     Idle,
 }
 
@@ -52,6 +55,7 @@ impl Activity {
             busy: AtomicBool::new(false),
             head_began: AtomicU64::new(0),
             last_request: AtomicU64::new(0),
+            stalled: AtomicU64::new(0),
         })
     }
 
@@ -72,18 +76,37 @@ impl Activity {
         self.busy.load(Ordering::Relaxed)
     }
 
-    /// Whether the client has been too slow.
-    pub fn overdue(&self, head_timeout: Duration) -> Option<Overdue> {
+    /// Whether the client has been too slow. In a crowd, whoever neither asks nor reads makes room for others.
+    pub fn overdue(&self, read_timeout: Duration, crowded: bool) -> Option<Overdue> {
         if self.is_busy() {
             return None;
         }
         let now = self.now();
         let since =
             |then: &AtomicU64| Duration::from_millis(now.saturating_sub(then.load(Ordering::Relaxed)));
-        if self.head_began.load(Ordering::Relaxed) != 0 && since(&self.head_began) >= head_timeout {
+        let is_set = |then: &AtomicU64| then.load(Ordering::Relaxed) != 0;
+        let (idle, read_timeout) =
+            if crowded { (IDLE_IN_A_CROWD, read_timeout.min(IDLE_IN_A_CROWD)) } else { (IDLE, read_timeout) };
+        if is_set(&self.stalled) {
+            return (since(&self.stalled) >= read_timeout).then_some(Overdue::Idle);
+        }
+        if is_set(&self.head_began) && since(&self.head_began) >= read_timeout {
             return Some(Overdue::Head);
         }
-        (since(&self.last_request) >= IDLE).then_some(Overdue::Idle)
+        (since(&self.last_request) >= idle).then_some(Overdue::Idle)
+    }
+
+    /// Notes whether the client took what was written. Most always do; then there is nothing to note.
+    fn written<T>(&self, outcome: &Poll<T>) {
+        let stalled = self.stalled.load(Ordering::Relaxed) != 0;
+        match (outcome.is_pending(), stalled) {
+            (true, false) => self.stalled.store(self.now(), Ordering::Relaxed),
+            (false, true) => {
+                self.stalled.store(0, Ordering::Relaxed);
+                self.last_request.store(self.now(), Ordering::Relaxed);
+            }
+            _ => {}
+        }
     }
 
     fn bytes_arrived(&self) {
@@ -186,7 +209,9 @@ impl Write for Transport {
             (self.instead, self.refused) = (answer, true);
             return Poll::Ready(Ok(bytes.len()));
         }
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.activity.written(&written);
+        written
     }
 
     fn poll_write_vectored(
@@ -201,7 +226,9 @@ impl Write for Transport {
             (self.instead, self.refused) = (answer, true);
             return Poll::Ready(Ok(only.len()));
         }
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.activity.written(&written);
+        written
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -245,14 +272,25 @@ mod tests {
     fn a_slow_head_is_overdue_and_a_request_in_work_is_not() {
         let activity = Activity::new();
         // Browsers open connections ahead of need: silence is no slow head.
-        assert_eq!(activity.overdue(Duration::ZERO), None);
+        assert_eq!(activity.overdue(Duration::ZERO, false), None);
         activity.bytes_arrived();
-        assert_eq!(activity.overdue(Duration::ZERO), Some(Overdue::Head));
+        assert_eq!(activity.overdue(Duration::ZERO, false), Some(Overdue::Head));
         activity.begin();
-        assert_eq!(activity.overdue(Duration::ZERO), None);
+        assert_eq!(activity.overdue(Duration::ZERO, false), None);
         activity.end();
-        assert_eq!(activity.overdue(Duration::ZERO), None);
+        assert_eq!(activity.overdue(Duration::ZERO, true), None);
         activity.bytes_arrived();
-        assert_eq!(activity.overdue(Duration::ZERO), Some(Overdue::Head));
+        assert_eq!(activity.overdue(Duration::ZERO, false), Some(Overdue::Head));
+    }
+
+    #[test]
+    fn an_answer_that_nobody_takes_is_overdue_until_it_goes_on() {
+        let activity = Activity::new();
+        activity.begin();
+        activity.end();
+        activity.written(&Poll::<()>::Pending);
+        assert_eq!(activity.overdue(Duration::ZERO, false), Some(Overdue::Idle));
+        activity.written(&Poll::Ready(()));
+        assert_eq!(activity.overdue(Duration::ZERO, false), None);
     }
 }

@@ -103,10 +103,11 @@ impl Service {
         let authority = authority(&uri, host.as_ref(), head.version)?;
         set_spin_headers(&mut head.headers, &found, &uri, &authority, peer)?;
 
-        let place = self.in_work.clone().try_acquire_owned().map_err(|_| Problem::Overloaded)?;
-        let place = Arc::new(place);
         let asks_first = head.headers.contains_key(EXPECT);
         let body = self.read_body(body, asks_first).await?;
+        // Only now: clients that send slowly, or not at all, must not keep out those whose request is complete.
+        let place = self.in_work.clone().try_acquire_owned().map_err(|_| Problem::Overloaded)?;
+        let place = Arc::new(place);
         head.uri = absolute(&uri, authority)?;
         let request = Request::from_parts(head, body);
 
@@ -134,11 +135,7 @@ impl Service {
             }
             return Err(Problem::TooLarge);
         }
-        // Counted at its announced size, or at the largest it may grow to.
-        let counted =
-            body.size_hint().exact().map_or(largest, |exact| usize::try_from(exact).unwrap_or(largest));
-        let _held =
-            Held::new(&self.buffered, counted, self.limits.max_buffered_bytes).ok_or(Problem::Overloaded)?;
+        let mut held = Held { total: &self.buffered, bytes: 0 };
         let reading = async {
             let mut whole = BytesMut::new();
             while let Some(frame) = body.frame().await {
@@ -148,6 +145,9 @@ impl Service {
                 if whole.len() + data.len() > largest {
                     discard(body).await;
                     return Err(Problem::TooLarge);
+                }
+                if !held.grow(data.len(), self.limits.max_buffered_bytes) {
+                    return Err(Problem::Overloaded);
                 }
                 whole.extend_from_slice(&data);
             }
@@ -170,17 +170,17 @@ async fn discard(mut body: Incoming) {
     }
 }
 
-/// A share of the memory for request bodies.
+/// A share of the memory for request bodies: what has arrived, since whoever announces much and sends nothing takes none.
 struct Held<'a> {
     total: &'a AtomicUsize,
     bytes: usize,
 }
 
-impl<'a> Held<'a> {
-    fn new(total: &'a AtomicUsize, bytes: usize, most: usize) -> Option<Self> {
-        let before = total.fetch_add(bytes, Ordering::Relaxed);
-        let held = Self { total, bytes };
-        (before + bytes <= most).then_some(held)
+impl Held<'_> {
+    /// Takes `bytes` more, and says whether all shares together still fit.
+    fn grow(&mut self, bytes: usize, most: usize) -> bool {
+        self.bytes += bytes;
+        self.total.fetch_add(bytes, Ordering::Relaxed) + bytes <= most
     }
 }
 

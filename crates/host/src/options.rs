@@ -59,7 +59,7 @@ pub struct Limits {
     /// Requests in work at once; beyond it the answer is 503
     #[arg(long, default_value_t = 1024, value_name = "N")]
     pub max_concurrency: usize,
-    /// Open client connections at once; beyond it new ones wait
+    /// Open client connections at once; beyond it new ones wait, and idle ones are closed after two seconds
     #[arg(long, default_value_t = 8192, value_name = "N")]
     pub max_connections: usize,
     /// Requests that one instance serves in its life
@@ -131,7 +131,7 @@ pub fn duration(text: &str) -> Result<Duration> {
         "m" => number * 60.0,
         _ => return Err(anyhow!("`{text}` is not a time such as 250ms, 30s or 5m")),
     };
-    Ok(Duration::from_secs_f64(seconds))
+    Duration::try_from_secs_f64(seconds).map_err(|_| anyhow!("`{text}` is longer than anybody can wait"))
 }
 
 #[cfg(test)]
@@ -154,7 +154,7 @@ mod tests {
         assert_eq!(duration("1.5s").unwrap(), Duration::from_millis(1500));
         assert_eq!(duration("2m").unwrap(), Duration::from_secs(120));
         assert_eq!(duration("3").unwrap(), Duration::from_secs(3));
-        for wrong in ["", "s", "3h", "1.2.3s", "-1s"] {
+        for wrong in ["", "s", "3h", "1.2.3s", "-1s", "99999999999999999999999s"] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
     }

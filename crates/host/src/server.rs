@@ -31,6 +31,8 @@ use crate::routes::Router;
 
 /// Connections that wait for the accept loop. A flash sale begins with a burst of them.
 const BACKLOG: u32 = 4096;
+/// With less than this part of all connections free, idle ones are closed early.
+const CROWDED: usize = 16;
 /// How often a connection looks whether its client is too slow.
 const LOOK: Duration = Duration::from_secs(1);
 /// A request's line and headers at most; more is answered 431.
@@ -144,7 +146,9 @@ async fn accept(
             sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        let connection = serve_connection(stream, peer, service.clone(), limits.clone(), stopped.clone());
+        let crowd = Crowd { free: connections.clone(), most: limits.max_connections };
+        let connection =
+            serve_connection(stream, peer, service.clone(), limits.clone(), crowd, stopped.clone());
         let alive = alive.clone();
         tokio::spawn(async move {
             connection.await;
@@ -153,11 +157,25 @@ async fn accept(
     }
 }
 
+/// How full the house is.
+struct Crowd {
+    free: Arc<Semaphore>,
+    most: usize,
+}
+
+impl Crowd {
+    /// Whether nearly all connections are taken, so that others wait at the door or soon will.
+    fn is_dense(&self) -> bool {
+        self.free.available_permits() * CROWDED < self.most
+    }
+}
+
 async fn serve_connection(
     stream: TcpStream,
     peer: SocketAddr,
     service: Arc<Service>,
     limits: Arc<Limits>,
+    crowd: Crowd,
     mut stopped: watch::Receiver<bool>,
 ) {
     // Without it, a client's delayed acknowledgement holds up an answer in two writes by 40 ms.
@@ -186,7 +204,7 @@ async fn serve_connection(
                 std::pin::Pin::new(&mut connection).graceful_shutdown();
             }
             _ = look.tick() => {
-                if let Some(overdue) = watched.overdue(limits.read_timeout) {
+                if let Some(overdue) = watched.overdue(limits.read_timeout, crowd.is_dense()) {
                     break Some(overdue);
                 }
             }

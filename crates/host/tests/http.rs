@@ -182,6 +182,59 @@ fn more_load_than_allowed_is_answered_at_once() {
 }
 
 #[test]
+fn clients_that_send_slowly_keep_nobody_out() {
+    let host = host(&["--max-concurrency", "2", "--read-timeout", "30s"]);
+    let mut slow: Vec<_> = (0..5).map(|_| host.client()).collect();
+    for client in &mut slow {
+        client.write(b"POST /length HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nhalf");
+    }
+    assert_eq!(host.text("/constant"), "constant");
+    slow[0].write(b"-later");
+    assert_eq!(slow[0].read(false).body, "10");
+}
+
+#[test]
+fn a_body_takes_memory_only_as_it_arrives() {
+    let host = host(&["--max-body-bytes", "1000", "--max-buffered-bytes", "1500", "--read-timeout", "30s"]);
+    let mut silent: Vec<_> = (0..5).map(|_| host.client()).collect();
+    for client in &mut silent {
+        client.write(b"POST /length HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\n\r\n");
+    }
+    assert_eq!(host.post("/length", &"x".repeat(1000)), "1000");
+    // One that has sent nearly all of it leaves no room for another.
+    silent[0].write("x".repeat(999).as_bytes());
+    eventually("a body that does not fit", || {
+        let answer = host.client().request("POST", "/length", &[], &"x".repeat(900));
+        (answer.status == 503).then(|| answer.problem("unavailable"))
+    });
+    silent[0].write(b"x");
+    assert_eq!(silent[0].read(false).body, "1000");
+    assert_eq!(host.post("/length", &"x".repeat(900)), "900");
+}
+
+#[test]
+fn idle_connections_make_room_for_those_who_wait() {
+    let host = host(&["--max-connections", "3"]);
+    let mut idle: Vec<_> = (0..3).map(|_| host.client()).collect();
+    for client in &mut idle {
+        assert_eq!(client.get("/constant").body, "constant");
+    }
+    // It waits at the door until one of them has been silent for two seconds, and not for 75.
+    assert_eq!(host.text("/constant"), "constant");
+    assert!(idle.iter_mut().all(Client::is_closed));
+}
+
+#[test]
+fn a_client_that_does_not_read_its_answer_is_let_go() {
+    let host = host(&["--max-concurrency", "1", "--read-timeout", "400ms"]);
+    let mut deaf = host.client();
+    deaf.send("GET", "/large?50000000", &[], "");
+    eventually("the deaf client's place is free again", || {
+        (host.get("/constant").status == 200).then_some(())
+    });
+}
+
+#[test]
 fn a_client_that_leaves_makes_no_room_while_its_request_still_runs() {
     let host = host(&["--max-concurrency", "1"]);
     // The question whether it is in work may be served first and shut it out: then another is sent.

@@ -2,15 +2,17 @@
 -- KEYS  1 lane  2 reservations  3 users  4 queue  5 challenges of the window  6 tries of the window  7 deadlines  8 alarm  9 series
 -- ARGV  5 user  6 new tail  7 quantity  8 challenge id or '' for none  9 '1' if the answer is right
 --       10 how long the set of challenges is kept from its first member, ms  11 failed tries allowed in the window, 0 for any
+--       12 '1' to rehearse: say what would become of a right answer, and use nothing up
 -- Replies
 --   {'queued', tail, quantity, position}  {'held', tail, quantity, deadline}
 --   {'existing', tail, state, quantity, position, deadline}
 --   {'not_found'} {'not_started', starts_at} {'ended'} {'paused'} {'sold_out', available} {'purchase_limit', limit, taken}
 --   {'queue_full'} {'rate_limited', retry_after_ms} {'challenge_failed'}
+--   {'clear'} of a rehearsal: it would be admitted
 local lane, reservations, users, queue, challenges, tries, deadlines, alarm, series =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local user, tail, quantity, challenge, answered = ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[8], ARGV[9] == '1'
-local challenges_kept, tries_allowed = ARGV[10], tonumber(ARGV[11])
+local challenges_kept, tries_allowed, rehearsal = ARGV[10], tonumber(ARGV[11]), ARGV[12] == '1'
 
 local known = redis.call('HMGET', lane, 'switch', 'starts_at', 'ends_at', 'available', 'limit', 'mode', 'queue_factor',
   'total', 'admitted', 'drained', 'hold_ms')
@@ -48,6 +50,9 @@ if challenge ~= '' then
   if tries_allowed > 0 and tonumber(redis.call('HGET', tries, user) or 0) >= tries_allowed then
     return {'rate_limited', 10000 - now % 10000}
   end
+  if rehearsal then
+    return redis.call('SISMEMBER', challenges, challenge) == 1 and {'challenge_failed'} or {'clear'}
+  end
   if redis.call('SADD', challenges, challenge) == 0 then
     failed_try()
     return {'challenge_failed'}
@@ -59,6 +64,8 @@ if challenge ~= '' then
     return {'challenge_failed'}
   end
 end
+
+if rehearsal then return {'clear'} end
 
 redis.call('HSET', users, user, whole(taken + quantity) .. '|' .. tail)
 local number = redis.call('HINCRBY', lane, 'admitted', 1)

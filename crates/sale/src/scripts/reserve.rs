@@ -76,6 +76,24 @@ pub enum Reserved {
 impl<R: Redis> Engine<R> {
     /// Admits a shopper, or says why not. Asking again gives the same reservation.
     pub async fn reserve(&self, lane: &Lane, wish: &Wish<'_>) -> Result<Reserved, EngineError> {
+        match self.ask(lane, wish, Purpose::Reserve).await? {
+            Asked::Decided(reserved) => Ok(reserved),
+            Asked::Clear => {
+                Err(EngineError::UnexpectedReply { script: SCRIPT.name, reply: "clear".to_owned() })
+            }
+        }
+    }
+
+    /// What [`Engine::reserve`] would say to a right answer, where that is no admission; nothing where it would admit.
+    /// Nothing is used up. For those who want to ask somebody slow first, but not for a wish that has no chance.
+    pub async fn rehearse(&self, lane: &Lane, wish: &Wish<'_>) -> Result<Option<Reserved>, EngineError> {
+        Ok(match self.ask(lane, wish, Purpose::Rehearse).await? {
+            Asked::Decided(reserved) => Some(reserved),
+            Asked::Clear => None,
+        })
+    }
+
+    async fn ask(&self, lane: &Lane, wish: &Wish<'_>, purpose: Purpose) -> Result<Asked, EngineError> {
         let keys = LaneKeys::of(lane);
         let expires = wish.challenge.as_ref().map_or(0, |challenge| challenge.expires_at.millis());
         let (id, answered) = match &wish.challenge {
@@ -107,11 +125,13 @@ impl<R: Redis> Engine<R> {
                     // as a challenge lives for less than one. So no host's clock has a say in this.
                     &(2 * CHALLENGE_WINDOW_MS).to_string(),
                     &wish.tries_allowed.to_string(),
+                    if purpose == Purpose::Rehearse { "1" } else { "0" },
                 ],
             )
             .await?;
         let named = |tail: Tail| ReservationId::new(lane.clone(), tail);
-        Ok(match answer.text()?.as_str() {
+        Ok(Asked::Decided(match answer.text()?.as_str() {
+            "clear" => return Ok(Asked::Clear),
             "queued" => {
                 let id = named(answer.parsed()?);
                 answer.quantity()?;
@@ -141,6 +161,18 @@ impl<R: Redis> Engine<R> {
             "rate_limited" => Reserved::RateLimited { retry_after_ms: answer.count()? },
             "challenge_failed" => Reserved::ChallengeFailed,
             _ => return Err(answer.unexpected()),
-        })
+        }))
     }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Reserve,
+    Rehearse,
+}
+
+enum Asked {
+    Decided(Reserved),
+    /// A rehearsal that went well.
+    Clear,
 }

@@ -242,6 +242,56 @@ async fn failed_tries_are_limited_by_shopper_and_window() {
 }
 
 #[tokio::test]
+async fn a_rehearsal_says_what_would_happen_and_changes_nothing() {
+    let shop = Shop::open(2).await;
+    let right = |id| Some(shop.challenge(id, true));
+    let everything = async || {
+        let mut keys = shop.redis.texts("KEYS", &["*"]).await;
+        keys.sort();
+        let mut contents = Vec::new();
+        for key in keys {
+            contents.push((shop.redis.command("DUMP", &[&key]).await, key));
+        }
+        contents
+    };
+
+    let before = everything().await;
+    assert_eq!(shop.rehearse("ann", 1, right("c1"), 3).await, None);
+    assert_eq!(shop.rehearse("ann", 1, None, 3).await, None);
+    assert_eq!(everything().await, before);
+    // It was not used up, and whoever rehearsed is nobody yet.
+    assert!(matches!(shop.reserve_answering("ann", 1, right("c1"), 3).await, Reserved::Queued { .. }));
+
+    // What would refuse, refuses, and is as unused as before; who has something, sees it.
+    let before = everything().await;
+    assert_eq!(shop.rehearse("bob", 1, right("c1"), 3).await, Some(Reserved::ChallengeFailed));
+    assert_eq!(
+        shop.rehearse("bob", 3, right("c2"), 3).await,
+        Some(Reserved::PurchaseLimit { limit: 1, taken: 0 })
+    );
+    assert!(matches!(shop.rehearse("ann", 1, right("c2"), 3).await, Some(Reserved::Existing { .. })));
+    assert_eq!(everything().await, before);
+
+    for id in ["x", "y", "z"] {
+        let wrong = Some(shop.challenge(id, false));
+        assert_eq!(shop.reserve_answering("bob", 1, wrong, 3).await, Reserved::ChallengeFailed);
+    }
+    assert!(matches!(shop.rehearse("bob", 1, right("c2"), 3).await, Some(Reserved::RateLimited { .. })));
+    shop.engine().switch(&shop.lane, Switch::Paused).await.unwrap();
+    assert_eq!(shop.rehearse("cat", 1, right("c3"), 3).await, Some(Reserved::Paused));
+    shop.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_rehearsal_of_an_instant_item_takes_no_unit() {
+    let shop = Shop::with(1, |terms| terms.mode = Mode::Instant).await;
+    assert_eq!(shop.rehearse("ann", 1, None, 0).await, None);
+    assert_eq!(shop.counters().await, [1, 0, 0, 0]);
+    assert!(matches!(shop.reserve("bob", 1).await, Reserved::Held { .. }));
+    assert_eq!(shop.rehearse("ann", 1, None, 0).await, Some(Reserved::SoldOut { available: 0 }));
+}
+
+#[tokio::test]
 async fn large_numbers_are_kept_whole() {
     use sale::money::{Currency, Money};
     let shop = Shop::with(sale::item::MAX_STOCK, |terms| {

@@ -114,15 +114,24 @@ impl Shop {
         challenge: Option<ChallengeUse>,
         tries_allowed: u32,
     ) -> Reserved {
-        let wish = Wish {
-            user: &user(name),
-            quantity,
-            tail: self.tail(),
-            challenge,
-            tries_allowed,
-            now: self.now(),
-        };
+        let user = user(name);
+        let wish =
+            Wish { user: &user, quantity, tail: self.tail(), challenge, tries_allowed, now: self.now() };
         self.engine().reserve(&self.lane, &wish).await.unwrap()
+    }
+
+    /// What `reserve_answering` would say; nothing where it would admit.
+    pub async fn rehearse(
+        &self,
+        name: &str,
+        quantity: u32,
+        challenge: Option<ChallengeUse>,
+        tries_allowed: u32,
+    ) -> Option<Reserved> {
+        let user = user(name);
+        let wish =
+            Wish { user: &user, quantity, tail: self.tail(), challenge, tries_allowed, now: self.now() };
+        self.engine().rehearse(&self.lane, &wish).await.unwrap()
     }
 
     /// A challenge that expires in two minutes.

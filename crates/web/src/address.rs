@@ -15,10 +15,20 @@ pub async fn of(request: &Request) -> Result<String, Problem> {
     Ok(choose(settings::switch("trust_proxy").await?, forwarded, peer))
 }
 
+/// The client's own address, where the platform or a trusted proxy told it.
+pub async fn exact(request: &Request) -> Result<Option<IpAddr>, Problem> {
+    let trust_proxy = settings::switch("trust_proxy").await?;
+    let forwarded = request.header("x-forwarded-for");
+    Ok(told(trust_proxy, forwarded, request.header("spin-client-addr")).map(|address| address.to_canonical()))
+}
+
 /// With a trusted proxy in front, the entry that it added: the last. What stands before it, the client wrote.
 fn choose(trust_proxy: bool, forwarded: Option<&str>, peer: Option<&str>) -> String {
-    let told = if trust_proxy { last_of(forwarded).or(peer) } else { peer };
-    told.and_then(parse).map_or_else(|| "-".to_owned(), group)
+    told(trust_proxy, forwarded, peer).map_or_else(|| "-".to_owned(), group)
+}
+
+fn told(trust_proxy: bool, forwarded: Option<&str>, peer: Option<&str>) -> Option<IpAddr> {
+    if trust_proxy { last_of(forwarded).or(peer) } else { peer }.and_then(parse)
 }
 
 /// An address with or without a port.

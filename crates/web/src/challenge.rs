@@ -22,7 +22,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::problem::Problem;
-use crate::{random, settings};
+use crate::{random, settings, trace};
 
 /// How long a shopper has to answer, in milliseconds. Shorter than the window in which Redis remembers used ids.
 pub const LIFETIME_MS: i64 = 120_000;
@@ -45,6 +45,8 @@ pub enum Kind {
     Image,
     /// Find a number such that a hash begins with zero bits.
     Pow,
+    /// Pass a hosted widget, whose own service says whether that went well.
+    Turnstile,
     /// Nothing.
     Off,
 }
@@ -55,6 +57,7 @@ impl Kind {
         match self {
             Self::Image => "image",
             Self::Pow => "pow",
+            Self::Turnstile => "turnstile",
             Self::Off => "off",
         }
     }
@@ -65,7 +68,7 @@ impl Kind {
             Self::Image => 5,
             // A quarter of a million hashes: about a second on a phone.
             Self::Pow => 18,
-            Self::Off => 0,
+            Self::Turnstile | Self::Off => 0,
         }
     }
 
@@ -73,6 +76,7 @@ impl Kind {
         match self {
             Self::Image => b'i',
             Self::Pow => b'p',
+            Self::Turnstile => b't',
             Self::Off => b'o',
         }
     }
@@ -84,8 +88,9 @@ impl FromStr for Kind {
         match text {
             "image" => Ok(Self::Image),
             "pow" => Ok(Self::Pow),
+            "turnstile" => Ok(Self::Turnstile),
             "off" => Ok(Self::Off),
-            _ => Err("image, pow or off"),
+            _ => Err("image, pow, turnstile or off"),
         }
     }
 }
@@ -103,6 +108,26 @@ pub enum Task<'a> {
     Image { solution: &'a str },
     /// So many leading zero bits.
     Pow { bits: u8 },
+    /// The widget, told [`WIDGET_ACTION`] and the token's [`id_of`].
+    Turnstile,
+}
+
+/// What the widget is told that it is for; its service repeats it.
+pub const WIDGET_ACTION: &str = "reserve";
+
+/// The id in a token that was just issued: what the widget is told, so that its answer fits this challenge only.
+pub fn id_of(token: &str) -> Option<String> {
+    BASE64.decode(token).ok()?.get(HEAD_LENGTH - ID_LENGTH..HEAD_LENGTH).map(|id| BASE64.encode(id))
+}
+
+/// A UUID that is the same for the same answer to the same challenge.
+pub fn idempotency_key(token: &str, answer: &str) -> String {
+    let mut digest = proof(token, answer);
+    // Version 8: made by a rule of one's own.
+    digest[6] = digest[6] & 0x0f | 0x80;
+    digest[8] = digest[8] & 0x3f | 0x80;
+    let hex = trace::hex(&digest[..16]);
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }
 
 /// What an answered token came to. `id` and `expires_at` are what the reserve script needs to burn it.
@@ -110,6 +135,8 @@ pub enum Task<'a> {
 pub enum Verdict {
     /// Ours, in time, and answered rightly.
     Good { id: String, expires_at: Timestamp },
+    /// Ours and in time; whether the answer is good, only the widget's service knows.
+    Unjudged { id: String, expires_at: Timestamp },
     /// Ours and in time, but the answer is wrong. Burn it, so that nobody guesses twice.
     WrongAnswer { id: String, expires_at: Timestamp },
     /// Ours, but too late: it will never be good again. The script is asked all the same, since this may be a retry of a
@@ -120,13 +147,14 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// What goes into the reserve script; a problem where the script need not be asked.
+    /// What goes into the reserve script; a problem where the script need not be asked. What is not judged is not right
+    /// until it is.
     pub fn into_use(self) -> Result<ChallengeUse, Problem> {
         match self {
             Self::Good { id, expires_at } => Ok(ChallengeUse { id, expires_at, answered: true }),
-            Self::WrongAnswer { id, expires_at } | Self::Expired { id, expires_at } => {
-                Ok(ChallengeUse { id, expires_at, answered: false })
-            }
+            Self::WrongAnswer { id, expires_at }
+            | Self::Unjudged { id, expires_at }
+            | Self::Expired { id, expires_at } => Ok(ChallengeUse { id, expires_at, answered: false }),
             Self::Forged => Err(Problem::ChallengeFailed {
                 detail: "The challenge is not one of this shopper's for this item; ask for a new one",
             }),
@@ -173,6 +201,7 @@ impl Challenges {
                 (Kind::Image, length, self.commitment(&id, solution))
             }
             Task::Pow { bits } => (Kind::Pow, bits.min(MOST_BITS), [0; DIGEST_LENGTH]),
+            Task::Turnstile => (Kind::Turnstile, 0, [0; DIGEST_LENGTH]),
         };
         let mut token = Vec::with_capacity(TOKEN_LENGTH);
         token.extend([VERSION, kind.byte(), difficulty]);
@@ -193,6 +222,9 @@ impl Challenges {
         let right = match parts.kind {
             Kind::Image => bool::from(self.commitment(&parts.id, answer).ct_eq(&parts.digest)),
             Kind::Pow => is_proof(token, answer, parts.difficulty),
+            Kind::Turnstile => {
+                return Verdict::Unjudged { id: BASE64.encode(parts.id), expires_at: parts.expires_at };
+            }
             Kind::Off => false,
         };
         let (id, expires_at) = (BASE64.encode(parts.id), parts.expires_at);
@@ -205,7 +237,8 @@ impl Challenges {
         if !bool::from(self.signature(signed, user, item).ct_eq(signature)) || signed[0] != VERSION {
             return None;
         }
-        let kind = [Kind::Image, Kind::Pow].into_iter().find(|kind| kind.byte() == signed[1])?;
+        let kind =
+            [Kind::Image, Kind::Pow, Kind::Turnstile].into_iter().find(|kind| kind.byte() == signed[1])?;
         let expires = i64::from_be_bytes(signed[3..11].try_into().ok()?);
         Some(Parts {
             kind,
@@ -368,6 +401,32 @@ mod tests {
                 tokens[..at].iter().all(|other| other[HEAD_LENGTH..][..16] != token[HEAD_LENGTH..][..16])
             );
         }
+    }
+
+    #[test]
+    fn the_widget_s_answer_is_for_its_service_to_judge_and_fits_one_challenge() {
+        let challenges = Challenges::new(b"secret");
+        let (anna, lamp) = (user("anna"), item("iaaaaaaaaaa"));
+        let (token, expires_at) = challenges.issue(Task::Turnstile, &anna, &lamp, NOW);
+        let told = id_of(&token).unwrap();
+        let verdict = challenges.verify(&token, "anything", &anna, &lamp, NOW);
+        assert_eq!(verdict, Verdict::Unjudged { id: told.clone(), expires_at });
+        assert!(!verdict.into_use().unwrap().answered);
+        assert_eq!(challenges.verify(&token, "anything", &user("bert"), &lamp, NOW), Verdict::Forged);
+        assert_ne!(id_of(&challenges.issue(Task::Turnstile, &anna, &lamp, NOW).0).unwrap(), told);
+        // What the widget takes: letters, digits, underscores and hyphens.
+        assert!(told.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)));
+    }
+
+    #[test]
+    fn the_same_answer_to_the_same_challenge_is_asked_about_under_the_same_key() {
+        let key = idempotency_key("token", "answer");
+        assert_eq!(key, idempotency_key("token", "answer"));
+        assert_ne!(key, idempotency_key("token", "other"));
+        assert_ne!(key, idempotency_key("other", "answer"));
+        let lengths: Vec<usize> = key.split('-').map(str::len).collect();
+        assert_eq!(lengths, [8, 4, 4, 4, 12]);
+        assert_eq!(&key[14..15], "8");
     }
 
     #[test]

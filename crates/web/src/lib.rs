@@ -9,6 +9,8 @@ pub mod answers;
 pub mod blocklist;
 pub mod catalogue;
 pub mod challenge;
+pub mod cors;
+pub mod deadline;
 pub mod etag;
 pub mod json;
 pub mod jwks;
@@ -32,6 +34,6 @@ pub use problem::{FieldError, Problem};
 pub use redis::SharedRedis;
 pub use request::Request;
 pub use response::{Caching, Response};
-pub use serve::serve;
+pub use serve::{serve, warn};
 
 pub use http::{HeaderValue, Method, StatusCode, header};

@@ -5,17 +5,18 @@ use http::{HeaderName, HeaderValue, header};
 use serde::Serialize;
 use spin_sdk::wasip3;
 
+use crate::cors::Origins;
 use crate::problem::Problem;
 use crate::request::{Request, local_now};
 use crate::response::Response;
-use crate::settings;
 use crate::trace::{TRACEPARENT, X_REQUEST_ID};
+use crate::{session, settings};
 
 /// An answer that took longer than this is logged whatever it was, in milliseconds.
 const SLOW_MS: u128 = 1_000;
 
 /// What a response says when the handler did not say otherwise: it is JSON for one shopper, not for a browser to render.
-const DEFAULT_HEADERS: [(HeaderName, HeaderValue); 4] = [
+const DEFAULT_HEADERS: [(HeaderName, HeaderValue); 6] = [
     (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
@@ -23,7 +24,16 @@ const DEFAULT_HEADERS: [(HeaderName, HeaderValue); 4] = [
         header::CONTENT_SECURITY_POLICY,
         HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; base-uri 'none'"),
     ),
+    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+    (
+        HeaderName::from_static("permissions-policy"),
+        HeaderValue::from_static("camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+    ),
 ];
+
+/// Where the shop is under https, browsers shall never again ask it otherwise, for a year. Only this host: whether its
+/// sub-domains have TLS is not ours to know.
+const ONLY_TLS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// Answers `request` with what `handler` returns, a refusal becoming problem+json. Nothing escapes as a runtime error.
 pub async fn serve<H>(
@@ -35,10 +45,24 @@ where
     H: AsyncFnOnce(&mut Request) -> Result<Response, Problem>,
 {
     let mut request = Request::new(request);
-    let (response, problem) = match handler(&mut request).await {
+    let origins = Origins::shared().await;
+    let outcome = match &origins {
+        Ok(origins) => match origins.preflight(&request) {
+            Some(permission) => Ok(permission),
+            None => handler(&mut request).await,
+        },
+        Err(problem) => Err(problem.clone()),
+    };
+    let (mut response, problem) = match outcome {
         Ok(response) => (response, None),
         Err(problem) => (Response::problem(&problem, request.request_id()), Some(problem)),
     };
+    if let Ok(origins) = origins {
+        response.headers.extend(origins.headers(&request));
+    }
+    if session::is_behind_tls(&request).await {
+        response = response.with(header::STRICT_TRANSPORT_SECURITY, ONLY_TLS);
+    }
     log(component, &request, &response, problem.as_ref()).await;
     send(&request, response)
 }
@@ -110,6 +134,20 @@ async fn log(component: &'static str, request: &Request, response: &Response, pr
         problem: problem.map(Problem::slug),
         cause: problem.and_then(Problem::cause),
     });
+}
+
+/// Logs what went wrong on the way to an answer that is given all the same.
+pub fn warn(component: &'static str, request: &Request, cause: &str) {
+    #[derive(Serialize)]
+    struct Warning<'a> {
+        ts: String,
+        level: &'static str,
+        component: &'static str,
+        request_id: &'a str,
+        cause: &'a str,
+    }
+    let (ts, request_id) = (local_now().to_string(), request.request_id());
+    write_line(&Warning { ts, level: "warn", component, request_id, cause });
 }
 
 /// A method of the caller's own making could be as long as a header; the known ones say enough.

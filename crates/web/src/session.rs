@@ -12,6 +12,7 @@ use sale::ids::UserId;
 use sale::time::Timestamp;
 use sha2::{Digest, Sha256};
 
+use crate::cors::{Origin, Origins, without_default_port};
 use crate::jwks::Jwks;
 use crate::jwt::{Audience, Claims, Expected, InvalidToken, SigningKey};
 use crate::problem::Problem;
@@ -71,7 +72,7 @@ pub async fn user(request: &Request) -> Result<UserId, Problem> {
 pub async fn present(request: &Request) -> Result<Option<Session>, Problem> {
     let Some((token, carrier)) = token_of(request.headers())? else { return Ok(None) };
     if carrier == Carrier::Cookie {
-        require_own_page(request).await?;
+        check_page(request, Unnamed::Refused).await?;
     }
     let verifier = verifier().await?;
     let refused = Problem::Unauthorized { detail: "The session's token is not valid, or no longer" };
@@ -214,29 +215,51 @@ fn token_of(headers: &http::HeaderMap) -> Result<Option<(&str, Carrier)>, Proble
         .map(|(_, token)| (token, Carrier::Cookie)))
 }
 
-/// Refuses a change that a page of another site asks for. Reading is harmless: no other site may read the answer.
-/// A client that sends neither header is no browser of this decade, and SameSite=Lax still stands.
+/// Refuses a change that a page of another site asks for, unless `cors_origins` names that site. Reading is harmless: no
+/// other site may read the answer. A request that names no page at all passes: it is a program's, and brings no cookie.
 pub async fn require_own_page(request: &Request) -> Result<(), Problem> {
+    check_page(request, Unnamed::Allowed).await
+}
+
+/// What becomes of a request that says of no page that it came from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unnamed {
+    Allowed,
+    /// With a cookie: every browser names the page in a request that changes something, and programs bear tokens.
+    Refused,
+}
+
+async fn check_page(request: &Request, unnamed: Unnamed) -> Result<(), Problem> {
     if matches!(*request.method(), Method::GET | Method::HEAD) {
         return Ok(());
     }
-    let forwarded = match settings::switch("trust_proxy").await {
-        Ok(true) => last_of(request.header("x-forwarded-host")),
-        _ => None,
+    let (origin, site) = (request.header(header::ORIGIN), request.header("sec-fetch-site"));
+    // A header of bytes that are no text is there, and names no page of ours.
+    let is_unnamed = !request.headers().contains_key(header::ORIGIN) && site.is_none();
+    let fits = if is_unnamed {
+        unnamed == Unnamed::Allowed
+    } else if let Some(origin) = origin
+        && Origins::shared().await?.names(origin)
+    {
+        true
+    } else {
+        let forwarded = match settings::switch("trust_proxy").await {
+            Ok(true) => last_of(request.header("x-forwarded-host")),
+            _ => None,
+        };
+        let host = forwarded.or_else(|| request.authority());
+        is_own_page(origin, site, host, is_behind_tls(request).await)
     };
-    let host = forwarded.or_else(|| request.authority());
-    if is_own_page(request.header(header::ORIGIN), request.header("sec-fetch-site"), host) {
-        return Ok(());
-    }
-    Err(Problem::Unauthorized { detail: "A page of another site can't do this" })
+    if fits { Ok(()) } else { Err(Problem::Unauthorized { detail: "A page of another site can't do this" }) }
 }
 
-fn is_own_page(origin: Option<&str>, fetch_site: Option<&str>, host: Option<&str>) -> bool {
+/// `behind_tls` is whether we know the shop to be under https: then a page under http is somebody else's.
+fn is_own_page(origin: Option<&str>, fetch_site: Option<&str>, host: Option<&str>, behind_tls: bool) -> bool {
     let site_fits = fetch_site.is_none_or(|site| matches!(site, "same-origin" | "none"));
     let origin_fits = origin.is_none_or(|origin| {
-        origin.split_once("://").is_some_and(|(scheme, authority)| {
-            matches!(scheme, "http" | "https")
-                && host.is_some_and(|host| host.eq_ignore_ascii_case(authority))
+        Origin::parse(origin).zip(host).is_some_and(|(origin, host)| {
+            (origin.scheme == "https" || !behind_tls)
+                && without_default_port(origin.scheme, host).eq_ignore_ascii_case(origin.authority)
         })
     });
     site_fits && origin_fits
@@ -351,20 +374,34 @@ mod tests {
             (Some("http://SHOP.example:8443"), None),
             (None, Some("none")),
         ] {
-            assert!(is_own_page(origin, site, host), "{origin:?} {site:?}");
+            assert!(is_own_page(origin, site, host, false), "{origin:?} {site:?}");
         }
         for (origin, site) in [
             (Some("https://evil.example"), None),
             (Some("https://shop.example"), None),
+            (Some("https://shop.example:443"), None),
+            (Some("https://www.shop.example:8443"), None),
             (Some("https://shop.example:8443.evil.example"), None),
             (Some("null"), None),
             (Some(""), None),
             (Some("file://shop.example:8443"), None),
             (None, Some("cross-site")),
             (None, Some("same-site")),
+            (Some("https://shop.example:8443"), Some("cross-site")),
         ] {
-            assert!(!is_own_page(origin, site, host), "{origin:?} {site:?}");
+            assert!(!is_own_page(origin, site, host, false), "{origin:?} {site:?}");
         }
-        assert!(!is_own_page(Some("https://shop.example"), None, None));
+        assert!(!is_own_page(Some("https://shop.example"), None, None, false));
+    }
+
+    #[test]
+    fn a_default_port_is_the_same_place_and_http_is_not_https() {
+        for host in ["shop.example", "shop.example:443"] {
+            assert!(is_own_page(Some("https://shop.example"), None, Some(host), true), "{host}");
+        }
+        assert!(!is_own_page(Some("https://shop.example"), None, Some("shop.example:80"), true));
+        // Who stands between a shopper and a page under http can write that page.
+        assert!(!is_own_page(Some("http://shop.example"), None, Some("shop.example"), true));
+        assert!(is_own_page(Some("http://shop.example"), None, Some("shop.example"), false));
     }
 }

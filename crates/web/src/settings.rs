@@ -22,6 +22,15 @@ pub async fn text(name: &'static str) -> Result<Rc<str>, Problem> {
     read(name).await.map_err(|error| Problem::unavailable(format_args!("setting {name}: {error}")))
 }
 
+/// A variable's text where an empty one is of no use.
+pub async fn required(name: &'static str) -> Result<Rc<str>, Problem> {
+    let text = text(name).await?;
+    if text.is_empty() {
+        return Err(Problem::unavailable(format_args!("setting {name}: must be set")));
+    }
+    Ok(text)
+}
+
 /// A variable's value as a `T`.
 pub async fn get<T: FromStr<Err: Display>>(name: &'static str) -> Result<T, Problem> {
     let text = text(name).await?;

@@ -7,21 +7,57 @@
 mod encoding;
 mod pictures;
 
+use std::cell::RefCell;
+
 use encoding::Encoding;
 use sale::ids::{ItemId, OrderId};
 use spin_sdk::http::{IntoResponse, Request};
 use spin_sdk::http_service;
-use web::{HeaderValue, Method, Problem, Response, StatusCode, etag, header};
+use web::challenge::Kind;
+use web::cors::Origin;
+use web::{HeaderValue, Method, Problem, Response, StatusCode, etag, header, settings};
 
 include!(concat!(env!("OUT_DIR"), "/files.rs"));
 
-/// Scripts and styles from here only, none inline; pictures also from a shop's own servers; framed by nobody.
-const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: https:; connect-src 'self'; \
-     worker-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-);
-const PERMISSIONS_POLICY: HeaderValue =
-    HeaderValue::from_static("camera=(), geolocation=(), microphone=(), payment=(), usb=()");
+/// What pages may load: scripts and styles from here only, none inline; pictures also from a shop's own servers. Framed by
+/// nobody. Where challenges are a hosted widget, `widget` is the origin of its script, and of the frame that this makes.
+fn page_policy(widget: Option<&str>) -> String {
+    let space = if widget.is_some() { " " } else { "" };
+    let frames = widget.map(|origin| format!("frame-src {origin}; ")).unwrap_or_default();
+    format!(
+        "default-src 'none'; script-src 'self'{space}{}; {frames}style-src 'self'; img-src 'self' data: https:; \
+         connect-src 'self'; worker-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+        widget.unwrap_or_default()
+    )
+}
+
+/// The policy as the settings have it, made once an instance.
+async fn policy() -> HeaderValue {
+    thread_local! {
+        static POLICY: RefCell<Option<HeaderValue>> = const { RefCell::new(None) };
+    }
+    if let Some(policy) = POLICY.with_borrow(Clone::clone) {
+        return policy;
+    }
+    let widget = match settings::or("captcha_kind", Kind::Off).await {
+        Kind::Turnstile => settings::text("turnstile_script_url").await.ok(),
+        _ => None,
+    };
+    // What is no address of a script gets no permission.
+    let origin = widget.as_deref().and_then(origin_of);
+    let policy = HeaderValue::from_str(&page_policy(origin.as_deref()))
+        .unwrap_or(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; base-uri 'none'"));
+    POLICY.set(Some(policy.clone()));
+    policy
+}
+
+/// The origin of an address, if it has one that can stand in a policy.
+fn origin_of(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    Origin::parse(&format!("{scheme}://{authority}")).map(|origin| origin.to_string())
+}
+
 /// A name with a hash in it means these bytes for ever.
 const ASSET_CACHING: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 /// A page names its assets, so it must not outlive them for long. Meanwhile a cache may answer at once and look after.
@@ -48,20 +84,23 @@ async fn handle(request: Request) -> impl IntoResponse {
 
 async fn answer(request: &mut web::Request) -> Result<Response, Problem> {
     let get = [Method::GET];
+    let policy = policy().await;
     let segments = request.segments();
     match segments[..] {
-        [""] => found(request, "/", "index.html"),
-        ["items", id] if id.parse::<ItemId>().is_ok() => found(request, "/items/:id", "item.html"),
-        ["orders"] => found(request, "/orders", "orders.html"),
-        ["orders", id] if id.parse::<OrderId>().is_ok() => found(request, "/orders/:id", "order.html"),
+        [""] => found(request, &policy, "/", "index.html"),
+        ["items", id] if id.parse::<ItemId>().is_ok() => found(request, &policy, "/items/:id", "item.html"),
+        ["orders"] => found(request, &policy, "/orders", "orders.html"),
+        ["orders", id] if id.parse::<OrderId>().is_ok() => {
+            found(request, &policy, "/orders/:id", "order.html")
+        }
         // A problem's type leads here. There is one page for all, so that it is in a cache before it is needed.
         ["problems", slug] if PROBLEM_SLUGS.contains(&slug) => {
-            found(request, "/problems/:slug", "problems.html")
+            found(request, &policy, "/problems/:slug", "problems.html")
         }
-        ["assets", _] => found(request, "/assets/:name", request.path()),
+        ["assets", _] => found(request, &policy, "/assets/:name", request.path()),
         ["pictures", name] => {
             request.on("/pictures/:name", &get)?;
-            pictures::serve(request, name).or_else(|problem| lost(request, problem))
+            pictures::serve(request, name).or_else(|problem| lost(request, &policy, problem))
         }
         ["favicon.ico"] => {
             request.on("/favicon.ico", &get)?;
@@ -74,25 +113,30 @@ async fn answer(request: &mut web::Request) -> Result<Response, Problem> {
             let text = HeaderValue::from_static("text/plain; charset=utf-8");
             Ok(Response::bytes(StatusCode::OK, text, ROBOTS).with(header::CACHE_CONTROL, PAGE_CACHING))
         }
-        _ => lost(request, Problem::NotFound { what: "page" }),
+        _ => lost(request, &policy, Problem::NotFound { what: "page" }),
     }
 }
 
-fn found(request: &web::Request, route: &'static str, path: &str) -> Result<Response, Problem> {
+fn found(
+    request: &web::Request,
+    policy: &HeaderValue,
+    route: &'static str,
+    path: &str,
+) -> Result<Response, Problem> {
     request.on(route, &[Method::GET])?;
     match find(path) {
-        Some(file) => Ok(represent(request, file, true)),
-        None => lost(request, Problem::NotFound { what: "page" }),
+        Some(file) => Ok(represent(request, policy, file, true)),
+        None => lost(request, policy, Problem::NotFound { what: "page" }),
     }
 }
 
 /// A page for people, a problem for programs.
-fn lost(request: &web::Request, problem: Problem) -> Result<Response, Problem> {
+fn lost(request: &web::Request, policy: &HeaderValue, problem: Problem) -> Result<Response, Problem> {
     let wants_page = request.header(header::ACCEPT).is_some_and(|accept| accept.contains("text/html"));
     let is_api = request.segments().first() == Some(&"api");
     match find("404.html") {
         Some(file) if wants_page && !is_api => {
-            let mut response = represent(request, file, false);
+            let mut response = represent(request, policy, file, false);
             response.status = StatusCode::NOT_FOUND;
             // It is no version of the page that was asked for, and soon perhaps there is one.
             response.headers.retain(|(name, _)| !matches!(*name, header::ETAG | header::CACHE_CONTROL));
@@ -107,7 +151,12 @@ fn find(path: &str) -> Option<&'static File> {
 }
 
 /// The file in the client's encoding; with `conditional`, only if the client does not have it.
-fn represent(request: &web::Request, file: &'static File, conditional: bool) -> Response {
+fn represent(
+    request: &web::Request,
+    policy: &HeaderValue,
+    file: &'static File,
+    conditional: bool,
+) -> Response {
     let available: &[Encoding] = match (file.brotli, file.gzip) {
         (Some(_), Some(_)) => &[Encoding::Brotli, Encoding::Gzip],
         (Some(_), None) => &[Encoding::Brotli],
@@ -138,10 +187,8 @@ fn represent(request: &web::Request, file: &'static File, conditional: bool) -> 
     }
     if file.is_page {
         response = response
-            .with(header::CONTENT_SECURITY_POLICY, PAGE_POLICY)
+            .with(header::CONTENT_SECURITY_POLICY, policy.clone())
             .with(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"))
-            .with(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"))
-            .with(header::HeaderName::from_static("permissions-policy"), PERMISSIONS_POLICY)
             .with(
                 header::HeaderName::from_static("cross-origin-opener-policy"),
                 HeaderValue::from_static("same-origin"),
@@ -170,6 +217,30 @@ mod tests {
             }
         }
         assert!(references > 20, "only {references} references were found");
+    }
+
+    #[test]
+    fn a_page_may_load_the_widget_only_where_one_is_set() {
+        let plain = page_policy(None);
+        assert!(plain.contains("script-src 'self'; style-src"), "{plain}");
+        assert!(!plain.contains("frame-src"), "{plain}");
+        let widget = page_policy(Some("https://challenges.example"));
+        assert!(
+            widget.contains(
+                "script-src 'self' https://challenges.example; frame-src https://challenges.example;"
+            )
+        );
+        for policy in [plain, widget] {
+            assert!(!policy.contains("unsafe") && policy.starts_with("default-src 'none'"), "{policy}");
+        }
+        assert_eq!(
+            origin_of("https://a.example/api.js?render=explicit").as_deref(),
+            Some("https://a.example")
+        );
+        assert_eq!(origin_of("http://127.0.0.1:8080/x").as_deref(), Some("http://127.0.0.1:8080"));
+        for wrong in ["", "/api.js", "https://a.example; script-src *", "javascript:alert(1)", "https:///x"] {
+            assert_eq!(origin_of(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

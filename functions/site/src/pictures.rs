@@ -34,7 +34,10 @@ pub fn serve(request: &Request, name: &str) -> Result<Response, Problem> {
         // A picture may be replaced under its name, so it is asked for again soon; the ETag makes that cheap.
         .caching(Caching::Public { seconds: 300 })
         // An SVG opened by itself is a document: it may draw, and nothing else.
-        .header(header::CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'; sandbox")
+        .header(
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; sandbox",
+        )
         .with_etag(&picture.etag, request.headers()))
 }
 

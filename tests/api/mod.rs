@@ -4,12 +4,16 @@
 mod catalogue;
 /// Challenges: wrong, late, reused, foreign.
 mod challenges;
+/// What every answer tells the browser, and which pages may act for a shopper.
+mod headers;
 /// What no caller should send: broken JSON, wrong types, huge bodies, wrong methods, unknown routes.
 mod inputs;
 /// The operator's calls.
 mod operator;
 /// Checkout and orders.
 mod orders;
+/// Services of others that are asked during a reservation: a hosted widget's, and a risk hook.
+mod outsiders;
 /// Pages and assets as a browser and a CDN ask for them.
 mod pages;
 /// Reservations: admitted, repeated, refused, given back.

@@ -32,9 +32,11 @@ impl Contract {
         let path = path.split('?').next().unwrap_or_default();
         let Some((template, operations)) = self.find_path(path) else { return };
         let Some(operation) = operations.get(method.as_str().to_lowercase()) else {
-            // HEAD is GET without a body; any other method that is not described must be refused.
+            // HEAD is GET without a body, and OPTIONS a browser's question; any other method that is not described must be
+            // refused.
+            let is_permission = *method == Method::OPTIONS && answer.status == 204;
             assert!(
-                *method == Method::HEAD || matches!(answer.status, 405 | 404 | 501),
+                *method == Method::HEAD || is_permission || matches!(answer.status, 405 | 404 | 501),
                 "the document has no {method} {template}, but: {answer}"
             );
             return;

@@ -68,6 +68,11 @@ impl Host {
         status.code()
     }
 
+    /// All that it and its functions have logged.
+    pub fn log(&self) -> String {
+        self.process.everything()
+    }
+
     pub(crate) fn last_words(&self) -> String {
         self.process.last_words()
     }

@@ -17,7 +17,7 @@ use sale::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use spin_sdk::http::{IntoResponse, Request};
 use spin_sdk::http_service;
-use web::challenge::{Challenges, Kind, LIFETIME_MS, Task};
+use web::challenge::{self, Challenges, Kind, LIFETIME_MS, Task, WIDGET_ACTION};
 use web::{Method, Problem, Response, SharedRedis, blocklist, catalogue, mark, random, session, settings};
 
 /// After how long a paused sale is worth another look, in milliseconds.
@@ -103,7 +103,7 @@ async fn chosen(wish: Wish) -> Result<(Kind, u8), Problem> {
     let kind = settings::get::<Kind>("captcha_kind").await?;
     match (kind, wish.kind) {
         (Kind::Image, Some(Preference::Pow)) => return Ok((Kind::Pow, ALTERNATIVE_BITS)),
-        (Kind::Pow, Some(Preference::Image)) => {
+        (Kind::Pow, Some(Preference::Image)) | (Kind::Turnstile, Some(_)) => {
             return Err(Problem::invalid("kind", "is not offered here; leave it out"));
         }
         _ => {}
@@ -111,7 +111,7 @@ async fn chosen(wish: Wish) -> Result<(Kind, u8), Problem> {
     let (least, most) = match kind {
         Kind::Image => (4, 8),
         Kind::Pow => (1, 30),
-        Kind::Off => (0, 255),
+        Kind::Turnstile | Kind::Off => return Ok((kind, 0)),
     };
     let difficulty = match settings::number("captcha_difficulty", 0, 255).await? {
         0 => kind.usual_difficulty(),
@@ -132,6 +132,14 @@ struct Challenge {
     alternative: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     difficulty: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    site_key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    script_url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    action: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cdata: Option<String>,
 }
 
 async fn issue(
@@ -149,6 +157,10 @@ async fn issue(
         image: None,
         alternative: None,
         difficulty: None,
+        site_key: None,
+        script_url: None,
+        action: None,
+        cdata: None,
     };
     Ok(match kind {
         // Nothing to solve: the same client works, and sends an empty answer.
@@ -157,6 +169,18 @@ async fn issue(
             let (token, _) =
                 Challenges::shared().await?.issue(Task::Pow { bits: difficulty }, user, item, now);
             Challenge { challenge: token, difficulty: Some(difficulty), ..challenge }
+        }
+        Kind::Turnstile => {
+            let (token, _) = Challenges::shared().await?.issue(Task::Turnstile, user, item, now);
+            Challenge {
+                site_key: Some(settings::required("turnstile_site_key").await?.to_string()),
+                script_url: Some(settings::required("turnstile_script_url").await?.to_string()),
+                action: Some(WIDGET_ACTION),
+                // Whoever passes the widget passes it for this challenge.
+                cdata: challenge::id_of(&token),
+                challenge: token,
+                ..challenge
+            }
         }
         Kind::Image => {
             let secret: [u8; 8] = random::bytes();

@@ -1,19 +1,25 @@
 //! `POST /api/items/{id}/reservations` `{challenge, answer, quantity}`, for shoppers: the reserve itself (script
-//! `reserve`, one round trip).
+//! `reserve`, one round trip; where a hosted widget or a risk hook is asked by HTTP, two, so that neither is asked about a
+//! wish that has no chance).
 //!
 //! 202 with a place in the queue, 201 `held` in instant mode, 200 with the reservation that the shopper already has.
 //! Problems: not-started, ended, paused, sold-out, queue-full, challenge-failed, blocked, rate-limited, purchase-limit,
 //! unauthorized, not-found, invalid.
 
+mod outside;
+mod risk;
+mod turnstile;
+
+use risk::Decision;
 use sale::Engine;
 use sale::ids::{ItemId, Lane, Tail, UserId};
 use sale::item::{LANES, MAX_PER_USER};
 use sale::reservation::ReservationState;
-use sale::scripts::{ChallengeUse, Reserved, Wish};
+use sale::scripts::{Reserved, Wish};
 use sale::time::Timestamp;
 use serde::Deserialize;
 use web::answers::Reservation;
-use web::challenge::{Challenges, Kind};
+use web::challenge::{Challenges, Kind, Verdict};
 use web::{
     Method, Problem, Request, Response, SharedRedis, StatusCode, blocklist, header, mark, random, settings,
 };
@@ -40,17 +46,9 @@ async fn handle(request: &mut Request) -> Result<Response, Problem> {
     if mark::refuses(&item, &user, now).await {
         return Err(Problem::SoldOut);
     }
-    let challenge = use_of_challenge(&body, &user, &item, now).await?;
+    let verdict = verdict(&body, &user, &item, now).await?;
     let lane = Lane::of(item, &user, LANES);
-    let wish = Wish {
-        user: &user,
-        quantity,
-        tail: Tail::random(random::bytes()),
-        challenge,
-        tries_allowed: tries_allowed().await?,
-        now,
-    };
-    match Engine::new(SharedRedis).reserve(&lane, &wish).await? {
+    match decide(request, &body, quantity, verdict, &user, &lane).await? {
         Reserved::Queued { id, position } => {
             let reservation = Reservation::new(&id, ReservationState::Queued, quantity, position, None);
             Ok(located(StatusCode::ACCEPTED, &reservation))
@@ -109,20 +107,74 @@ impl Body {
     }
 }
 
-/// The challenge that this request spends, right or wrong; nothing where challenges are off.
-async fn use_of_challenge(
+/// What the answer to the challenge is worth, as far as we can tell; nothing where challenges are off.
+async fn verdict(
     body: &Body,
     user: &UserId,
     item: &ItemId,
     now: Timestamp,
-) -> Result<Option<ChallengeUse>, Problem> {
+) -> Result<Option<Verdict>, Problem> {
     if settings::get::<Kind>("captcha_kind").await? == Kind::Off {
         return Ok(None);
     }
     let required = |field: &'static str| Problem::invalid(field, "is required");
     let token = body.challenge.as_deref().ok_or_else(|| required("challenge"))?;
     let answer = body.answer.as_deref().ok_or_else(|| required("answer"))?;
-    Challenges::shared().await?.verify(token, answer, user, item, now).into_use().map(Some)
+    Ok(Some(Challenges::shared().await?.verify(token, answer, user, item, now)))
+}
+
+/// Runs the script, with what others say of the shopper where others are asked.
+async fn decide(
+    request: &Request,
+    body: &Body,
+    quantity: u32,
+    verdict: Option<Verdict>,
+    user: &UserId,
+    lane: &Lane,
+) -> Result<Reserved, Problem> {
+    let unjudged = match &verdict {
+        Some(Verdict::Unjudged { id, .. }) => Some(id.clone()),
+        _ => None,
+    };
+    let is_hopeful = unjudged.is_some() || matches!(verdict, None | Some(Verdict::Good { .. }));
+    let mut wish = Wish {
+        user,
+        quantity,
+        tail: Tail::random(random::bytes()),
+        challenge: verdict.map(Verdict::into_use).transpose()?,
+        tries_allowed: tries_allowed().await?,
+        now: request.now(),
+    };
+    let engine = Engine::new(SharedRedis);
+    let asks_hook = risk::is_set().await?;
+    if !is_hopeful || (unjudged.is_none() && !asks_hook) {
+        return Ok(engine.reserve(lane, &wish).await?);
+    }
+    // Somebody outside is to be asked, which takes time and may cost money.
+    match engine.rehearse(lane, &wish).await? {
+        None => {}
+        // The script itself counts a challenge that is used again.
+        Some(Reserved::ChallengeFailed) => return Ok(engine.reserve(lane, &wish).await?),
+        Some(decided) => return Ok(decided),
+    }
+    let mut is_good = true;
+    if let (Some(id), Some(token), Some(answer)) = (&unjudged, &body.challenge, &body.answer) {
+        is_good = turnstile::is_good(request, token, id, answer).await?;
+    }
+    let is_refused = is_good
+        && asks_hook
+        && risk::decide(request, user, &lane.item, wish.quantity).await? == Decision::Refuse;
+    if let Some(challenge) = &mut wish.challenge {
+        // Who is refused has used the challenge up, and a try: else one answer would be worth any number of questions.
+        challenge.answered = is_good && !is_refused;
+    }
+    if is_refused {
+        if wish.challenge.is_some() {
+            engine.reserve(lane, &wish).await?;
+        }
+        return Err(Problem::Blocked);
+    }
+    Ok(engine.reserve(lane, &wish).await?)
 }
 
 async fn tries_allowed() -> Result<u32, Problem> {

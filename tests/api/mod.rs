@@ -18,6 +18,8 @@ mod outsiders;
 mod pages;
 /// Reservations: admitted, repeated, refused, given back.
 mod reservations;
+/// Rules, blocks and the log: what an operator changes while the shop runs.
+mod rules;
 /// Liveness, readiness, metrics, tick, request ids.
 mod service;
 /// Sessions: made, forged, limited.

@@ -1,6 +1,7 @@
 //! What is sold: an item's settings, and where it stands at a moment.
 
 use crate::money::Money;
+use crate::rules::VersionedLimits;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -90,8 +91,8 @@ pub struct Terms {
     pub hold_ms: i64,
     /// How long an order may stay unpaid, in milliseconds.
     pub pay_ms: i64,
-    /// With more than this many times the total waiting, the queue is full.
-    pub queue_factor: u32,
+    /// What the lane's scripts limit, and the rules that say so.
+    pub limits: VersionedLimits,
     /// How long after the end the lane leaves Redis, once everything is settled, in milliseconds.
     pub retention_ms: i64,
 }

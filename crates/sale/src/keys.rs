@@ -26,6 +26,12 @@ pub const PROVIDER_KEPT: &str = "{provider}:kept";
 pub const PROVIDER_DUE: &str = "{provider}:due";
 /// The key whose lapse reminds the simulated provider of them.
 pub const PROVIDER_ALARM: &str = "{provider}:alarm";
+/// The rules that operators set live: a hash of `shop` or an item's id to document.
+pub const RULES: &str = "{catalogue}:rules";
+/// Stream: every change that an operator made, the oldest trimmed.
+pub const LOG: &str = "{catalogue}:log";
+/// Hash: lane → the last of its changes that the log has.
+pub const LOG_POSITIONS: &str = "{catalogue}:log_positions";
 
 /// How long one set of used challenges serves, in milliseconds. Longer than a challenge lives.
 pub const CHALLENGE_WINDOW_MS: i64 = 300_000;
@@ -91,6 +97,11 @@ impl LaneKeys {
         self.named("series")
     }
 
+    /// List: changes by operators that the shop's log does not have yet.
+    pub fn changes(&self) -> String {
+        self.named("changes")
+    }
+
     /// Set: challenges already used, of those that expire in one window.
     pub fn challenges(&self, expires_ms: i64) -> String {
         self.named(&format!("challenges:{}", expires_ms.div_euclid(CHALLENGE_WINDOW_MS)))
@@ -102,7 +113,7 @@ impl LaneKeys {
     }
 
     /// The keys that live as long as the lane, for the purge.
-    pub fn lasting(&self) -> [String; 10] {
+    pub fn lasting(&self) -> [String; 11] {
         [
             self.lane(),
             self.reservations(),
@@ -114,6 +125,7 @@ impl LaneKeys {
             self.outbox(),
             self.alarm(),
             self.series(),
+            self.changes(),
         ]
     }
 

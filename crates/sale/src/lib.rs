@@ -11,6 +11,7 @@
 #![allow(clippy::large_enum_variant, reason = "outcomes are read once where they are made, not kept")]
 
 pub mod catalogue;
+pub mod change;
 pub mod ids;
 pub mod item;
 pub mod keys;
@@ -18,6 +19,7 @@ pub mod money;
 pub mod order;
 pub mod provider;
 pub mod reservation;
+pub mod rules;
 pub mod scripts;
 pub mod store;
 pub mod time;

@@ -74,6 +74,9 @@ pub async fn lapse<R: Redis>(engine: &Engine<R>, lane: &Lane) -> Result<Done, En
         if overdue > 0 {
             continue;
         }
+        if purge_due {
+            engine.collect_changes(lane).await?;
+        }
         if purge_due && engine.purge(lane).await? == Purged::Done {
             done.purged += 1;
         }

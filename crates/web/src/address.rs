@@ -1,39 +1,61 @@
-//! Where a request comes from, for limits: an address, or the network that stands for one.
+//! Where a request comes from, for limits and blocks: an address, or the network that stands for one.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::fmt;
+use std::net::IpAddr;
 
+use crate::network::Network;
 use crate::problem::Problem;
 use crate::request::Request;
 use crate::session::last_of;
 use crate::settings;
 
-/// The client's address as limits count it: IPv4 as it is, IPv6 by its /64, which is one customer's. `-` where the
-/// platform told none, so that all of those share one budget rather than have none.
-pub async fn of(request: &Request) -> Result<String, Problem> {
-    let forwarded = request.header("x-forwarded-for");
-    let peer = request.header("spin-client-addr");
-    Ok(choose(settings::switch("trust_proxy").await?, forwarded, peer))
+/// Who calls, as limits count it: an IPv4 address, an IPv6 customer's /64, or nobody that the platform could name. All of
+/// those share one budget rather than have none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caller(Option<Network>);
+
+impl Caller {
+    /// The network, where it is known.
+    pub fn network(&self) -> Option<Network> {
+        self.0
+    }
+}
+
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(network) => network.fmt(f),
+            None => f.write_str("-"),
+        }
+    }
+}
+
+/// Where `request` comes from, by the setting `trust_proxy`.
+pub async fn of(request: &Request) -> Result<Caller, Problem> {
+    Ok(Caller(exact(request).await?.map(Network::of)))
 }
 
 /// The client's own address, where the platform or a trusted proxy told it.
 pub async fn exact(request: &Request) -> Result<Option<IpAddr>, Problem> {
+    let forwarded = request.headers().get_all("x-forwarded-for").iter().next_back();
+    let peer = request.header("spin-client-addr");
     let trust_proxy = settings::switch("trust_proxy").await?;
-    let forwarded = request.header("x-forwarded-for");
-    Ok(told(trust_proxy, forwarded, request.header("spin-client-addr")).map(|address| address.to_canonical()))
+    // What can't be read as text is as good as junk, not as good as nothing.
+    let told = told(trust_proxy, forwarded.map(|value| value.to_str().unwrap_or_default()), peer);
+    Ok(told.map(|address| address.to_canonical()))
 }
 
-/// With a trusted proxy in front, the entry that it added: the last. What stands before it, the client wrote.
-fn choose(trust_proxy: bool, forwarded: Option<&str>, peer: Option<&str>) -> String {
-    told(trust_proxy, forwarded, peer).map_or_else(|| "-".to_owned(), group)
-}
-
+/// With a trusted proxy in front, the entry that it added: the last of the last header. What stands before it, the client
+/// wrote. Where that entry names no address, the proxy itself is all that is known.
 fn told(trust_proxy: bool, forwarded: Option<&str>, peer: Option<&str>) -> Option<IpAddr> {
-    if trust_proxy { last_of(forwarded).or(peer) } else { peer }.and_then(parse)
+    let told = if trust_proxy { last_of(forwarded).and_then(parse) } else { None };
+    told.or_else(|| peer.and_then(parse))
 }
 
-/// An address with or without a port.
+/// An address, as proxies write it: alone, in brackets, with a port, or in quotes.
 fn parse(text: &str) -> Option<IpAddr> {
     let text = text.trim();
+    let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
     if let Ok(address) = text.parse::<IpAddr>() {
         return Some(address);
     }
@@ -43,35 +65,59 @@ fn parse(text: &str) -> Option<IpAddr> {
     text.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
 }
 
-pub(crate) fn group(address: IpAddr) -> String {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            format!("{}/64", Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const PEER: Option<&str> = Some("198.51.100.1:4711");
+
+    fn chosen(trust_proxy: bool, forwarded: Option<&str>, peer: Option<&str>) -> String {
+        Caller(told(trust_proxy, forwarded, peer).map(Network::of)).to_string()
+    }
+
     #[test]
     fn only_a_trusted_proxy_may_speak_for_the_client() {
         let forged = Some("9.9.9.9, 203.0.113.7");
-        assert_eq!(choose(false, forged, Some("198.51.100.1:4711")), "198.51.100.1");
-        assert_eq!(choose(true, forged, Some("198.51.100.1:4711")), "203.0.113.7");
-        assert_eq!(choose(true, None, Some("198.51.100.1:4711")), "198.51.100.1");
-        assert_eq!(choose(true, Some("unknown"), None), "-");
-        assert_eq!(choose(false, None, None), "-");
+        assert_eq!(chosen(false, forged, PEER), "198.51.100.1");
+        assert_eq!(chosen(true, forged, PEER), "203.0.113.7");
+        assert_eq!(chosen(true, None, PEER), "198.51.100.1");
+        assert_eq!(chosen(true, Some("unknown"), None), "-");
+        assert_eq!(chosen(false, None, None), "-");
+    }
+
+    #[test]
+    fn an_entry_is_read_in_every_form_that_proxies_write_and_junk_is_the_proxy_s_own() {
+        for (entry, expected) in [
+            ("203.0.113.7", "203.0.113.7"),
+            ("203.0.113.7:4711", "203.0.113.7"),
+            ("9.9.9.9,203.0.113.7 ", "203.0.113.7"),
+            ("2001:db8:1:2::9", "2001:db8:1:2::/64"),
+            ("[2001:db8:1:2::9]", "2001:db8:1:2::/64"),
+            ("[2001:db8:1:2::9]:443", "2001:db8:1:2::/64"),
+            ("\"[2001:db8:1:2::9]:443\"", "2001:db8:1:2::/64"),
+            ("::ffff:203.0.113.7", "203.0.113.7"),
+            ("[::ffff:203.0.113.7]:80", "203.0.113.7"),
+            ("", "198.51.100.1"),
+            ("unknown", "198.51.100.1"),
+            ("_hidden", "198.51.100.1"),
+            ("203.0.113.7, unknown", "198.51.100.1"),
+            ("203.0.113.7,", "198.51.100.1"),
+            ("203.0.113.999", "198.51.100.1"),
+            ("203.0.113.7:99999", "198.51.100.1"),
+            ("[203.0.113.7", "198.51.100.1"),
+            ("0x7f.1", "198.51.100.1"),
+            ("127.1", "198.51.100.1"),
+            ("fe80::1%eth0", "198.51.100.1"),
+        ] {
+            assert_eq!(chosen(true, Some(entry), PEER), expected, "{entry}");
+        }
     }
 
     #[test]
     fn a_customer_of_ipv6_is_a_64() {
         for text in ["2001:db8:1:2:3:4:5:6", "[2001:db8:1:2::9]:80", "[2001:db8:1:2::]"] {
-            assert_eq!(choose(false, None, Some(text)), "2001:db8:1:2::/64", "{text}");
+            assert_eq!(chosen(false, None, Some(text)), "2001:db8:1:2::/64", "{text}");
         }
-        assert_eq!(choose(false, None, Some("::ffff:192.0.2.1")), "192.0.2.1");
+        assert_eq!(chosen(false, None, Some("::ffff:192.0.2.1")), "192.0.2.1");
     }
 }

@@ -2,17 +2,18 @@
 //! works within a second everywhere and costs a shopper's request nothing.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashSet};
-use std::net::IpAddr;
+use std::collections::{BTreeSet, HashSet};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use sale::Engine;
 use sale::ids::UserId;
-use sale::keys::BLOCKLIST;
-use sale::store::{Redis, Reply};
+use sale::scripts::{Blocked, BlockedEntry};
 use sale::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::network::Network;
+use crate::operator::Operator;
 use crate::problem::Problem;
 use crate::redis::SharedRedis;
 use crate::request::{Request, local_now};
@@ -28,15 +29,16 @@ const KEY: &str = "blocklist";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
     User(UserId),
-    /// IPv6 blocks the whole /64, as limits count it.
-    Address(IpAddr),
+    /// An address is the smallest network that it is in.
+    Address(Network),
 }
 
 impl Entry {
-    fn field(&self) -> String {
+    /// As the list spells it.
+    pub fn spelled(&self) -> String {
         match self {
             Entry::User(user) => format!("user/{user}"),
-            Entry::Address(address) => format!("address/{}", address::group(*address)),
+            Entry::Address(network) => format!("address/{network}"),
         }
     }
 }
@@ -47,8 +49,34 @@ struct Stored {
     blocked: HashSet<String>,
 }
 
+/// The list, ready to be asked.
+struct List {
+    blocked: HashSet<String>,
+    /// How many bits the blocked networks have: few lengths, however many networks.
+    lengths: BTreeSet<u8>,
+}
+
+impl List {
+    fn of(stored: Stored) -> Self {
+        let network = |entry: &String| entry.strip_prefix("address/")?.parse::<Network>().ok();
+        let lengths = stored.blocked.iter().filter_map(network).map(|network| network.bits()).collect();
+        List { blocked: stored.blocked, lengths }
+    }
+
+    fn has_user(&self, user: &UserId) -> bool {
+        self.blocked.contains(&Entry::User(user.clone()).spelled())
+    }
+
+    fn has_network(&self, network: Network) -> bool {
+        self.lengths.iter().filter(|bits| **bits <= network.bits()).any(|bits| {
+            let around = Network::around(network.address(), *bits);
+            self.blocked.contains(&Entry::Address(around).spelled())
+        })
+    }
+}
+
 thread_local! {
-    static MEMORY: RefCell<Option<(Instant, Rc<Stored>)>> = const { RefCell::new(None) };
+    static MEMORY: RefCell<Option<(Instant, Rc<List>)>> = const { RefCell::new(None) };
 }
 
 /// Refuses a shopper who is blocked, or whose address is.
@@ -59,36 +87,37 @@ pub async fn check(request: &Request, user: &UserId) -> Result<(), Problem> {
     if list.blocked.is_empty() {
         return Ok(());
     }
-    let address = format!("address/{}", address::of(request).await?);
-    let user = format!("user/{user}");
-    if list.blocked.contains(&user) || list.blocked.contains(&address) {
+    let network = address::of(request).await?.network();
+    if list.has_user(user) || network.is_some_and(|network| list.has_network(network)) {
         Err(Problem::Blocked)
     } else {
         Ok(())
     }
 }
 
-/// Blocks or unblocks, and tells everybody.
-pub async fn set(entry: &Entry, blocked: bool, now: Timestamp) -> Result<(), Problem> {
-    let field = entry.field();
-    if blocked {
-        SharedRedis
-            .execute("HSET", &[BLOCKLIST.as_bytes(), field.as_bytes(), now.to_string().as_bytes()])
-            .await?;
-    } else {
-        SharedRedis.execute("HDEL", &[BLOCKLIST.as_bytes(), field.as_bytes()]).await?;
-    }
+/// Blocks `entry`, and tells everybody.
+pub async fn block(operator: &Operator, entry: &Entry, reason: &str) -> Result<Blocked, Problem> {
+    let who = entry.spelled();
+    let mut change = operator.change("blocklist.add", &who);
+    change.reason = (!reason.is_empty()).then(|| reason.to_owned());
+    let blocked = Engine::new(SharedRedis).making(&change).block(&who, operator.name(), reason).await?;
+    renew().await?;
+    Ok(blocked)
+}
+
+/// Lets `entry` in again, and tells everybody.
+pub async fn unblock(operator: &Operator, entry: &Entry) -> Result<(), Problem> {
+    let who = entry.spelled();
+    operator.engine("blocklist.remove", &who).unblock(&who).await?;
     renew().await.map(drop)
 }
 
-/// Everything that is blocked, and since when.
-pub async fn all() -> Result<BTreeMap<String, String>, Problem> {
-    let replies = SharedRedis.execute("HGETALL", &[BLOCKLIST.as_bytes()]).await?;
-    let text = |reply: &Reply| reply.text().unwrap_or_default().into_owned();
-    Ok(replies.chunks_exact(2).map(|pair| (text(&pair[0]), text(&pair[1]))).collect())
+/// Everybody who is blocked, since when, by whom and why.
+pub async fn all() -> Result<Vec<BlockedEntry>, Problem> {
+    Ok(Engine::new(SharedRedis).blocklist().await?)
 }
 
-async fn current() -> Rc<Stored> {
+async fn current() -> Rc<List> {
     let known = MEMORY.with_borrow(Clone::clone);
     if let Some((read, list)) = &known
         && read.elapsed() <= INSTANCE_MEMORY
@@ -102,23 +131,49 @@ async fn current() -> Rc<Stored> {
     let now = local_now();
     let stored = catalogue::stored::<Stored>(KEY).await;
     let list = match stored.filter(|list| (0..STORED_MS).contains(&now.since(list.taken))) {
-        Some(list) => Rc::new(list),
+        Some(stored) => Rc::new(List::of(stored)),
         None => match renew().await {
             Ok(list) => list,
-            Err(_) => known
-                .map_or_else(|| Rc::new(Stored { taken: now, blocked: HashSet::new() }), |(_, list)| list),
+            Err(_) => known.map_or_else(
+                || Rc::new(List { blocked: HashSet::new(), lengths: BTreeSet::new() }),
+                |(_, list)| list,
+            ),
         },
     };
     MEMORY.set(Some((Instant::now(), list.clone())));
     list
 }
 
-async fn renew() -> Result<Rc<Stored>, Problem> {
+async fn renew() -> Result<Rc<List>, Problem> {
     let taken = local_now();
-    let replies = SharedRedis.execute("HKEYS", &[BLOCKLIST.as_bytes()]).await?;
-    let blocked = replies.iter().filter_map(|reply| Some(reply.text()?.into_owned())).collect();
-    let list = Rc::new(Stored { taken, blocked });
-    catalogue::keep(KEY, list.as_ref()).await;
+    let blocked = Engine::new(SharedRedis).blocked().await?.into_iter().collect();
+    let stored = Stored { taken, blocked };
+    catalogue::keep(KEY, &stored).await;
+    let list = Rc::new(List::of(stored));
     MEMORY.set(Some((Instant::now(), list.clone())));
     Ok(list)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_blocked_by_itself_and_by_every_network_around_it() {
+        let blocked = ["user/ann", "address/192.0.2.7", "address/198.51.100.0/24", "address/2001:db8::/32"];
+        let taken = Timestamp::from_millis(0);
+        let list = List::of(Stored { taken, blocked: blocked.map(str::to_owned).into() });
+        for (address, expected) in [
+            ("192.0.2.7", true),
+            ("192.0.2.8", false),
+            ("198.51.100.255", true),
+            ("198.51.101.0", false),
+            ("2001:db8:9::1", true),
+            ("2001:db9::1", false),
+        ] {
+            assert_eq!(list.has_network(address.parse().unwrap()), expected, "{address}");
+        }
+        assert!(list.has_user(&"ann".parse().unwrap()));
+        assert!(!list.has_user(&"bob".parse().unwrap()));
+    }
 }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use sale::catalogue::{Item, Sale};
 use sale::ids::{ItemId, Lane, SaleId};
 use sale::item::{ItemState, Switch};
+use sale::rules::Rules;
 use sale::scripts::{Engine, EngineError};
 use sale::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,9 @@ pub struct Snapshot {
     pub item: Item,
     /// What the engine knows of it; nothing once its keys have left Redis.
     pub standing: Option<Standing>,
+    /// The rules that operators have set for it, its own over the shop's: at most a second old, as all of this.
+    #[serde(default)]
+    pub rules: Rules,
     /// The Redis server's clock then.
     at: Timestamp,
     /// This machine's clock then.
@@ -342,8 +346,9 @@ async fn read(engine: &Engine<SharedRedis>, id: &ItemId) -> Result<Option<Snapsh
         sum.available += view.available;
         sum.waiting += view.waiting;
     }
+    let rules = engine.rules_of(id.as_str()).await?.merged();
     let taken = local_now();
-    Ok(Some(Snapshot { item, standing, at: at.unwrap_or(taken), taken }))
+    Ok(Some(Snapshot { item, standing, rules, at: at.unwrap_or(taken), taken }))
 }
 
 async fn renew_index() -> Result<Index, Problem> {
@@ -494,6 +499,7 @@ mod tests {
         let snapshot = Snapshot {
             item: an_item("iaaaaaaaaaa", "saaaaaaaaaa", "Lamp", true),
             standing: Some(standing),
+            rules: Rules::default(),
             at: at(900),
             taken: at(hour + 900),
         };
@@ -511,6 +517,7 @@ mod tests {
         let snapshot = Snapshot {
             item: an_item("iaaaaaaaaaa", "saaaaaaaaaa", "Lamp", true),
             standing: None,
+            rules: Rules::default(),
             at: at(1_500),
             taken: at(1_500),
         };

@@ -72,6 +72,16 @@ impl Kind {
         }
     }
 
+    /// A difficulty within what the kind knows; its usual one where `set` is 0.
+    pub fn difficulty(self, set: u8) -> u8 {
+        match (self, set) {
+            (_, 0) => self.usual_difficulty(),
+            (Self::Image, set) => set.clamp(4, 8),
+            (Self::Pow, set) => set.clamp(1, MOST_BITS),
+            (Self::Turnstile | Self::Off, _) => 0,
+        }
+    }
+
     fn byte(self) -> u8 {
         match self {
             Self::Image => b'i',

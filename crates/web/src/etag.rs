@@ -35,7 +35,8 @@ pub fn if_match(headers: &HeaderMap) -> Result<u64, Problem> {
     let text = value.to_str().map_err(|_| missing())?.trim();
     let digits = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).ok_or_else(missing)?;
     // An entity tag of another form can be some other document's: it does not match, and that is all.
-    let canonical = digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');
+    let canonical =
+        digits.bytes().all(|byte| byte.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
     digits.parse().ok().filter(|_| canonical).ok_or(Problem::VersionMismatch { current: None })
 }
 
@@ -90,6 +91,7 @@ mod tests {
     #[test]
     fn if_match_is_needed_and_is_a_version() {
         assert_eq!(if_match(&headers(header::IF_MATCH, "\"7\"")), Ok(7));
+        assert_eq!(if_match(&headers(header::IF_MATCH, "\"0\"")), Ok(0), "what nobody has set yet");
         for missing in ["", "7", "*", "W/\"7\""] {
             let result = if_match(&headers(header::IF_MATCH, missing));
             assert!(

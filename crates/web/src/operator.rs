@@ -1,20 +1,71 @@
-//! The operator: whoever bears `admin_token`.
+//! The operator: whoever bears `admin_token`, and the name that they go by in the shop's log.
 
+use http::header;
+use sale::Engine;
+use sale::change::Change;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::problem::Problem;
+use crate::redis::SharedRedis;
 use crate::request::Request;
-use crate::{header, settings};
+use crate::settings;
+use crate::trace::hex;
 
-/// Refuses everybody else. Called before a route is looked at, so that none can be forgotten.
-pub async fn check(request: &Request) -> Result<(), Problem> {
-    let token = settings::secret("admin_token").await?;
-    if bears(request.header(header::AUTHORIZATION).unwrap_or_default(), &token) {
-        Ok(())
-    } else {
-        Err(Problem::Unauthorized { detail: "This call needs the operator's bearer token" })
+/// The header by which one of several people who share the token says who they are.
+const X_OPERATOR: &str = "x-operator";
+/// Most characters of that name.
+const MOST_NAME: usize = 64;
+
+/// Somebody who bore the operator's token.
+#[derive(Debug, Clone)]
+pub struct Operator {
+    name: String,
+    token: String,
+    request_id: String,
+}
+
+impl Operator {
+    /// As they call themselves; `operator` where they don't.
+    pub fn name(&self) -> &str {
+        &self.name
     }
+
+    /// What they are about to do, for the log.
+    pub fn change(&self, action: &str, target: impl Into<String>) -> Change {
+        Change {
+            operator: self.name.clone(),
+            token: self.token.clone(),
+            action: action.to_owned(),
+            target: target.into(),
+            request_id: self.request_id.clone(),
+            reason: None,
+        }
+    }
+
+    /// The engine, whose steps are logged as this change of theirs.
+    pub fn engine(&self, action: &str, target: impl Into<String>) -> Engine<SharedRedis> {
+        Engine::new(SharedRedis).making(&self.change(action, target))
+    }
+}
+
+/// Lets the operator pass, and nobody else.
+pub async fn check(request: &Request) -> Result<Operator, Problem> {
+    let token = settings::secret("admin_token").await?;
+    if !bears(request.header(header::AUTHORIZATION).unwrap_or_default(), &token) {
+        return Err(Problem::Unauthorized { detail: "This call needs the operator's bearer token" });
+    }
+    let name = match request.headers().get(X_OPERATOR) {
+        None => "operator",
+        Some(name) => name.to_str().ok().filter(|name| is_name(name)).ok_or_else(|| {
+            Problem::invalid(X_OPERATOR, "must be 1 to 64 letters, digits, spaces or ._@+-")
+        })?,
+    };
+    Ok(Operator {
+        name: name.to_owned(),
+        token: fingerprint(&token),
+        request_id: request.request_id().to_owned(),
+    })
 }
 
 /// Compares digests, in constant time: neither the token's content nor its length shows in how long it takes.
@@ -22,6 +73,16 @@ fn bears(authorization: &str, token: &str) -> bool {
     let Some((scheme, given)) = authorization.split_once(' ') else { return false };
     let same = Sha256::digest(given.trim().as_bytes()).ct_eq(&Sha256::digest(token.as_bytes()));
     scheme.eq_ignore_ascii_case("bearer") && bool::from(same)
+}
+
+/// Tells tokens apart in the log, after a change of token for instance, and helps nobody to guess one.
+fn fingerprint(token: &str) -> String {
+    hex(&Sha256::digest(token.as_bytes())[..4])
+}
+
+fn is_name(text: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b" ._@+-".contains(&byte);
+    (1..=MOST_NAME).contains(&text.len()) && text.bytes().all(legal)
 }
 
 #[cfg(test)]
@@ -38,5 +99,21 @@ mod tests {
             assert!(!bears(wrong, token), "{wrong}");
         }
         assert!(!bears(&format!("Bearer {}", &token[1..]), token));
+    }
+
+    #[test]
+    fn a_name_is_plain() {
+        for name in ["anna", "Anna B.", "anna+shop@example.org", &"x".repeat(64)] {
+            assert!(is_name(name), "{name}");
+        }
+        for name in ["", "a\"b", "a\nb", "安娜", "a/b", &"x".repeat(65)] {
+            assert!(!is_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_fingerprint_is_short_and_of_one_token() {
+        assert_eq!(fingerprint("one").len(), 8);
+        assert_ne!(fingerprint("one"), fingerprint("two"));
     }
 }

@@ -11,11 +11,13 @@ use sale::scripts::{LaneView, Published, Saved, SeriesPoint, StockChange, Stocke
 use sale::time::Timestamp;
 use sale::{Engine, work};
 use serde::{Deserialize, Serialize};
+use web::operator::Operator;
 use web::{
     FieldError, Problem, Request, Response, SharedRedis, StatusCode, catalogue, etag, header, random,
     settings,
 };
 
+use crate::rules;
 use crate::sales::{self, MOST_DESCRIPTION, MOST_TITLE, announced, check_text};
 
 const NOT_FOUND: Problem = Problem::NotFound { what: "item" };
@@ -175,7 +177,12 @@ impl Shown {
     }
 }
 
-async fn find(engine: &Engine<SharedRedis>, id: &str) -> Result<Item, Problem> {
+/// How the log names an item.
+fn target(id: &ItemId) -> String {
+    format!("item/{id}")
+}
+
+pub async fn find(engine: &Engine<SharedRedis>, id: &str) -> Result<Item, Problem> {
     let id: ItemId = id.parse().map_err(|_| NOT_FOUND)?;
     engine.document(id.as_str()).await?.ok_or(NOT_FOUND)
 }
@@ -190,10 +197,16 @@ fn lane(item: &Item) -> Lane {
     Lane::first(item.id.clone())
 }
 
-pub async fn create(request: &mut Request, sale_id: &str) -> Result<Response, Problem> {
+/// The lanes of an item.
+pub fn lanes(item: &Item) -> impl Iterator<Item = Lane> {
+    (0..item.lanes.max(1)).map(|number| Lane::new(item.id.clone(), number))
+}
+
+pub async fn create(operator: &Operator, request: &mut Request, sale_id: &str) -> Result<Response, Problem> {
     let engine = Engine::new(SharedRedis);
     let sale = sales::find(&engine, sale_id).await?;
     let item = request.json::<Body>().await?.into_item(ItemId::random(random::bytes()), &sale, 1)?;
+    let engine = engine.making(&operator.change("item.create", target(&item.id)));
     match engine.save_document(&item, 0).await? {
         Saved::Done => {
             let response = answer(&engine, StatusCode::CREATED, &item).await?;
@@ -234,7 +247,7 @@ pub async fn show(id: &str) -> Result<Response, Problem> {
     answer(&engine, StatusCode::OK, &item).await
 }
 
-pub async fn change(request: &mut Request, id: &str) -> Result<Response, Problem> {
+pub async fn change(operator: &Operator, request: &mut Request, id: &str) -> Result<Response, Problem> {
     let engine = Engine::new(SharedRedis);
     let before = find(&engine, id).await?;
     let expected = etag::if_match(request.headers())?;
@@ -258,6 +271,7 @@ pub async fn change(request: &mut Request, id: &str) -> Result<Response, Problem
             return Err(Problem::conflict("The currency of a published item can't be changed"));
         }
     }
+    let engine = engine.making(&operator.change("item.change", target(&item.id)));
     match engine.save_document(&item, expected).await? {
         Saved::Done => {}
         Saved::VersionMismatch { current } => {
@@ -265,14 +279,14 @@ pub async fn change(request: &mut Request, id: &str) -> Result<Response, Problem
         }
     }
     if item.published {
-        engine.revise(&lane(&item), &terms(&item).await?).await?;
+        engine.revise(&lane(&item), &terms(&engine, &item).await?).await?;
         announced(catalogue::announce_item(&item.id).await);
     }
     answer(&engine, StatusCode::OK, &item).await
 }
 
 /// What the engine must know, from the item and the settings.
-async fn terms(item: &Item) -> Result<Terms, Problem> {
+async fn terms(engine: &Engine<SharedRedis>, item: &Item) -> Result<Terms, Problem> {
     let millis = async |name| {
         let seconds = settings::number(name, 1, 366 * 86_400).await?;
         Ok::<_, Problem>(i64::try_from(seconds).unwrap_or(i64::MAX / 1_000) * 1_000)
@@ -285,23 +299,32 @@ async fn terms(item: &Item) -> Result<Terms, Problem> {
         price: item.sale_price.clone(),
         hold_ms: millis("hold_seconds").await?,
         pay_ms: millis("pay_seconds").await?,
-        queue_factor: u32::try_from(settings::number("queue_factor", 1, 1_000_000).await?)
-            .unwrap_or(u32::MAX),
+        limits: rules::limits_of(engine, item.id.as_str()).await?,
         retention_ms: millis("retention_seconds").await?,
     })
 }
 
-pub async fn step(request: &mut Request, id: &str, step: &str) -> Result<Response, Problem> {
+pub async fn step(
+    operator: &Operator,
+    request: &mut Request,
+    id: &str,
+    step: &str,
+) -> Result<Response, Problem> {
     let engine = Engine::new(SharedRedis);
     let item = find(&engine, id).await?;
-    match step {
+    let first = lane(&item);
+    let engine = engine.making(&operator.change(&format!("item.{step}"), target(&item.id)));
+    let outcome = match step {
         "publish" => publish(&engine, item).await,
         "pause" => switch(&engine, &item, Switch::Paused).await,
         "resume" => switch(&engine, &item, Switch::Open).await,
         "close" => switch(&engine, &item, Switch::Closed).await,
         "stock" => stock(&engine, request, &item).await,
         _ => Err(Problem::NotFound { what: "route" }),
-    }
+    };
+    // What the lane noted of it goes to the log; where that fails, reading the log or a tick does it.
+    announced(engine.collect_changes(&first).await.map(drop).map_err(Problem::from));
+    outcome
 }
 
 async fn publish(engine: &Engine<SharedRedis>, mut item: Item) -> Result<Response, Problem> {
@@ -309,7 +332,7 @@ async fn publish(engine: &Engine<SharedRedis>, mut item: Item) -> Result<Respons
     if item.published && engine.view(&lane).await?.is_none() {
         return Err(Problem::conflict("The item was published before, has ended and is settled"));
     }
-    match engine.publish(&lane, item.stock, &terms(&item).await?).await? {
+    match engine.publish(&lane, item.stock, &terms(engine, &item).await?).await? {
         Published::New | Published::Revised => {}
         Published::Closed => return Err(Problem::conflict("A closed item can't be published again")),
         Published::NotFound => return Err(Problem::unavailable("publish found nothing to publish")),
@@ -319,7 +342,9 @@ async fn publish(engine: &Engine<SharedRedis>, mut item: Item) -> Result<Respons
         let expected = item.version;
         item.published = true;
         item.version += 1;
-        if engine.save_document(&item, expected).await? != Saved::Done {
+        // The lane has noted it already.
+        let quietly = Engine::new(SharedRedis);
+        if quietly.save_document(&item, expected).await? != Saved::Done {
             return Err(Problem::conflict("The item was changed meanwhile; publish it again"));
         }
     }

@@ -4,6 +4,8 @@
 //! | --- | --- |
 //! | `/api/admin/sales…` | [`sales`] |
 //! | `/api/admin/items…` | [`items`] |
+//! | `/api/admin/rules`, `/api/admin/items/{id}/rules` | [`rules`] |
+//! | `/api/admin/log` | [`log`]: who changed what |
 //! | `/api/admin/blocklist…` | [`blocklist`] |
 //!
 //! Orders, audits and all that needs the order database are the function `books`.
@@ -11,8 +13,11 @@
 
 mod blocklist;
 mod items;
+mod log;
+mod rules;
 mod sales;
 
+use sale::rules::SHOP;
 use web::{Method, Problem, Request, Response, operator};
 
 #[spin_sdk::http_service]
@@ -23,29 +28,43 @@ async fn admin(request: spin_sdk::http::Request) -> impl spin_sdk::http::IntoRes
 async fn handle(request: &mut Request) -> Result<Response, Problem> {
     let segments: Vec<String> = request.segments().into_iter().map(str::to_owned).collect();
     let path: Vec<&str> = segments.iter().map(String::as_str).collect();
-    operator::check(request).await?;
+    let operator = &operator::check(request).await?;
     match path[..] {
         ["api", "admin", "sales"] => match request.on("/api/admin/sales", &[Method::GET, Method::POST])? {
             Method::GET => sales::list(request).await,
-            _ => sales::create(request).await,
+            _ => sales::create(operator, request).await,
         },
         ["api", "admin", "sales", id] => {
             match request.on("/api/admin/sales/:id", &[Method::GET, Method::PUT])? {
                 Method::GET => sales::show(id).await,
-                _ => sales::change(request, id).await,
+                _ => sales::change(operator, request, id).await,
             }
         }
         ["api", "admin", "sales", id, "items"] => {
             match request.on("/api/admin/sales/:id/items", &[Method::GET, Method::POST])? {
                 Method::GET => items::list(request, id).await,
-                _ => items::create(request, id).await,
+                _ => items::create(operator, request, id).await,
             }
         }
         ["api", "admin", "items", id] => {
             match request.on("/api/admin/items/:id", &[Method::GET, Method::PUT])? {
                 Method::GET => items::show(id).await,
-                _ => items::change(request, id).await,
+                _ => items::change(operator, request, id).await,
             }
+        }
+        ["api", "admin", "rules"] => match request.on("/api/admin/rules", &[Method::GET, Method::PUT])? {
+            Method::GET => rules::show(SHOP).await,
+            _ => rules::change(operator, request, SHOP).await,
+        },
+        ["api", "admin", "items", id, "rules"] => {
+            match request.on("/api/admin/items/:id/rules", &[Method::GET, Method::PUT])? {
+                Method::GET => rules::show(id).await,
+                _ => rules::change(operator, request, id).await,
+            }
+        }
+        ["api", "admin", "log"] => {
+            request.on("/api/admin/log", &[Method::GET])?;
+            log::list(request).await
         }
         ["api", "admin", "items", id, "stats"] => {
             request.on("/api/admin/items/:id/stats", &[Method::GET])?;
@@ -56,7 +75,7 @@ async fn handle(request: &mut Request) -> Result<Response, Problem> {
                 return Err(Problem::NotFound { what: "route" });
             }
             request.on("/api/admin/items/:id/:step", &[Method::POST])?;
-            items::step(request, id, step).await
+            items::step(operator, request, id, step).await
         }
         ["api", "admin", "blocklist"] => {
             request.on("/api/admin/blocklist", &[Method::GET])?;
@@ -64,7 +83,10 @@ async fn handle(request: &mut Request) -> Result<Response, Problem> {
         }
         ["api", "admin", "blocklist", kind, value] => {
             let method = request.on("/api/admin/blocklist/:kind/:value", &[Method::PUT, Method::DELETE])?;
-            blocklist::set(kind, value, method == Method::PUT, request.now()).await
+            match method {
+                Method::PUT => blocklist::block(operator, request, kind, value).await,
+                _ => blocklist::unblock(operator, kind, value).await,
+            }
         }
         _ => Err(Problem::NotFound { what: "route" }),
     }

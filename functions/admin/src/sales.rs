@@ -6,6 +6,7 @@ use sale::ids::SaleId;
 use sale::scripts::Saved;
 use sale::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use web::operator::Operator;
 use web::{FieldError, Problem, Request, Response, SharedRedis, catalogue, etag, header, random};
 
 pub const NOT_FOUND: Problem = Problem::NotFound { what: "sale" };
@@ -60,11 +61,12 @@ pub async fn find(engine: &Engine<SharedRedis>, id: &str) -> Result<Sale, Proble
     engine.document(id.as_str()).await?.ok_or(NOT_FOUND)
 }
 
-pub async fn create(request: &mut Request) -> Result<Response, Problem> {
+pub async fn create(operator: &Operator, request: &mut Request) -> Result<Response, Problem> {
     let Body { title, description, starts_at, ends_at } = request.json::<Body>().await?.checked()?;
     let sale =
         Sale { id: SaleId::random(random::bytes()), title, description, starts_at, ends_at, version: 1 };
-    match Engine::new(SharedRedis).save_document(&sale, 0).await? {
+    let engine = operator.engine("sale.create", format!("sale/{}", sale.id));
+    match engine.save_document(&sale, 0).await? {
         Saved::Done => {
             let location = format!("/api/admin/sales/{}", sale.id);
             let response = Response::created(&sale).header(header::LOCATION, &location);
@@ -80,12 +82,13 @@ pub async fn show(id: &str) -> Result<Response, Problem> {
     Ok(Response::ok(&sale).header(header::ETAG, &etag::of_version(sale.version)))
 }
 
-pub async fn change(request: &mut Request, id: &str) -> Result<Response, Problem> {
+pub async fn change(operator: &Operator, request: &mut Request, id: &str) -> Result<Response, Problem> {
     let engine = Engine::new(SharedRedis);
     let before = find(&engine, id).await?;
     let expected = etag::if_match(request.headers())?;
     let Body { title, description, starts_at, ends_at } = request.json::<Body>().await?.checked()?;
     let sale = Sale { id: before.id, title, description, starts_at, ends_at, version: expected + 1 };
+    let engine = operator.engine("sale.change", format!("sale/{}", sale.id));
     match engine.save_document(&sale, expected).await? {
         Saved::Done => {
             announced(catalogue::announce_sales().await);

@@ -13,12 +13,15 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use sale::ids::{ItemId, Lane, UserId};
 use sale::item::{ItemState, LANES};
+use sale::rules::Rules;
 use sale::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use spin_sdk::http::{IntoResponse, Request};
 use spin_sdk::http_service;
 use web::challenge::{self, Challenges, Kind, LIFETIME_MS, Task, WIDGET_ACTION};
-use web::{Method, Problem, Response, SharedRedis, blocklist, catalogue, mark, random, session, settings};
+use web::{
+    Method, Problem, Response, SharedRedis, blocklist, catalogue, mark, random, rules, session, settings,
+};
 
 /// After how long a paused sale is worth another look, in milliseconds.
 const PAUSE_MS: u64 = 5_000;
@@ -58,7 +61,7 @@ async fn answer(request: &mut web::Request) -> Result<Response, Problem> {
         ItemState::Ended => return Err(Problem::Ended),
         ItemState::Draft => return Err(Problem::NotFound { what: "item" }),
     }
-    let (kind, difficulty) = chosen(wish).await?;
+    let (kind, difficulty) = chosen(wish, &snapshot.rules).await?;
     // What is shown goes by the sale's clock; the token itself by this machine's, which also checks it.
     let expires_at = server_time.plus_millis(LIFETIME_MS);
     Ok(Response::created(&issue(kind, difficulty, &user, &item, request.now(), expires_at).await?))
@@ -99,8 +102,8 @@ impl Wish {
 }
 
 /// The kind that is set, and how hard it is; or the proof of work that stands in for a picture.
-async fn chosen(wish: Wish) -> Result<(Kind, u8), Problem> {
-    let kind = settings::get::<Kind>("captcha_kind").await?;
+async fn chosen(wish: Wish, rules: &Rules) -> Result<(Kind, u8), Problem> {
+    let (kind, difficulty) = rules::challenge(rules).await?;
     match (kind, wish.kind) {
         (Kind::Image, Some(Preference::Pow)) => return Ok((Kind::Pow, ALTERNATIVE_BITS)),
         (Kind::Pow, Some(Preference::Image)) | (Kind::Turnstile, Some(_)) => {
@@ -108,15 +111,6 @@ async fn chosen(wish: Wish) -> Result<(Kind, u8), Problem> {
         }
         _ => {}
     }
-    let (least, most) = match kind {
-        Kind::Image => (4, 8),
-        Kind::Pow => (1, 30),
-        Kind::Turnstile | Kind::Off => return Ok((kind, 0)),
-    };
-    let difficulty = match settings::number("captcha_difficulty", 0, 255).await? {
-        0 => kind.usual_difficulty(),
-        set => u8::try_from(set.clamp(least, most)).unwrap_or(kind.usual_difficulty()),
-    };
     Ok((kind, difficulty))
 }
 

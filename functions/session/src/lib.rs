@@ -53,7 +53,7 @@ async fn count(request: &web::Request) -> Result<(), Problem> {
     }
     let most = settings::number("sessions_per_minute", 1, 1_000_000).await?;
     let most = u32::try_from(most).unwrap_or(u32::MAX);
-    let address = address::of(request).await?;
+    let address = address::of(request).await?.to_string();
     match Engine::new(SharedRedis).count_session(&address, most, request.now()).await? {
         SessionCount::Admitted => Ok(()),
         SessionCount::RateLimited { retry_after_ms } => Err(Problem::RateLimited { retry_after_ms }),

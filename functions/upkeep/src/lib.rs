@@ -15,7 +15,7 @@ use sale::work::{self, Done};
 use serde::Serialize;
 use spin_sdk::http::HeaderValue;
 use web::{
-    Method, Problem, Request, Response, SharedRedis, StatusCode, catalogue, operator, settings, worker,
+    Method, Problem, Request, Response, SharedRedis, StatusCode, catalogue, operator, rules, settings, worker,
 };
 
 /// Scripts of 500 reservations that a tick drains of one lane.
@@ -135,10 +135,16 @@ async fn tick() -> Result<Response, Problem> {
     if let Err(problem) = &sql {
         ticked.failures.push(format!("order database: {}", problem.cause().unwrap_or_default()));
     }
-    for lane in work::lanes(&engine).await? {
+    let lanes = work::lanes(&engine).await?;
+    // A change of rules or settings that a lane has not heard of yet.
+    if let Err(problem) = rules::tell(&engine, &lanes).await {
+        ticked.failures.push(format!("rules: {}", problem.cause().unwrap_or_default()));
+    }
+    for lane in lanes {
         ticked.lanes += 1;
         ticked.done.add(work::lapse(&engine, &lane).await?);
         ticked.done.add(work::drain(&engine, &lane, GRANT_BATCHES).await?);
+        engine.collect_changes(&lane).await?;
         let Ok(sql) = &sql else { continue };
         for _ in 0..COPY_BATCHES {
             match order_ledger::copy(&engine, sql, &lane, COPY_BATCH).await {

@@ -4,6 +4,7 @@ use order_ledger::{Copied, Entry, apply, copy, drain, read};
 use sale::Engine;
 use sale::ids::{OrderId, PaymentId, ReservationId, Tail, UserId};
 use sale::item::{Mode, Terms};
+use sale::rules::VersionedLimits;
 use sale::keys::{LEDGER_DOORBELL, LaneKeys};
 use sale::money::{Currency, Money};
 use sale::order::OrderState;
@@ -41,7 +42,7 @@ impl Shop {
             price: Money::new(9_900, Currency::parse("CNY").unwrap()),
             hold_ms: 600_000,
             pay_ms: PAY_MS,
-            queue_factor: 100,
+            limits: VersionedLimits::NONE,
             retention_ms: 1_000,
         };
         shop.engine().publish(&lane(), 10_000, &terms).await.unwrap();

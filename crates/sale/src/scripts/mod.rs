@@ -6,6 +6,7 @@
 //!
 //! `prelude.lua` stands before each script of this folder and holds what they share.
 
+use crate::change::Change;
 use crate::ids::Lane;
 use crate::keys;
 use crate::store::{Redis, RedisError, Reply};
@@ -15,11 +16,14 @@ use std::sync::OnceLock;
 
 mod acknowledge;
 mod audit;
+mod block;
 mod cancel;
 mod checkout;
 mod grant;
 mod holders;
 mod lapse;
+mod limit;
+mod log;
 mod order;
 mod pay;
 mod poll;
@@ -42,11 +46,13 @@ mod switch;
 mod view;
 
 pub use audit::Audit;
+pub use block::{Blocked, BlockedEntry, MOST_BLOCKED};
 pub use cancel::Cancelled;
 pub use checkout::CheckedOut;
 pub use grant::Granted;
 pub use holders::Holders;
 pub use lapse::Lapsed;
+pub use limit::Limited;
 pub use order::{Contact, OrderView, PaymentState};
 pub use pay::PaymentOpened;
 pub use poll::{Overdue, ReservationView};
@@ -105,14 +111,17 @@ macro_rules! script {
 use script;
 
 /// Every script, for tests that hold all of them to the rules.
-pub static ALL: [&Script; 27] = [
+pub static ALL: [&Script; 30] = [
     &acknowledge::SCRIPT,
     &audit::SCRIPT,
+    &block::SCRIPT,
     &cancel::SCRIPT,
     &checkout::SCRIPT,
     &grant::SCRIPT,
     &holders::SCRIPT,
     &lapse::SCRIPT,
+    &limit::SCRIPT,
+    &log::SCRIPT,
     &order::SCRIPT,
     &pay::SCRIPT,
     &poll::SCRIPT,
@@ -149,17 +158,29 @@ pub enum EngineError {
 pub struct Engine<R> {
     redis: R,
     now: Option<Timestamp>,
+    /// The members of the operator's change that the steps of this engine are; empty for steps that are none.
+    change: String,
 }
 
 impl<R: Redis> Engine<R> {
     /// An engine that goes by the Redis server's clock.
     pub fn new(redis: R) -> Self {
-        Engine { redis, now: None }
+        Engine { redis, now: None, change: String::new() }
     }
 
     /// An engine at a moment that a test chooses.
     pub fn at(redis: R, now: Timestamp) -> Self {
-        Engine { redis, now: Some(now) }
+        Engine { redis, now: Some(now), change: String::new() }
+    }
+
+    /// The same engine, whose steps are an operator's `change` and are logged as such.
+    #[must_use]
+    pub fn making(self, change: &Change) -> Self {
+        Engine { change: change.members(), ..self }
+    }
+
+    fn change(&self) -> &str {
+        &self.change
     }
 
     /// The server behind it, for the few commands that are no steps.

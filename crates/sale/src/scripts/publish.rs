@@ -4,7 +4,7 @@ use crate::item::Terms;
 use crate::keys::LaneKeys;
 use crate::store::Redis;
 
-pub(super) static SCRIPT: Script = script!("publish", 3);
+pub(super) static SCRIPT: Script = script!("publish", 5);
 
 /// What became of publishing or revising a lane.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,11 +36,12 @@ impl<R: Redis> Engine<R> {
         terms: &Terms,
     ) -> Result<Published, EngineError> {
         let keys = LaneKeys::of(lane);
+        let [shop_version, item_version, limits, queue_factor, paused] = terms.limits.arguments();
         let mut answer = self
             .run_on(
                 &SCRIPT,
                 lane,
-                &[&keys.lane(), &keys.deadlines(), &keys.alarm()],
+                &[&keys.lane(), &keys.queue(), &keys.deadlines(), &keys.alarm(), &keys.changes()],
                 &[
                     how,
                     &total.to_string(),
@@ -52,8 +53,13 @@ impl<R: Redis> Engine<R> {
                     terms.price.currency.as_str(),
                     &terms.hold_ms.to_string(),
                     &terms.pay_ms.to_string(),
-                    &terms.queue_factor.to_string(),
                     &terms.retention_ms.to_string(),
+                    &shop_version,
+                    &item_version,
+                    &limits,
+                    &queue_factor,
+                    &paused,
+                    self.change(),
                 ],
             )
             .await?;

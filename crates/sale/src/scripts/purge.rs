@@ -1,10 +1,10 @@
 use super::{Engine, EngineError, Script, script};
 use crate::ids::Lane;
-use crate::keys::{LANES, LaneKeys};
+use crate::keys::{LANES, LOG_POSITIONS, LaneKeys};
 use crate::store::Redis;
 use crate::time::Timestamp;
 
-pub(super) static SCRIPT: Script = script!("purge", 10);
+pub(super) static SCRIPT: Script = script!("purge", 11);
 
 /// What became of a purge.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,8 +21,19 @@ impl<R: Redis> Engine<R> {
     /// Takes a lane out of Redis once its time has come and all is settled; then ticks visit it no more.
     pub async fn purge(&self, lane: &Lane) -> Result<Purged, EngineError> {
         let keys = LaneKeys::of(lane);
-        let [lane_key, reservations, users, queue, deadlines, orders, details, outbox, alarm, series] =
-            keys.lasting();
+        let [
+            lane_key,
+            reservations,
+            users,
+            queue,
+            deadlines,
+            orders,
+            details,
+            outbox,
+            alarm,
+            series,
+            changes,
+        ] = keys.lasting();
         let mut answer = self
             .run_on(
                 &SCRIPT,
@@ -32,6 +43,7 @@ impl<R: Redis> Engine<R> {
                     &queue,
                     &deadlines,
                     &outbox,
+                    &changes,
                     &alarm,
                     &reservations,
                     &users,
@@ -44,7 +56,9 @@ impl<R: Redis> Engine<R> {
             .await?;
         Ok(match answer.text()?.as_str() {
             "purged" => {
-                self.redis.execute("SREM", &[LANES.as_bytes(), lane.to_string().as_bytes()]).await?;
+                let lane = lane.to_string();
+                self.redis.execute("SREM", &[LANES.as_bytes(), lane.as_bytes()]).await?;
+                self.redis.execute("HDEL", &[LOG_POSITIONS.as_bytes(), lane.as_bytes()]).await?;
                 Purged::Done
             }
             "early" => Purged::Early { purge_at: answer.moment()? },

@@ -1,8 +1,10 @@
 use super::{Engine, EngineError, Script, script};
 use crate::catalogue::Document;
+use crate::change::MOST_ENTRIES;
+use crate::keys::LOG;
 use crate::store::{Redis, Reply};
 
-pub(super) static SCRIPT: Script = script!("save_document", 1);
+pub(super) static SCRIPT: Script = script!("save_document", 2);
 
 /// What became of saving a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,8 +28,15 @@ impl<R: Redis> Engine<R> {
             .run(
                 &SCRIPT,
                 "",
-                &[D::KEY],
-                &[document.id(), &expected.to_string(), &document.version().to_string(), &json],
+                &[D::KEY, LOG],
+                &[
+                    document.id(),
+                    &expected.to_string(),
+                    &document.version().to_string(),
+                    &json,
+                    self.change(),
+                    &MOST_ENTRIES.to_string(),
+                ],
             )
             .await?;
         Ok(match answer.text()?.as_str() {
@@ -44,6 +53,23 @@ impl<R: Redis> Engine<R> {
             None | Some(Reply::Nil) => Ok(None),
             Some(reply) => decode(reply).map(Some),
         }
+    }
+
+    /// The documents of these ids, as far as there are any, in one round trip.
+    pub(crate) async fn documents_of<'a, D: Document, const COUNT: usize>(
+        &self,
+        ids: [&'a str; COUNT],
+    ) -> Result<[(&'a str, Option<D>); COUNT], EngineError> {
+        let mut arguments = vec![D::KEY.as_bytes()];
+        arguments.extend(ids.iter().map(|id| id.as_bytes()));
+        let replies = self.redis.execute("HMGET", &arguments).await?;
+        let mut found = ids.map(|id| (id, None));
+        for (place, reply) in found.iter_mut().zip(&replies) {
+            if *reply != Reply::Nil {
+                place.1 = Some(decode(reply)?);
+            }
+        }
+        Ok(found)
     }
 
     /// All documents of this kind, in no order.

@@ -4,7 +4,7 @@ use crate::item::MAX_STOCK;
 use crate::keys::LaneKeys;
 use crate::store::Redis;
 
-pub(super) static SCRIPT: Script = script!("stock", 2);
+pub(super) static SCRIPT: Script = script!("stock", 3);
 
 /// A change of an item's stock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,8 +42,8 @@ impl<R: Redis> Engine<R> {
             .run_on(
                 &SCRIPT,
                 lane,
-                &[&keys.lane(), &keys.queue()],
-                &[how, &units.to_string(), &MAX_STOCK.to_string()],
+                &[&keys.lane(), &keys.queue(), &keys.changes()],
+                &[how, &units.to_string(), &MAX_STOCK.to_string(), self.change()],
             )
             .await?;
         Ok(match answer.text()?.as_str() {

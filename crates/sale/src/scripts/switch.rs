@@ -4,7 +4,7 @@ use crate::item::Switch;
 use crate::keys::LaneKeys;
 use crate::store::Redis;
 
-pub(super) static SCRIPT: Script = script!("switch", 4);
+pub(super) static SCRIPT: Script = script!("switch", 5);
 
 /// What became of pausing, resuming or closing a lane.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +27,12 @@ impl<R: Redis> Engine<R> {
             Switch::Closed => "closed",
         };
         let mut answer = self
-            .run_on(&SCRIPT, lane, &[&keys.lane(), &keys.queue(), &keys.deadlines(), &keys.alarm()], &[word])
+            .run_on(
+                &SCRIPT,
+                lane,
+                &[&keys.lane(), &keys.queue(), &keys.deadlines(), &keys.alarm(), &keys.changes()],
+                &[word, self.change()],
+            )
             .await?;
         Ok(match answer.text()?.as_str() {
             "switched" => {

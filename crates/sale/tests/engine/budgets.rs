@@ -25,7 +25,7 @@ fn bytes<const COUNT: usize>(seed: usize) -> [u8; COUNT] {
 async fn a_reservation_costs_at_most_four_hundred_bytes_with_its_challenge() {
     const SHOPPERS: usize = 20_000;
     for (units, what) in [(100, "sold out"), (SHOPPERS as i64, "held")] {
-        let shop = Shop::with(units, |terms| terms.queue_factor = 1_000_000).await;
+        let shop = Shop::with(units, |terms| terms.limits.limits.queue_factor = 1_000_000).await;
         let before = used_memory(&shop.redis).await;
         for n in 0..SHOPPERS {
             let user = UserId::guest(bytes(n));

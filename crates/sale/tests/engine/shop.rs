@@ -7,6 +7,7 @@ use sale::item::{Mode, Terms};
 use sale::keys::LaneKeys;
 use sale::money::{Currency, Money};
 use sale::reservation::ReservationState;
+use sale::rules::VersionedLimits;
 use sale::scripts::{
     Audit, ChallengeUse, CheckedOut, Contact, Granted, LaneView, OrderView, PaymentOpened, PaymentOutcome,
     Published, ReservationView, Reserved, Settled, StockChange, Wish,
@@ -43,7 +44,7 @@ pub fn terms() -> Terms {
         price: Money::new(PRICE, Currency::parse("CNY").unwrap()),
         hold_ms: HOLD_MS,
         pay_ms: PAY_MS,
-        queue_factor: 100,
+        limits: VersionedLimits::NONE,
         retention_ms: RETENTION_MS,
     }
 }

@@ -252,7 +252,7 @@ impl Model {
         }
         let waiting = self.queue.len() as i64;
         let queued = self.terms.mode == Mode::Queued || waiting > 0;
-        if queued && waiting >= i64::from(self.terms.queue_factor) * self.total {
+        if queued && waiting >= i64::from(self.terms.limits.limits.queue_factor) * self.total {
             return Reserved::QueueFull;
         }
         if let Some((challenge, answered)) = challenge {
@@ -647,7 +647,8 @@ async fn take(redis: &Connection, model: &mut Model, number: usize, step: &Step)
         }
         Step::Revise { limit, instant, price, factor } => {
             let mut terms = model.terms.clone();
-            (terms.per_user_limit, terms.queue_factor, terms.price.amount) = (*limit, *factor, *price);
+            (terms.per_user_limit, terms.limits.limits.queue_factor, terms.price.amount) =
+                (*limit, *factor, *price);
             terms.mode = if *instant { Mode::Instant } else { Mode::Queued };
             let answer = engine.revise(&lane, &terms).await.unwrap();
             if model.switch == Switch::Closed {

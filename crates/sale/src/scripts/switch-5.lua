@@ -1,19 +1,22 @@
 -- Pauses, resumes or closes an item. Closing is for good.
--- KEYS  1 lane  2 queue  3 deadlines  4 alarm
--- ARGV  5 the wanted switch: open, paused or closed
+-- KEYS  1 lane  2 queue  3 deadlines  4 alarm  5 changes
+-- ARGV  5 the wanted switch: open, paused or closed  6 members of the operator's change, or ''
 -- Replies
 --   {'switched', before}  {'conflict', 'closed'}  {'not_found'}
-local lane, queue, deadlines, alarm = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local lane, queue, deadlines, alarm, changes = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local wanted = ARGV[5]
 
 local switch = redis.call('HGET', lane, 'switch')
 if not switch then return {'not_found'} end
 if switch == 'closed' and wanted ~= 'closed' then return {'conflict', 'closed'} end
 
+-- The operator's word for this item stands before the rules'.
+redis.call('HDEL', lane, 'paused_by_rules')
 redis.call('HSET', lane, 'switch', wanted)
 if wanted ~= 'paused' then
   if redis.call('EXISTS', queue) == 1 then redis.call('HSET', lane, 'waiting_since', whole(now)) end
   ring_grant(queue)
   arm(lane, deadlines, alarm)
 end
+note_change(lane, changes, ARGV[6], '"' .. switch .. '"', '"' .. wanted .. '"')
 return {'switched', switch}

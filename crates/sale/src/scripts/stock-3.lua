@@ -1,9 +1,10 @@
 -- Adds to the stock, or sets its total, never below what is taken.
--- KEYS  1 lane  2 queue
+-- KEYS  1 lane  2 queue  3 changes
 -- ARGV  5 'add' or 'total'  6 units, which may be negative for add  7 most units a lane may have
+--       8 members of the operator's change, or ''
 -- Replies
 --   {'stocked', total, available}  {'conflict', taken, total}  {'not_found'}
-local lane, queue = KEYS[1], KEYS[2]
+local lane, queue, changes = KEYS[1], KEYS[2], KEYS[3]
 local how, units, most = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
 
 local known = redis.call('HMGET', lane, 'switch', 'total', 'available')
@@ -15,4 +16,5 @@ if known[1] == 'closed' or wanted < taken or wanted > most then return {'conflic
 
 redis.call('HSET', lane, 'total', whole(wanted), 'available', whole(wanted - taken))
 ring_grant(queue)
+note_change(lane, changes, ARGV[8], whole(total), whole(wanted))
 return {'stocked', wanted, wanted - taken}

@@ -1,0 +1,64 @@
+use super::{Engine, EngineError, Script, script};
+use crate::change::{LoggedChange, MOST_ENTRIES};
+use crate::ids::Lane;
+use crate::keys::{LOG, LOG_POSITIONS, LaneKeys};
+use crate::store::{Redis, Reply};
+
+pub(super) static SCRIPT: Script = script!("log", 2);
+
+/// Changes of one lane that are brought to the log at a time.
+const BATCH: i64 = 100;
+
+impl<R: Redis> Engine<R> {
+    /// Logs the operator's change that this engine is making, where no script makes it; `before` and `after` are JSON.
+    pub async fn log_change(
+        &self,
+        before: &serde_json::Value,
+        after: &serde_json::Value,
+    ) -> Result<(), EngineError> {
+        let entry = format!("{},\"before\":{before},\"after\":{after}", self.change());
+        let most = MOST_ENTRIES.to_string();
+        let mut answer = self.run(&SCRIPT, "", &[LOG, LOG_POSITIONS], &["", &entry, &most]).await?;
+        match answer.text()?.as_str() {
+            "logged" => Ok(()),
+            _ => Err(answer.unexpected()),
+        }
+    }
+
+    /// Brings the operators' changes of a lane to the shop's log, each once, in order; how many there were.
+    ///
+    /// Whoever does this beside another, or again after dying half-way, changes nothing.
+    pub async fn collect_changes(&self, lane: &Lane) -> Result<usize, EngineError> {
+        let changes = LaneKeys::of(lane).changes();
+        let most = MOST_ENTRIES.to_string();
+        let last = (BATCH - 1).to_string();
+        let mut collected = 0;
+        loop {
+            let waiting = self.redis.execute("LRANGE", &[changes.as_bytes(), b"0", last.as_bytes()]).await?;
+            if waiting.is_empty() {
+                return Ok(collected);
+            }
+            for change in waiting {
+                let text = change.text().unwrap_or_default();
+                if let Some((number, entry)) = text.split_once('|') {
+                    self.run_on(&SCRIPT, lane, &[LOG, LOG_POSITIONS], &[number, entry, &most]).await?;
+                    collected += 1;
+                }
+                self.redis.execute("LREM", &[changes.as_bytes(), b"1", text.as_bytes()]).await?;
+            }
+        }
+    }
+
+    /// Entries of the shop's log, the youngest first, after passing over `skip` of them; and how many there are in all.
+    pub async fn log(&self, skip: usize, count: usize) -> Result<(Vec<LoggedChange>, u64), EngineError> {
+        let total = self.redis.execute("XLEN", &[LOG.as_bytes()]).await?;
+        let total = total.first().and_then(Reply::int).unwrap_or(0);
+        let reach = skip.saturating_add(count).min(MOST_ENTRIES as usize).to_string();
+        let range: [&[u8]; 5] = [LOG.as_bytes(), b"+", b"-", b"COUNT", reach.as_bytes()];
+        let replies = self.redis.execute("XREVRANGE", &range).await?;
+        // Id, field, value: a reply comes flat.
+        let entries = replies.chunks_exact(3).skip(skip).filter_map(|entry| entry.get(2)?.text());
+        let entries = entries.filter_map(|text| serde_json::from_str(&text).ok()).collect();
+        Ok((entries, u64::try_from(total).unwrap_or(0)))
+    }
+}

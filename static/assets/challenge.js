@@ -2,7 +2,7 @@
 
 import { now } from "/assets/net.js";
 import { button, el, find, icon, timer, trouble } from "/assets/ui.js";
-import { t } from "/assets/words.js";
+import { locale, t } from "/assets/words.js";
 
 /**
  * A view `{node, focus, stop}` of `challenge`. `submit(answer)` is called with the answer, `another(hint, kind)` to get
@@ -70,19 +70,34 @@ function pow(challenge, submit, another) {
 
 /** A hosted widget. Its script is only loaded where the server names one, and the page's policy must allow it. */
 function turnstile(challenge, submit, another) {
-  const place = el("div", { class: "widget" });
+  const place = el("div", { class: "widget" }, el("p", { class: "busy", role: "status" }, () => t("widget_loading")));
   const node = el("div", {}, el("p", {}, () => t("challenge_widget")), place);
-  const failed = () => place.replaceChildren(trouble({ title: t("widget_failed") }), button(() => t("retry"), () => another()));
-  const render = () =>
-    window.turnstile.render(place, {
+  let over = false;
+  let widget;
+  const failed = () => over || place.replaceChildren(trouble({ title: t("widget_failed") }), button(() => t("retry"), () => another(), { id: "challenge-retry" }));
+  const render = () => {
+    if (over) return;
+    place.replaceChildren();
+    widget = window.turnstile.render(place, {
       sitekey: challenge.site_key,
+      action: challenge.action,
+      cData: challenge.cdata,
+      language: locale(),
       callback: submit,
       "error-callback": failed,
+      "unsupported-callback": failed,
       "expired-callback": () => another("lapsed"),
     });
+  };
   if (window.turnstile) render();
   else document.head.append(el("script", { src: challenge.script_url, async: true, on: { load: render, error: failed } }));
-  return { node, stop: () => window.turnstile?.remove?.(place) };
+  return {
+    node,
+    stop: () => {
+      over = true;
+      if (widget !== undefined) window.turnstile.remove(widget);
+    },
+  };
 }
 
 const unknown = (challenge) => ({ node: trouble({ title: t("widget_failed"), detail: challenge.kind }) });

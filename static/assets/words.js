@@ -56,11 +56,12 @@ const WORDS = {
   cancel: ["Cancel", "取消"],
   answer_missing: ["Type what you see in the picture.", "请输入图中的字符。"],
   wrong: ["That wasn’t it. Here is a new one.", "答案不对，已换一张新的。"],
-  lapsed: ["The picture had lapsed. Here is a new one.", "验证码已过期，已换一张新的。"],
+  lapsed: ["That check had lapsed. Here is a new one.", "验证已过期，请重新完成。"],
   challenge_pow: ["Your device is doing a small sum, so that robots must pay for each try. Nothing to type.", "你的设备正在做一道小计算题，让机器人每次尝试都付出代价。无需输入。"],
   pow_done: ["Done: sending your answer", "完成，正在提交"],
   pow_progress: ["Working: {n}%", "计算中：{n}%"],
   challenge_widget: ["Complete the check below.", "请完成下方验证。"],
+  widget_loading: ["Loading the check…", "正在加载验证…"],
   widget_failed: ["The check could not be loaded.", "验证组件加载失败。"],
 
   // The queue.

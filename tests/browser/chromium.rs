@@ -136,6 +136,26 @@ impl Chromium {
         element.send_keys(text).await.unwrap();
     }
 
+    /// Presses keys, wherever the focus is.
+    pub async fn press(&self, keys: &str) {
+        self.page.active_element().await.unwrap().send_keys(keys).await.unwrap();
+    }
+
+    /// The id of what has the focus.
+    pub async fn focused(&self) -> String {
+        self.run("return document.activeElement?.id ?? ''").await.as_str().unwrap_or_default().to_owned()
+    }
+
+    /// What a script in the page returns.
+    pub async fn run(&self, script: &str) -> Value {
+        self.page.execute(script, Vec::new()).await.unwrap()
+    }
+
+    /// Makes the window as small as a phone.
+    pub async fn shrink(&self) {
+        self.page.set_window_size(390, 844).await.unwrap();
+    }
+
     /// What stands in an input.
     pub async fn value(&self, selector: &str) -> String {
         self.find(selector).await.prop("value").await.unwrap().unwrap_or_default()

@@ -1,5 +1,7 @@
 //! What shoppers see in a real Chromium.
 
+/// Challenges of each kind, by keyboard, on a phone, and when something fails.
+mod challenges;
 /// Chromium, driven over WebDriver.
 mod chromium;
 /// Purchases by clicks and keys.

@@ -108,6 +108,12 @@ impl Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        // It is for programs: a browser need not guess what it is, nor do anything with it.
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(
+            header::CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
+        );
         if let Ok(id) = HeaderValue::from_str(request_id) {
             headers.insert(REQUEST_ID, id);
         }
@@ -147,6 +153,7 @@ mod tests {
                     && !document["detail"].as_str().unwrap().is_empty()
             );
             assert_eq!(response.headers()["content-type"], "application/problem+json");
+            assert_eq!(response.headers()["x-content-type-options"], "nosniff");
             let unavailable = response.status() == StatusCode::SERVICE_UNAVAILABLE;
             assert_eq!(response.headers().contains_key("retry-after"), unavailable);
             assert_eq!(document.get("retry_after_ms").is_some(), unavailable);

@@ -1,7 +1,11 @@
+use std::collections::HashSet;
 use std::time::Duration;
 
 use serde_json::json;
-use stampede_tests::{ItemTerms, World, eventually, solve_proof_of_work};
+use stampede_tests::{
+    ItemTerms, World, crowd, eventually, id_of_challenge, read_picture, solve_proof_of_work, values_in_store,
+    zero_bits,
+};
 
 #[tokio::test]
 async fn a_solved_challenge_buys_one_reservation() {
@@ -123,8 +127,16 @@ async fn challenges_exist_only_while_the_item_is_open() {
     let seller = world.seller();
     let shopper = world.shopper().await;
 
-    let upcoming = seller.publish(&ItemTerms::of(5).between(600.0, 3600.0)).await;
-    shopper.ask_challenge(&upcoming).await.expect_problem(403, "not-started");
+    for terms in [ItemTerms::of(5), ItemTerms::of(5).instant()] {
+        let upcoming = seller.publish(&terms.between(600.0, 3600.0)).await;
+        let refusal = shopper.ask_challenge(&upcoming).await;
+        refusal.expect_problem(403, "not-started");
+        // Nothing that could be solved ahead is in the refusal.
+        let members: Vec<String> = refusal.json().as_object().unwrap().keys().cloned().collect();
+        for member in ["challenge", "image", "difficulty", "cdata"] {
+            assert!(!members.iter().any(|name| name == member), "{refusal}");
+        }
+    }
 
     let over = seller.publish(&ItemTerms::of(5).between(-600.0, 0.2)).await;
     eventually("the item has ended", Duration::from_secs(10), async || {
@@ -155,4 +167,124 @@ async fn a_picture_challenge_shows_a_picture_and_refuses_a_guess() {
     assert!(picture.starts_with("data:image/"), "{picture:.60}");
     let body = json!({ "challenge": challenge["challenge"], "answer": "????", "quantity": 1 });
     shopper.ask_reservation(&item, &body).await.expect_problem(422, "challenge-failed");
+}
+
+#[tokio::test]
+async fn a_picture_read_rightly_is_worth_one_reservation_of_its_shopper() {
+    let world = World::builder().set("captcha_kind", "image").set("captcha_difficulty", 4).start().await;
+    let item = world.seller().publish(&ItemTerms::of(5).limited_to(2)).await;
+    let (shopper, other) = (world.shopper().await, world.shopper().await);
+
+    let challenge = shopper.ask_challenge(&item).await.expect(201);
+    let token = challenge["challenge"].as_str().unwrap();
+    let answer = read_picture(world.session_secret(), token);
+    let body = json!({ "challenge": token, "answer": answer.to_lowercase(), "quantity": 1 });
+    other.ask_reservation(&item, &body).await.expect_problem(422, "challenge-failed");
+    let reservation = shopper.ask_reservation(&item, &body).await.expect(202);
+    let held = shopper.result(&reservation).await;
+    shopper.give_back(&held).await.expect(204);
+    shopper.ask_reservation(&item, &body).await.expect_problem(422, "challenge-failed");
+}
+
+#[tokio::test]
+async fn a_challenge_from_before_a_pause_is_good_after_it_and_not_before() {
+    let world = World::start().await;
+    let seller = world.seller();
+    let item = seller.publish(&ItemTerms::of(5)).await;
+    let shopper = world.shopper().await;
+    let mut body = shopper.solved_challenge(&item).await.unwrap();
+    body["quantity"] = json!(1);
+    seller.order(&item, "pause").await.expect(200);
+    shopper.ask_reservation(&item, &body).await.expect_problem(503, "paused");
+    seller.order(&item, "resume").await.expect(200);
+    shopper.ask_reservation(&item, &body).await.expect(202);
+
+    let late = world.shopper().await;
+    let mut body = late.solved_challenge(&item).await.unwrap();
+    body["quantity"] = json!(1);
+    seller.order(&item, "close").await.expect(200);
+    late.ask_reservation(&item, &body).await.expect_problem(410, "ended");
+}
+
+#[tokio::test]
+async fn a_proof_of_work_is_harder_the_more_people_wait() {
+    // Nobody drains the queue.
+    let world = World::builder().set("captcha_difficulty", 6).without_doorbells().start().await;
+    let item = world.seller().publish(&ItemTerms::of(2)).await;
+    let shopper = world.shopper().await;
+    let difficulty = async || shopper.ask_challenge(&item).await.expect(201)["difficulty"].as_u64().unwrap();
+    assert_eq!(difficulty().await, 6);
+    crowd(8, 8, async |_| {
+        world.shopper().await.reserve(&item).await.expect(202);
+    })
+    .await;
+    eventually("four wait for each unit", Duration::from_secs(10), async || {
+        (difficulty().await == 8).then_some(())
+    })
+    .await;
+    // The token says how hard it is: what would have been enough before is not any more.
+    let challenge = shopper.ask_challenge(&item).await.expect(201);
+    let token = challenge["challenge"].as_str().unwrap();
+    let too_easy = (0u64..).map(|n| n.to_string()).find(|answer| (6..8).contains(&zero_bits(token, answer)));
+    let body = json!({ "challenge": token, "answer": too_easy, "quantity": 1 });
+    shopper.ask_reservation(&item, &body).await.expect_problem(422, "challenge-failed");
+}
+
+/// The ids of the challenges in a batch of the pool, as `web::puzzles` writes it.
+fn ids_in(batch: &[u8]) -> Vec<[u8; 9]> {
+    let (mut ids, mut rest) = (Vec::new(), &batch[17..]);
+    while !rest.is_empty() {
+        ids.push(rest[1..10].try_into().unwrap());
+        let length = usize::from(u16::from_le_bytes(rest[26..28].try_into().unwrap()));
+        rest = &rest[28 + length..];
+    }
+    ids
+}
+
+#[tokio::test]
+async fn a_crowd_gets_pictures_that_were_drawn_ahead_and_each_its_own() {
+    let settings = World::builder().set("captcha_kind", "image").set("captcha_difficulty", 4);
+    let world = settings.set("puzzle_pool", 160).start().await;
+    let pool = eventually("the pool is filled ahead", Duration::from_secs(30), async || {
+        let batches = values_in_store(world.state_folder(), "puzzles/");
+        (batches.len() == 5).then_some(batches)
+    })
+    .await;
+    let ahead: HashSet<[u8; 9]> = pool.iter().flat_map(|batch| ids_in(batch)).collect();
+    assert_eq!(ahead.len(), 160);
+
+    let item = world.seller().publish(&ItemTerms::of(300)).await;
+    let shoppers: Vec<_> = crowd(20, 20, async |_| world.shopper().await).await;
+    let challenges = crowd(300, 20, async |number| {
+        shoppers[number % shoppers.len()].ask_challenge(&item).await.expect(201)
+    })
+    .await;
+    let tokens = challenges.iter().map(|challenge| challenge["challenge"].as_str().unwrap());
+    let ids: HashSet<[u8; 9]> = tokens.map(id_of_challenge).collect();
+    let pictures: HashSet<&str> =
+        challenges.iter().map(|challenge| challenge["image"].as_str().unwrap()).collect();
+    assert_eq!((ids.len(), pictures.len()), (300, 300), "a picture was shown twice");
+
+    // What was drawn ahead is as good as any.
+    let mut bought = 0;
+    for (number, challenge) in challenges.iter().enumerate() {
+        let token = challenge["challenge"].as_str().unwrap();
+        if !ahead.contains(&id_of_challenge(token)) || bought == 3 {
+            continue;
+        }
+        let answer = read_picture(world.session_secret(), token);
+        let body = json!({ "challenge": token, "answer": answer, "quantity": 1 });
+        let answer = shoppers[number % shoppers.len()].ask_reservation(&item, &body).await;
+        assert!(matches!(answer.status, 200 | 202), "{answer}");
+        bought += 1;
+    }
+    assert_eq!(bought, 3, "nothing came from the pool");
+    // Who took them has left the pool to be filled again, with others.
+    eventually("the pool is filled again", Duration::from_secs(30), async || {
+        // Someone has to find a slot empty.
+        crowd(40, 20, async |_| shoppers[0].ask_challenge(&item).await.expect(201)).await;
+        let batches = values_in_store(world.state_folder(), "puzzles/");
+        batches.iter().flat_map(|batch| ids_in(batch)).any(|id| !ahead.contains(&id)).then_some(())
+    })
+    .await;
 }

@@ -11,6 +11,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod artefacts;
+mod challenge;
 mod client;
 mod contract;
 mod crowd;
@@ -25,15 +26,16 @@ mod wait;
 mod world;
 
 pub use artefacts::{checkout, program, screenshots};
+pub use challenge::{id_of_challenge, read_picture};
 pub use client::{Answer, Client, Request};
 pub use contract::Contract;
 pub use crowd::{crowd, meanwhile};
-pub use database::{DatabaseLock, OrderRow, empty_key_value, lock_database, orders_in};
+pub use database::{DatabaseLock, OrderRow, empty_key_value, lock_database, orders_in, values_in_store};
 pub use host::Host;
 pub use outsider::{Outsider, Question, Reply};
 pub use process::{Process, free_port};
 pub use redis_server::RedisServer;
 pub use seller::{Counters, Item, ItemTerms, Seller, timestamp_in};
-pub use shopper::{Shopper, solve_proof_of_work};
+pub use shopper::{Shopper, solve_proof_of_work, zero_bits};
 pub use wait::eventually;
 pub use world::{World, WorldBuilder};

@@ -178,15 +178,18 @@ fn solve(challenge: &Value) -> Value {
 pub fn solve_proof_of_work(challenge: &str, difficulty: u64) -> String {
     (0u64..)
         .map(|candidate| candidate.to_string())
-        .find(|candidate| {
-            let digest = Sha256::digest(format!("{challenge}:{candidate}"));
-            let zeros = digest.iter().try_fold(0, |zeros, byte| match byte.leading_zeros() {
-                8 => Ok(zeros + 8),
-                some => Err(zeros + u64::from(some)),
-            });
-            zeros.unwrap_or_else(|zeros| zeros) >= difficulty
-        })
+        .find(|candidate| zero_bits(challenge, candidate) >= difficulty)
         .expect("there is always one")
+}
+
+/// With how many zero bits SHA-256 of `challenge:answer` begins.
+pub fn zero_bits(challenge: &str, answer: &str) -> u64 {
+    let digest = Sha256::digest(format!("{challenge}:{answer}"));
+    let zeros = digest.iter().try_fold(0, |zeros, byte| match byte.leading_zeros() {
+        8 => Ok(zeros + 8),
+        some => Err(zeros + u64::from(some)),
+    });
+    zeros.unwrap_or_else(|zeros| zeros)
 }
 
 fn id(object: &Value) -> &str {

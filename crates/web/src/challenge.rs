@@ -30,6 +30,9 @@ pub const LIFETIME_MS: i64 = 120_000;
 /// The most leading zero bits that are asked for: at 30, a phone would work for hours.
 const MOST_BITS: u8 = 30;
 
+/// The most that crowding brings a proof of work to: 16 million hashes, a minute on an old phone.
+const HARDEST_BITS: u8 = 24;
+
 const VERSION: u8 = 1;
 /// Twelve characters where used ids are remembered, which is what fits in Redis's smallest allocation.
 const ID_LENGTH: usize = 9;
@@ -111,11 +114,55 @@ impl fmt::Display for Kind {
     }
 }
 
+/// The part of a picture's challenge that can be made before anybody asks for it: an id, and a digest of the solution that
+/// only fits this id. Neither says anything of the solution to somebody without our key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Prepared {
+    /// How many characters the picture has.
+    pub characters: u8,
+    id: [u8; ID_LENGTH],
+    digest: [u8; DIGEST_LENGTH],
+}
+
+impl Prepared {
+    /// How long one is in [`Prepared::write`].
+    pub const LENGTH: usize = 1 + ID_LENGTH + DIGEST_LENGTH;
+
+    /// Appends it to `bytes`.
+    pub fn write(&self, bytes: &mut Vec<u8>) {
+        bytes.push(self.characters);
+        bytes.extend(self.id);
+        bytes.extend(self.digest);
+    }
+
+    /// What [`Prepared::write`] wrote.
+    pub fn read(bytes: &[u8; Self::LENGTH]) -> Self {
+        let (mut id, mut digest) = ([0; ID_LENGTH], [0; DIGEST_LENGTH]);
+        id.copy_from_slice(&bytes[1..][..ID_LENGTH]);
+        digest.copy_from_slice(&bytes[1 + ID_LENGTH..]);
+        Self { characters: bytes[0], id, digest }
+    }
+}
+
+/// The bits of a proof of work where `crowding` shoppers wait for each unit: one more where one waits, two where four do,
+/// then three for 16 and four for 64, each of which doubles the work. Never more than [`HARDEST_BITS`] by crowding alone:
+/// an old phone must still be done while its challenge lives.
+pub fn hardened(bits: u8, crowding: u64) -> u8 {
+    let more = match crowding {
+        0 => 0,
+        1..4 => 1,
+        4..16 => 2,
+        16..64 => 3,
+        _ => 4,
+    };
+    bits.max((bits + more).min(HARDEST_BITS))
+}
+
 /// What a token asks for.
 #[derive(Debug, Clone, Copy)]
-pub enum Task<'a> {
-    /// The characters that the picture shows.
-    Image { solution: &'a str },
+pub enum Task {
+    /// To read a picture that was prepared.
+    Image(Prepared),
     /// So many leading zero bits.
     Pow { bits: u8 },
     /// The widget, told [`WIDGET_ACTION`] and the token's [`id_of`].
@@ -201,17 +248,28 @@ impl Challenges {
         }
     }
 
+    /// Prepares the challenge to read `solution`.
+    pub fn prepare(&self, solution: &str) -> Prepared {
+        let id = random::bytes();
+        let characters = u8::try_from(solution.chars().count()).unwrap_or(u8::MAX);
+        Prepared { characters, id, digest: self.commitment(&id, solution) }
+    }
+
+    /// Names the key under which challenges are prepared, and says nothing of it.
+    pub fn key_name(&self) -> [u8; 8] {
+        let mut name = [0; 8];
+        let mac = self.committer.clone().chain_update(b"name").finalize().into_bytes();
+        name.copy_from_slice(&mac[..8]);
+        name
+    }
+
     /// A token for `user` and `item`, good until [`LIFETIME_MS`] after `now`; and when that is.
-    pub fn issue(&self, task: Task<'_>, user: &UserId, item: &ItemId, now: Timestamp) -> (String, Timestamp) {
+    pub fn issue(&self, task: Task, user: &UserId, item: &ItemId, now: Timestamp) -> (String, Timestamp) {
         let expires_at = now.plus_millis(LIFETIME_MS);
-        let id: [u8; ID_LENGTH] = random::bytes();
-        let (kind, difficulty, digest) = match task {
-            Task::Image { solution } => {
-                let length = u8::try_from(solution.len()).unwrap_or(u8::MAX);
-                (Kind::Image, length, self.commitment(&id, solution))
-            }
-            Task::Pow { bits } => (Kind::Pow, bits.min(MOST_BITS), [0; DIGEST_LENGTH]),
-            Task::Turnstile => (Kind::Turnstile, 0, [0; DIGEST_LENGTH]),
+        let (kind, difficulty, id, digest) = match task {
+            Task::Image(prepared) => (Kind::Image, prepared.characters, prepared.id, prepared.digest),
+            Task::Pow { bits } => (Kind::Pow, bits.min(MOST_BITS), random::bytes(), [0; DIGEST_LENGTH]),
+            Task::Turnstile => (Kind::Turnstile, 0, random::bytes(), [0; DIGEST_LENGTH]),
         };
         let mut token = Vec::with_capacity(TOKEN_LENGTH);
         token.extend([VERSION, kind.byte(), difficulty]);
@@ -335,7 +393,8 @@ mod tests {
     fn a_picture_read_rightly_is_good_in_any_case_and_spacing() {
         let challenges = Challenges::new(b"secret");
         let (anna, lamp) = (user("anna"), item("iaaaaaaaaaa"));
-        let (token, expires_at) = challenges.issue(Task::Image { solution: "K7PWX" }, &anna, &lamp, NOW);
+        let (token, expires_at) =
+            challenges.issue(Task::Image(challenges.prepare("K7PWX")), &anna, &lamp, NOW);
         for answer in ["K7PWX", "k7pwx", " k7 pwx "] {
             let verdict = challenges.verify(&token, answer, &anna, &lamp, NOW);
             assert!(matches!(verdict, Verdict::Good { expires_at: at, .. } if at == expires_at), "{answer}");
@@ -366,7 +425,8 @@ mod tests {
     fn a_token_serves_one_shopper_one_item_and_two_minutes() {
         let challenges = Challenges::new(b"secret");
         let (anna, lamp) = (user("anna"), item("iaaaaaaaaaa"));
-        let (token, expires_at) = challenges.issue(Task::Image { solution: "ABCDE" }, &anna, &lamp, NOW);
+        let (token, expires_at) =
+            challenges.issue(Task::Image(challenges.prepare("ABCDE")), &anna, &lamp, NOW);
         let verify = |challenges: &Challenges, user: &UserId, item: &ItemId, at| {
             challenges.verify(&token, "ABCDE", user, item, at)
         };
@@ -382,7 +442,7 @@ mod tests {
     fn no_changed_byte_and_no_other_text_is_a_token() {
         let challenges = Challenges::new(b"secret");
         let (anna, lamp) = (user("anna"), item("iaaaaaaaaaa"));
-        let (token, _) = challenges.issue(Task::Image { solution: "ABCDE" }, &anna, &lamp, NOW);
+        let (token, _) = challenges.issue(Task::Image(challenges.prepare("ABCDE")), &anna, &lamp, NOW);
         let bytes = BASE64.decode(&token).unwrap();
         for at in 0..bytes.len() {
             let mut changed = bytes.clone();
@@ -401,7 +461,7 @@ mod tests {
         let challenges = Challenges::new(b"secret");
         let (anna, lamp) = (user("anna"), item("iaaaaaaaaaa"));
         let tokens: Vec<Vec<u8>> = (0..50)
-            .map(|_| challenges.issue(Task::Image { solution: "ABCDE" }, &anna, &lamp, NOW).0)
+            .map(|_| challenges.issue(Task::Image(challenges.prepare("ABCDE")), &anna, &lamp, NOW).0)
             .map(|token| BASE64.decode(token).unwrap())
             .collect();
         for (at, token) in tokens.iter().enumerate() {
@@ -411,6 +471,29 @@ mod tests {
                 tokens[..at].iter().all(|other| other[HEAD_LENGTH..][..16] != token[HEAD_LENGTH..][..16])
             );
         }
+    }
+
+    #[test]
+    fn what_was_prepared_is_good_for_whom_it_is_issued_to_and_is_one_challenge() {
+        let challenges = Challenges::new(b"secret");
+        let (anna, bert, lamp) = (user("anna"), user("bert"), item("iaaaaaaaaaa"));
+        let mut stored = Vec::new();
+        challenges.prepare("K7PWX").write(&mut stored);
+        let prepared = Prepared::read(stored.as_slice().try_into().unwrap());
+        assert_eq!(prepared.characters, 5);
+        let id = |user: &UserId, token: &str| match challenges.verify(token, "k7pwx", user, &lamp, NOW) {
+            Verdict::Good { id, .. } => id,
+            other => panic!("{other:?}"),
+        };
+        let (first, _) = challenges.issue(Task::Image(prepared), &anna, &lamp, NOW);
+        let (second, _) = challenges.issue(Task::Image(prepared), &bert, &lamp, NOW.plus_millis(5));
+        // Should two shoppers ever see the same picture, the script takes it from the first and from no other.
+        assert_eq!(id(&anna, &first), id(&bert, &second));
+        assert_eq!(challenges.verify(&first, "K7PWX", &bert, &lamp, NOW), Verdict::Forged);
+        assert!(!stored.windows(5).any(|window| window == b"K7PWX"));
+        // Another key, another name.
+        assert_ne!(challenges.key_name(), Challenges::new(b"other").key_name());
+        assert_eq!(challenges.key_name(), Challenges::new(b"secret").key_name());
     }
 
     #[test]
@@ -437,6 +520,19 @@ mod tests {
         let lengths: Vec<usize> = key.split('-').map(str::len).collect();
         assert_eq!(lengths, [8, 4, 4, 4, 12]);
         assert_eq!(&key[14..15], "8");
+    }
+
+    #[test]
+    fn a_proof_of_work_is_harder_in_a_crowd_within_bounds() {
+        let bits = |crowding| hardened(18, crowding);
+        assert_eq!(
+            [0, 1, 3, 4, 15, 16, 63, 64, 1_000, u64::MAX].map(bits),
+            [18, 19, 19, 20, 20, 21, 21, 22, 22, 22]
+        );
+        assert_eq!(hardened(22, 64), HARDEST_BITS);
+        // What an operator set above that stays as it was set.
+        assert_eq!(hardened(28, 64), 28);
+        assert_eq!(hardened(MOST_BITS, u64::MAX), MOST_BITS);
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub mod network;
 pub mod operator;
 pub mod outbound;
 pub mod problem;
+pub mod puzzles;
 pub mod query;
 pub mod random;
 pub mod redis;

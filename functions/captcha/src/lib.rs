@@ -5,23 +5,20 @@
 //! a proof of work elsewhere. Runs no script; the item's snapshot decides. Problems: `unauthorized`, `not-found`,
 //! `blocked`, `not-started`, `ended`, `sold-out`, `paused`, `invalid`, `unavailable`.
 
-mod glyphs;
-mod picture;
-mod png;
+mod pool;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use sale::ids::{ItemId, Lane, UserId};
 use sale::item::{ItemState, LANES};
-use sale::rules::Rules;
 use sale::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use spin_sdk::http::{IntoResponse, Request};
 use spin_sdk::http_service;
+use web::catalogue::Snapshot;
 use web::challenge::{self, Challenges, Kind, LIFETIME_MS, Task, WIDGET_ACTION};
-use web::{
-    Method, Problem, Response, SharedRedis, blocklist, catalogue, mark, random, rules, session, settings,
-};
+use web::puzzles::Ready;
+use web::{Method, Problem, Response, SharedRedis, blocklist, catalogue, mark, rules, session, settings};
 
 /// After how long a paused sale is worth another look, in milliseconds.
 const PAUSE_MS: u64 = 5_000;
@@ -61,7 +58,7 @@ async fn answer(request: &mut web::Request) -> Result<Response, Problem> {
         ItemState::Ended => return Err(Problem::Ended),
         ItemState::Draft => return Err(Problem::NotFound { what: "item" }),
     }
-    let (kind, difficulty) = chosen(wish, &snapshot.rules).await?;
+    let (kind, difficulty) = chosen(wish, &snapshot).await?;
     // What is shown goes by the sale's clock; the token itself by this machine's, which also checks it.
     let expires_at = server_time.plus_millis(LIFETIME_MS);
     Ok(Response::created(&issue(kind, difficulty, &user, &item, request.now(), expires_at).await?))
@@ -102,16 +99,31 @@ impl Wish {
 }
 
 /// The kind that is set, and how hard it is; or the proof of work that stands in for a picture.
-async fn chosen(wish: Wish, rules: &Rules) -> Result<(Kind, u8), Problem> {
-    let (kind, difficulty) = rules::challenge(rules).await?;
+///
+/// A proof of work is harder the more shoppers wait for each unit: who has a farm pays most when it would hurt most.
+async fn chosen(wish: Wish, snapshot: &Snapshot) -> Result<(Kind, u8), Problem> {
+    let (kind, difficulty) = rules::challenge(&snapshot.rules).await?;
     match (kind, wish.kind) {
-        (Kind::Image, Some(Preference::Pow)) => return Ok((Kind::Pow, ALTERNATIVE_BITS)),
+        (Kind::Image, Some(Preference::Pow)) => {
+            return Ok((Kind::Pow, challenge::hardened(ALTERNATIVE_BITS, crowding(snapshot))));
+        }
         (Kind::Pow, Some(Preference::Image)) | (Kind::Turnstile, Some(_)) => {
             return Err(Problem::invalid("kind", "is not offered here; leave it out"));
         }
         _ => {}
     }
-    Ok((kind, difficulty))
+    if kind != Kind::Pow {
+        return Ok((kind, difficulty));
+    }
+    Ok((kind, challenge::hardened(difficulty, crowding(snapshot))))
+}
+
+/// How many shoppers wait for each unit of the item.
+fn crowding(snapshot: &Snapshot) -> u64 {
+    snapshot
+        .standing
+        .as_ref()
+        .map_or(0, |standing| standing.waiting / u64::try_from(standing.total).unwrap_or(0).max(1))
 }
 
 /// The reply. `image` is a data URL; `alternative` the kind that may be asked for instead.
@@ -177,15 +189,12 @@ async fn issue(
             }
         }
         Kind::Image => {
-            let secret: [u8; 8] = random::bytes();
-            let text = glyphs::spell(secret.get(..usize::from(difficulty)).unwrap_or(&secret));
-            let solution: String = text.iter().map(|glyph| glyph.character).collect();
-            let picture = picture::draw(&text, u64::from_le_bytes(random::bytes()));
-            let task = Task::Image { solution: &solution };
-            let (token, _) = Challenges::shared().await?.issue(task, user, item, now);
+            let challenges = Challenges::shared().await?;
+            let Ready { challenge: prepared, png } = pool::next(&challenges, difficulty).await?;
+            let (token, _) = challenges.issue(Task::Image(prepared), user, item, now);
             Challenge {
                 challenge: token,
-                image: Some(format!("data:image/png;base64,{}", BASE64.encode(picture))),
+                image: Some(format!("data:image/png;base64,{}", BASE64.encode(png))),
                 alternative: Some(Kind::Pow.as_str()),
                 ..challenge
             }

@@ -13,14 +13,13 @@ use encoding::Encoding;
 use sale::ids::{ItemId, OrderId};
 use spin_sdk::http::{IntoResponse, Request};
 use spin_sdk::http_service;
-use web::challenge::Kind;
 use web::cors::Origin;
 use web::{HeaderValue, Method, Problem, Response, StatusCode, etag, header, settings};
 
 include!(concat!(env!("OUT_DIR"), "/files.rs"));
 
 /// What pages may load: scripts and styles from here only, none inline; pictures also from a shop's own servers. Framed by
-/// nobody. Where challenges are a hosted widget, `widget` is the origin of its script, and of the frame that this makes.
+/// nobody. Where challenges may be a hosted widget, `widget` is the origin of its script, and of the frame that this makes.
 fn page_policy(widget: Option<&str>) -> String {
     let space = if widget.is_some() { " " } else { "" };
     let frames = widget.map(|origin| format!("frame-src {origin}; ")).unwrap_or_default();
@@ -39,9 +38,10 @@ async fn policy() -> HeaderValue {
     if let Some(policy) = POLICY.with_borrow(Clone::clone) {
         return policy;
     }
-    let widget = match settings::or("captcha_kind", Kind::Off).await {
-        Kind::Turnstile => settings::text("turnstile_script_url").await.ok(),
-        _ => None,
+    // Also where the widget is not the usual challenge: operators may choose it for an item.
+    let widget = match settings::required("turnstile_site_key").await {
+        Ok(_) => settings::text("turnstile_script_url").await.ok(),
+        Err(_) => None,
     };
     // What is no address of a script gets no permission.
     let origin = widget.as_deref().and_then(origin_of);

@@ -19,6 +19,7 @@ mod audit;
 mod block;
 mod cancel;
 mod checkout;
+mod claim;
 mod grant;
 mod holders;
 mod lapse;
@@ -111,12 +112,13 @@ macro_rules! script {
 use script;
 
 /// Every script, for tests that hold all of them to the rules.
-pub static ALL: [&Script; 30] = [
+pub static ALL: [&Script; 31] = [
     &acknowledge::SCRIPT,
     &audit::SCRIPT,
     &block::SCRIPT,
     &cancel::SCRIPT,
     &checkout::SCRIPT,
+    &claim::SCRIPT,
     &grant::SCRIPT,
     &holders::SCRIPT,
     &lapse::SCRIPT,

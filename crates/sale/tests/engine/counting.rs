@@ -1,4 +1,4 @@
-//! Every answer of `save_document` and `session`.
+//! Every answer of `save_document`, `session` and `claim`.
 
 use crate::shop::{NOW, Shop};
 use sale::catalogue::Sale;
@@ -64,4 +64,23 @@ async fn sessions_of_an_address_are_counted_by_the_minute() {
     assert_eq!(shop.redis.number("DBSIZE", &[]).await, 1, "one key a minute, not one a shopper");
     shop.advance(15_000);
     assert_eq!(count("192.0.2.1", 3).await, SessionCount::Admitted);
+}
+
+#[tokio::test]
+async fn a_batch_of_pictures_has_one_claimer() {
+    let shop = Shop::empty().await;
+    let connections = shop.server.connect_many(20).await;
+    for batch in ["one", "two"] {
+        let claims = connections
+            .iter()
+            .map(async |redis| sale::Engine::new(redis).claim_puzzles(batch).await.unwrap());
+        let claimed = futures::future::join_all(claims).await;
+        assert_eq!(claimed.iter().filter(|claimed| **claimed).count(), 1, "{batch}");
+    }
+    // Claims are forgotten by themselves, and a later one does not put that off.
+    let left = async || shop.redis.number("PTTL", &[sale::keys::PUZZLES_CLAIMED]).await;
+    assert!((1..=60_000).contains(&left().await));
+    shop.redis.command("PEXPIRE", &[sale::keys::PUZZLES_CLAIMED, "5000"]).await;
+    assert!(shop.engine().claim_puzzles("three").await.unwrap());
+    assert!((1..=5_000).contains(&left().await));
 }

@@ -12,8 +12,10 @@ const MARGIN: f32 = 22.0;
 /// Pixels to a unit of a character's width, before it is scaled; and the room between two characters.
 const UNIT: f32 = 38.0;
 const GAP: f32 = 13.0;
-/// Shades of grey: four bits a pixel make a small file.
-const SHADES: u8 = 15;
+/// White; black is 0. Four bits a pixel make a small file.
+const WHITE: u8 = 15;
+/// The most ink on a pixel. Not quite black, so that a picture is no black on white in a dark room.
+const FULL: u8 = 13;
 
 /// A picture of `text`, as the bytes of a PNG file. `seed` chooses among all the ways to draw it.
 pub fn draw(text: &[&Glyph], seed: u64) -> Vec<u8> {
@@ -102,8 +104,8 @@ fn write(canvas: &mut Canvas, waves: &Waves, glyph: &Glyph, centre: (f32, f32), 
     for stroke in glyph.strokes {
         let points: Vec<(f32, f32)> = match stroke {
             Stroke::Line(points) => pieces(points).map(place).collect(),
-            Stroke::Arc { centre, radii, from, to } => (0..=20)
-                .map(|step| (from + (to - from) * step as f32 / 20.0).to_radians().sin_cos())
+            Stroke::Arc { centre, radii, from, to } => (0..=ARC_PIECES)
+                .map(|step| (from + (to - from) * step as f32 / ARC_PIECES as f32).to_radians().sin_cos())
                 .map(|(sine, cosine)| place((centre.0 + radii.0 * cosine, centre.1 + radii.1 * sine)))
                 .collect(),
         };
@@ -111,9 +113,13 @@ fn write(canvas: &mut Canvas, waves: &Waves, glyph: &Glyph, centre: (f32, f32), 
     }
 }
 
-/// A line cut into short pieces, so that it bends.
+/// Into how many pieces a line and an arc are cut, so that they bend; and a wave. Each more costs time, and none is seen.
+const CUTS: usize = 4;
+const ARC_PIECES: usize = 14;
+const WAVE_PIECES: usize = 28;
+
+/// A line cut into short pieces.
 fn pieces(points: &[(f32, f32)]) -> impl Iterator<Item = (f32, f32)> {
-    const CUTS: usize = 6;
     points.windows(2).flat_map(|pair| {
         let ((x, y), (to_x, to_y)) = (pair[0], pair[1]);
         (0..=CUTS).map(move |cut| {
@@ -130,24 +136,24 @@ fn cross(canvas: &mut Canvas, chance: &mut Chance, pen: Pen) {
     let slope = chance.between(-0.18, 0.18);
     let (height, length) = (chance.between(4.0, 14.0), std::f32::consts::TAU / chance.between(80.0, 200.0));
     let phase = chance.between(0.0, std::f32::consts::TAU);
-    let points: Vec<(f32, f32)> = (0..=40)
-        .map(|step| width * step as f32 / 40.0)
+    let points: Vec<(f32, f32)> = (0..=WAVE_PIECES)
+        .map(|step| width * step as f32 / WAVE_PIECES as f32)
         .map(|x| (x, middle + slope * (x - width / 2.0) + height * (x * length + phase).sin()))
         .collect();
     canvas.trace(&points, pen);
 }
 
-/// How much ink is on each pixel, from 0 to 1.
+/// How much ink is on each pixel, up to [`FULL`].
 struct Canvas {
     width: usize,
-    ink: Vec<f32>,
+    ink: Vec<u8>,
 }
 
 impl Canvas {
     fn new(width: usize) -> Self {
         // An even width fills whole bytes at four bits a pixel.
         let width = width.next_multiple_of(2);
-        Self { width, ink: vec![0.0; width * HEIGHT] }
+        Self { width, ink: vec![0; width * HEIGHT] }
     }
 
     fn trace(&mut self, points: &[(f32, f32)], pen: Pen) {
@@ -156,32 +162,38 @@ impl Canvas {
         }
     }
 
-    /// Inks every pixel by its distance from the segment, so that edges are smooth.
+    /// Inks every pixel by its distance from the segment, so that edges are smooth. What is neither on the edge nor inside
+    /// is most of what is looked at, and is told by the square of its distance.
     fn segment(&mut self, a: (f32, f32), b: (f32, f32), pen: Pen) {
-        let reach = pen.radius + 1.0;
+        let edge = pen.radius + 0.5;
         let span = |low: f32, high: f32, most: usize| {
-            let from = (low - reach).floor().clamp(0.0, most as f32) as usize;
-            let to = (high + reach).ceil().clamp(0.0, most as f32) as usize;
-            from..to
+            let from = (low - edge).ceil().clamp(0.0, most as f32) as usize;
+            let to = (high + edge).ceil().clamp(0.0, most as f32) as usize;
+            from..to.max(from)
         };
         let (along_x, along_y) = (b.0 - a.0, b.1 - a.1);
-        let length = (along_x * along_x + along_y * along_y).max(f32::EPSILON);
+        let one_over_length = 1.0 / (along_x * along_x + along_y * along_y).max(f32::EPSILON);
+        let columns = span(a.0.min(b.0), a.0.max(b.0), self.width);
         for y in span(a.1.min(b.1), a.1.max(b.1), HEIGHT) {
-            for x in span(a.0.min(b.0), a.0.max(b.0), self.width) {
-                let (from_x, from_y) = (x as f32 - a.0, y as f32 - a.1);
-                let share = ((from_x * along_x + from_y * along_y) / length).clamp(0.0, 1.0);
+            let from_y = y as f32 - a.1;
+            let row = &mut self.ink[y * self.width..][..self.width];
+            for (x, pixel) in row[columns.clone()].iter_mut().enumerate() {
+                let from_x = (columns.start + x) as f32 - a.0;
+                let share = ((from_x * along_x + from_y * along_y) * one_over_length).clamp(0.0, 1.0);
                 let (off_x, off_y) = (from_x - along_x * share, from_y - along_y * share);
-                let cover = (pen.radius + 0.5 - (off_x * off_x + off_y * off_y).sqrt()).clamp(0.0, 1.0);
-                let pixel = &mut self.ink[y * self.width + x];
-                *pixel = if pen.ink { pixel.max(cover) } else { pixel.min(1.0 - cover) };
+                let square = off_x * off_x + off_y * off_y;
+                if square >= edge * edge {
+                    continue;
+                }
+                let cover = ((edge - square.sqrt()).min(1.0) * f32::from(FULL) + 0.5) as u8;
+                *pixel = if pen.ink { cover.max(*pixel) } else { (FULL - cover).min(*pixel) };
             }
         }
     }
 
     fn into_png(self) -> Vec<u8> {
-        let shade = |ink: f32| SHADES - (ink * f32::from(SHADES - 2)).round() as u8;
         let packed: Vec<u8> =
-            self.ink.chunks_exact(2).map(|pair| (shade(pair[0]) << 4) | shade(pair[1])).collect();
+            self.ink.chunks_exact(2).map(|pair| ((WHITE - pair[0]) << 4) | (WHITE - pair[1])).collect();
         png::write(self.width, HEIGHT, &packed)
     }
 }
@@ -199,12 +211,14 @@ mod tests {
                 let mut canvas = Canvas::new((MARGIN * 2.0 + UNIT) as usize);
                 let waves = Waves::new(&mut chance);
                 write(&mut canvas, &waves, glyph, (MARGIN + UNIT / 2.0, HEIGHT as f32 / 2.0), &mut chance);
-                let total: f32 = canvas.ink.iter().sum();
-                assert!(total > 150.0, "{} has {total}", glyph.character);
-                let edge: f32 = (0..canvas.width)
-                    .map(|x| canvas.ink[x] + canvas.ink[(HEIGHT - 1) * canvas.width + x])
+                let total: u32 = canvas.ink.iter().copied().map(u32::from).sum();
+                assert!(total > 150 * u32::from(FULL), "{} has {total}", glyph.character);
+                let edge: u32 = (0..canvas.width)
+                    .map(|x| {
+                        u32::from(canvas.ink[x]) + u32::from(canvas.ink[(HEIGHT - 1) * canvas.width + x])
+                    })
                     .sum();
-                assert!(edge < 1.0, "{number} is cut off with seed {seed}: {edge}");
+                assert!(edge < u32::from(FULL), "{number} is cut off with seed {seed}: {edge}");
             }
         }
     }

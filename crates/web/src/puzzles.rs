@@ -1,0 +1,251 @@
+//! Pictures for challenges, drawn ahead for the moment when a crowd asks for challenges all at once.
+//!
+//! The key-value store has a number of slots with a batch of pictures each, and beside each picture the part of its
+//! challenge that can be prepared: nothing there says what a picture reads. An instance takes a whole batch out of the
+//! store, claims it in Redis (script `claim`, one round trip for 32 challenges), since the store can't say who was first,
+//! and hands its pictures to one shopper each. And if a picture were shown to two all the same, its challenge has one id,
+//! which the reserve script takes once.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+
+use sale::Engine;
+use spin_sdk::key_value::Store;
+
+use crate::challenge::{Challenges, Kind, Prepared};
+use crate::problem::Problem;
+use crate::redis::SharedRedis;
+use crate::{random, settings, trace};
+
+/// Pictures in a batch: 100 KB, and drawn within some milliseconds.
+pub const BATCH: usize = 32;
+/// Slots that are looked at for a batch. More than one, since another instance may have emptied the first.
+const LOOKS: usize = 2;
+
+const VERSION: u8 = 1;
+/// Version, the key's name, and the batch's own.
+const HEAD_LENGTH: usize = 1 + 8 + BATCH_NAME_LENGTH;
+const BATCH_NAME_LENGTH: usize = 8;
+
+/// A picture that nobody has seen, and its challenge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ready {
+    /// What a token for it is issued from.
+    pub challenge: Prepared,
+    /// The PNG file.
+    pub png: Vec<u8>,
+}
+
+impl Ready {
+    /// A new one, of so many characters.
+    pub fn draw(challenges: &Challenges, characters: u8) -> Self {
+        let secret: [u8; puzzle::MOST_CHARACTERS] = random::bytes();
+        let secret = secret.get(..usize::from(characters)).unwrap_or(&secret);
+        let drawn = puzzle::draw(secret, u64::from_le_bytes(random::bytes()));
+        Self { challenge: challenges.prepare(&drawn.solution), png: drawn.png }
+    }
+}
+
+/// A message on the pool's doorbell: slots to look at, from one on and around.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asked {
+    /// The first of them.
+    pub from: usize,
+    /// How many.
+    pub count: usize,
+}
+
+impl Asked {
+    /// What a message says; all slots where it says nothing that makes sense.
+    pub fn of(message: &[u8], slots: usize) -> Self {
+        let numbers = std::str::from_utf8(message).ok().and_then(|text| {
+            let (from, count) = text.split_once(' ')?;
+            Some((from.parse::<usize>().ok()?, count.parse::<usize>().ok()?))
+        });
+        let (from, count) = numbers.unwrap_or((0, slots));
+        Self { from: from % slots.max(1), count: count.min(slots) }
+    }
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.from, self.count)
+    }
+}
+
+/// What came of a look for a batch.
+pub enum Taken {
+    /// Pictures of this many characters, and nobody else's.
+    Batch(Vec<Ready>),
+    /// This slot is empty, and most likely others too.
+    Empty {
+        /// The slot.
+        slot: usize,
+    },
+}
+
+/// The pool as the settings have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pool {
+    /// How many slots there are; not 0.
+    pub slots: usize,
+    /// Of how many characters its pictures are.
+    pub characters: u8,
+}
+
+/// The pool, where there is one: where pictures are the usual challenge, and `puzzle_pool` is not 0.
+pub async fn pool() -> Result<Option<Pool>, Problem> {
+    let pictures = settings::number("puzzle_pool", 0, 1_000_000).await?;
+    if pictures == 0 || settings::get::<Kind>("captcha_kind").await? != Kind::Image {
+        return Ok(None);
+    }
+    let set = settings::number("captcha_difficulty", 0, 255).await?;
+    let characters = Kind::Image.difficulty(u8::try_from(set).unwrap_or(0));
+    Ok(Some(Pool { slots: usize::try_from(pictures).unwrap_or(0).div_ceil(BATCH), characters }))
+}
+
+/// Takes a batch out of the store.
+pub async fn take(challenges: &Challenges, pool: Pool) -> Taken {
+    let mut slot = 0;
+    for _ in 0..LOOKS {
+        slot = usize::from(u16::from_le_bytes(random::bytes())) % pool.slots.max(1);
+        let Some(store) = open().await else { break };
+        let Ok(Some(bytes)) = store.get(key(slot)).await else { continue };
+        let fitting = decode(&bytes, challenges.key_name()).filter(|(_, batch)| {
+            !batch.is_empty() && batch.iter().all(|ready| ready.challenge.characters == pool.characters)
+        });
+        if let Some((name, _)) = &fitting {
+            match Engine::new(SharedRedis).claim_puzzles(name).await {
+                Ok(true) => {}
+                // Somebody else read it in the same moment; there may be another batch by now.
+                Ok(false) => continue,
+                Err(_) => break,
+            }
+        }
+        // Where nothing can be deleted, nothing can be taken. What does not fit was drawn for another difficulty, or under
+        // a key that is no more: out with it.
+        if store.delete(key(slot)).await.is_err() {
+            forget();
+            break;
+        }
+        if let Some((_, batch)) = fitting {
+            return Taken::Batch(batch);
+        }
+    }
+    Taken::Empty { slot }
+}
+
+/// Whether there is a batch in a slot.
+pub async fn is_full(slot: usize) -> Result<bool, Problem> {
+    let problem = |error| Problem::unavailable(format_args!("key-value: {error}"));
+    let store = open().await.ok_or_else(|| Problem::unavailable("key-value: no store"))?;
+    store.exists(key(slot)).await.map_err(problem)
+}
+
+/// Puts a batch into a slot.
+pub async fn put(challenges: &Challenges, slot: usize, batch: &[Ready]) -> Result<(), Problem> {
+    let problem = |error| Problem::unavailable(format_args!("key-value: {error}"));
+    let store = open().await.ok_or_else(|| Problem::unavailable("key-value: no store"))?;
+    store.set(key(slot), encode(batch, challenges.key_name())).await.map_err(problem)
+}
+
+fn key(slot: usize) -> String {
+    format!("puzzles/{slot}")
+}
+
+fn encode(batch: &[Ready], key_name: [u8; 8]) -> Vec<u8> {
+    let length = batch.iter().map(|ready| Prepared::LENGTH + 2 + ready.png.len()).sum::<usize>();
+    let mut bytes = Vec::with_capacity(HEAD_LENGTH + length);
+    bytes.push(VERSION);
+    bytes.extend(key_name);
+    bytes.extend(random::bytes::<BATCH_NAME_LENGTH>());
+    for ready in batch {
+        // No picture is near that limit; one that were would be left out rather than cut.
+        let Ok(length) = u16::try_from(ready.png.len()) else { continue };
+        ready.challenge.write(&mut bytes);
+        bytes.extend(length.to_le_bytes());
+        bytes.extend(&ready.png);
+    }
+    bytes
+}
+
+/// The batch and its name, if it is one and was prepared under this key.
+fn decode(bytes: &[u8], key_name: [u8; 8]) -> Option<(String, Vec<Ready>)> {
+    let (head, mut rest) = bytes.split_first_chunk::<HEAD_LENGTH>()?;
+    if head[0] != VERSION || head[1..9] != key_name {
+        return None;
+    }
+    let mut batch = Vec::with_capacity(BATCH);
+    while !rest.is_empty() {
+        let (challenge, after) = rest.split_first_chunk::<{ Prepared::LENGTH }>()?;
+        let (length, after) = after.split_first_chunk::<2>()?;
+        let (png, after) = after.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
+        batch.push(Ready { challenge: Prepared::read(challenge), png: png.to_vec() });
+        rest = after;
+    }
+    Some((trace::hex(&head[9..]), batch))
+}
+
+thread_local! {
+    static STORE: RefCell<Option<Rc<Store>>> = const { RefCell::new(None) };
+}
+
+/// The store, opened once an instance.
+async fn open() -> Option<Rc<Store>> {
+    if let Some(store) = STORE.with_borrow(Clone::clone) {
+        return Some(store);
+    }
+    let opened = Rc::new(Store::open_default().await.ok()?);
+    STORE.set(Some(opened.clone()));
+    Some(opened)
+}
+
+fn forget() {
+    STORE.set(None);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_names_slots_and_any_other_means_all() {
+        let some = Asked { from: 250, count: 9 };
+        assert_eq!(Asked::of(some.to_string().as_bytes(), 256), some);
+        let all = Asked { from: 0, count: 256 };
+        for other in [&b""[..], b"x", b"1", b"1 x", b"-1 2", b" ", b"\xff\xff", b"99999999999999999999 1"] {
+            assert_eq!(Asked::of(other, 256), all, "{other:?}");
+        }
+        assert_eq!(Asked::of(b"300 1000", 256), Asked { from: 44, count: 256 });
+        assert_eq!(Asked::of(b"3 4", 0), Asked { from: 0, count: 0 });
+    }
+
+    #[test]
+    fn a_batch_is_read_as_it_was_written_and_only_under_its_key() {
+        let challenges = Challenges::new(b"secret");
+        let batch: Vec<Ready> = (0..3)
+            .map(|number| Ready {
+                challenge: challenges.prepare("ACFHJ"),
+                png: vec![number; 100 + usize::from(number)],
+            })
+            .collect();
+        let bytes = encode(&batch, challenges.key_name());
+        let (name, read) = decode(&bytes, challenges.key_name()).unwrap();
+        assert_eq!(read, batch);
+        // The same pictures put there again are another batch.
+        assert_ne!(decode(&encode(&batch, challenges.key_name()), challenges.key_name()).unwrap().0, name);
+        assert_eq!(decode(&bytes, Challenges::new(b"other").key_name()), None);
+        assert_eq!(decode(&[], challenges.key_name()), None);
+        // Cut off anywhere inside a picture, it is no batch; no bytes make it panic.
+        for length in HEAD_LENGTH + 1..bytes.len() {
+            let cut = decode(&bytes[..length], challenges.key_name());
+            assert!(cut.is_none_or(|(_, batch)| batch.len() < 3), "{length}");
+        }
+        let mut strange = bytes.clone();
+        for at in 0..strange.len() {
+            strange[at] ^= 0xff;
+            let _ = decode(&strange, challenges.key_name());
+        }
+    }
+}

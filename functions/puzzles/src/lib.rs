@@ -1,0 +1,42 @@
+//! Redis trigger `stampede:puzzles`: draws pictures for challenges ahead, into the pool that `captcha` hands them out from.
+//!
+//! The message says which slots to look at; without one, all are. A run draws one batch, some milliseconds, and rings again
+//! for the rest, so that the bells of a sale are heard in between. A message that never arrives costs `captcha` the drawing.
+
+use sale::keys::PUZZLES_DOORBELL;
+use web::challenge::Challenges;
+use web::puzzles::{self, Asked, BATCH, Ready};
+use web::{Problem, SharedRedis, worker};
+
+#[spin_sdk::redis_subscriber]
+async fn fill(message: Vec<u8>) -> anyhow::Result<()> {
+    if let Err(problem) = fill_one(&message).await {
+        worker::log_failure("puzzles", "-", problem.cause().unwrap_or("a setting"));
+    }
+    Ok(())
+}
+
+async fn fill_one(message: &[u8]) -> Result<(), Problem> {
+    let Some(pool) = puzzles::pool().await? else { return Ok(()) };
+    let asked = Asked::of(message, pool.slots);
+    let Some((slot, rest)) = first_empty(asked, pool.slots).await? else { return Ok(()) };
+    let challenges = Challenges::shared().await?;
+    let batch: Vec<Ready> = (0..BATCH).map(|_| Ready::draw(&challenges, pool.characters)).collect();
+    puzzles::put(&challenges, slot, &batch).await?;
+    if rest.count > 0 {
+        SharedRedis.publish(PUZZLES_DOORBELL, &rest.to_string()).await?;
+    }
+    Ok(())
+}
+
+/// The first slot without a batch among those that were asked for, and what is left to look at after it.
+async fn first_empty(asked: Asked, slots: usize) -> Result<Option<(usize, Asked)>, Problem> {
+    for looked in 0..asked.count {
+        let slot = (asked.from + looked) % slots;
+        if !puzzles::is_full(slot).await? {
+            let rest = Asked { from: (slot + 1) % slots, count: asked.count - looked - 1 };
+            return Ok(Some((slot, rest)));
+        }
+    }
+    Ok(None)
+}

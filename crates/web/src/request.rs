@@ -91,6 +91,12 @@ impl Request {
         self.parts.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
+    /// The last line of a header that proxies add to: the one that the nearest wrote, whether it appends to the client's
+    /// line or adds its own.
+    pub fn last_header(&self, name: &'static str) -> Option<&str> {
+        self.parts.headers.get_all(name).iter().next_back().and_then(|value| value.to_str().ok())
+    }
+
     /// The host and port that the client asked, from the request line or `Host`.
     pub fn authority(&self) -> Option<&str> {
         self.parts.uri.authority().map(|authority| authority.as_str()).or_else(|| self.header(header::HOST))

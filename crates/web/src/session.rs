@@ -113,7 +113,7 @@ pub fn with_cookie(response: Response, token: &str, secure: bool) -> Response {
 /// Whether the shopper's browser speaks TLS, to us or to a trusted proxy in front.
 pub async fn is_behind_tls(request: &Request) -> bool {
     let by_proxy = settings::switch("trust_proxy").await.unwrap_or(false)
-        && last_of(request.header("x-forwarded-proto"))
+        && last_of(request.last_header("x-forwarded-proto"))
             .is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
     by_proxy || request.header("spin-full-url").is_some_and(|url| url.starts_with("https://"))
 }
@@ -151,13 +151,19 @@ fn session_of(claims: &Claims) -> Result<Session, InvalidToken> {
     Ok(Session { user: user_of(&claims.sub)?, expires_at })
 }
 
+/// Begins the name of a user whose own name could not be taken as it is.
+const DIGESTED: &str = "x-";
+
 /// The issuer's name for a user where it is harmless in a record, else a digest of it.
 fn user_of(subject: &str) -> Result<UserId, InvalidToken> {
-    if let Ok(user) = subject.parse() {
+    // Our own form of a name is nobody's to choose: who could, would become whoever has that digest.
+    if !subject.starts_with(DIGESTED)
+        && let Ok(user) = subject.parse()
+    {
         return Ok(user);
     }
     let digest = Sha256::digest(subject.as_bytes());
-    format!("x-{}", trace::hex(&digest[..16])).parse().map_err(|_| InvalidToken)
+    format!("{DIGESTED}{}", trace::hex(&digest[..16])).parse().map_err(|_| InvalidToken)
 }
 
 async fn verifier() -> Result<Rc<Verifier>, Problem> {
@@ -244,7 +250,7 @@ async fn check_page(request: &Request, unnamed: Unnamed) -> Result<(), Problem> 
         true
     } else {
         let forwarded = match settings::switch("trust_proxy").await {
-            Ok(true) => last_of(request.header("x-forwarded-host")),
+            Ok(true) => last_of(request.last_header("x-forwarded-host")),
             _ => None,
         };
         let host = forwarded.or_else(|| request.authority());
@@ -338,6 +344,8 @@ mod tests {
         let strange = user_of("anna|1\r\n{x}:lane").unwrap();
         assert!(strange.as_str().starts_with("x-") && strange.as_str().len() == 34);
         assert_ne!(strange, user_of("anna|2").unwrap());
+        // Whoever takes the digest for a name does not become its owner.
+        assert_ne!(user_of(strange.as_str()).unwrap(), strange);
         let empty = Claims { sub: String::new(), exp: 1, iat: None, nbf: None, iss: None, aud: None };
         assert!(session_of(&empty).is_err());
     }

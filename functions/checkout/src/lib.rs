@@ -66,6 +66,9 @@ impl Body {
                 errors.push(FieldError::new(field, "is required"));
             } else if text.chars().count() > most {
                 errors.push(FieldError::new(field, format!("may have at most {most} characters")));
+            } else if text.chars().any(|character| character.is_control() && !"\n\r\t".contains(character)) {
+                // No label can print them, and a database may refuse the whole order for one.
+                errors.push(FieldError::new(field, "may not have control characters"));
             }
             text
         };

@@ -7,6 +7,8 @@
 
 /// Each call of the API: what it answers when all is well, and each refusal. One file per call or concern.
 mod api;
+/// What an attacker tries.
+mod attack;
 /// What shoppers see in a real Chromium.
 mod browser;
 /// The served OpenAPI document itself. (Every answer in every test is compared with it by the support library.)

@@ -68,6 +68,11 @@ impl Host {
         status.code()
     }
 
+    /// Bytes of memory that it holds.
+    pub fn memory(&self) -> u64 {
+        self.process.memory()
+    }
+
     /// All that it and its functions have logged.
     pub fn log(&self) -> String {
         self.process.everything()

@@ -23,6 +23,7 @@ mod redis_server;
 mod seller;
 mod shopper;
 mod wait;
+mod wire;
 mod world;
 
 pub use artefacts::{checkout, program, screenshots};
@@ -38,4 +39,5 @@ pub use redis_server::RedisServer;
 pub use seller::{Counters, Item, ItemTerms, Seller, timestamp_in};
 pub use shopper::{Shopper, solve_proof_of_work, zero_bits};
 pub use wait::eventually;
+pub use wire::{Wire, WireAnswer};
 pub use world::{World, WorldBuilder};

@@ -65,6 +65,16 @@ impl Process {
         }
     }
 
+    /// Bytes of memory that it holds.
+    pub fn memory(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let line =
+            status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a living process has memory");
+        let kibibytes = line.trim().trim_end_matches("kB").trim();
+        kibibytes.parse::<u64>().expect("a number") * 1024
+    }
+
     /// The end of what it wrote.
     pub fn last_words(&self) -> String {
         let text = self.everything();

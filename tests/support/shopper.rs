@@ -23,7 +23,11 @@ pub struct Shopper {
 impl Shopper {
     /// Opens a guest session.
     pub async fn arrive(client: &Client) -> Shopper {
-        let session = client.post("/api/session").insist().await.expect(201);
+        Shopper::from_session(client, &client.post("/api/session").insist().await.expect(201))
+    }
+
+    /// Whoever got this answer of `POST /api/session`.
+    pub fn from_session(client: &Client, session: &Value) -> Shopper {
         let token = session["token"].as_str().expect("a session has a token").to_owned();
         let user_id = session["user_id"].as_str().expect("a session has a user").to_owned();
         Shopper { client: client.bearing(&token), user_id, token }

@@ -154,8 +154,18 @@ impl WorldBuilder {
     }
 }
 
+/// What no log may say, whatever a test did: secrets, tokens, and where shoppers live.
+const UNSPEAKABLE: [&str; 6] =
+    [OPERATOR_TOKEN, SESSION_SECRET, WEBHOOK_SECRET, "eyJhbGciOi", "Racecourse Road", "138 0000 0000"];
+
 impl Drop for World {
     fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let log = self.host.log();
+            for secret in UNSPEAKABLE {
+                assert!(!log.contains(secret), "`{secret}` is in the host's log");
+            }
+        }
         if std::thread::panicking() {
             eprintln!("--- the host's log, {}\n{}", self.host.base(), self.host.last_words());
             eprintln!("--- Redis's log, port {}\n{}", self.redis.port(), self.redis.last_words());

@@ -73,7 +73,9 @@ async fn no_header_comes_back_as_another_header() {
                 assert!(answers.len() <= 1, "{what:?}: {answers:?}");
                 assert_harmless(&what, &answers);
                 for answer in &answers {
-                    assert!(!answer.head.contains("evil"), "{what:?}: {answer:?}");
+                    // An id of plain characters may come back, as an id.
+                    let injected = answer.head.lines().any(|line| line.trim_start().starts_with("evil"));
+                    assert!(!injected && !answer.head.contains("<evil>"), "{what:?}: {answer:?}");
                     let body = String::from_utf8_lossy(&answer.body);
                     assert!(!body.contains("<evil>") && !body.contains("evil.example"), "{what:?}: {body}");
                 }
@@ -161,7 +163,7 @@ async fn no_spelling_of_a_path_leads_where_it_should_not() {
             let answer = &answers[0];
             assert!((400..500).contains(&answer.status), "{path}: {answer:?}");
             let body = String::from_utf8_lossy(&answer.body);
-            for word in ["spin_manifest_version", "root:", "\"sales\"", "Aurora"] {
+            for word in ["spin_manifest_version", "root:", "\"sale_id\"", "Aurora"] {
                 assert!(!body.contains(word), "{path} shows {word}: {body}");
             }
         }

@@ -47,7 +47,7 @@ pub async fn exact(request: &Request) -> Result<Option<IpAddr>, Problem> {
 
 /// With a trusted proxy in front, the entry that it added: the last of the last header. What stands before it, the client
 /// wrote. Where that entry names no address, the proxy itself is all that is known.
-fn told(trust_proxy: bool, forwarded: Option<&str>, peer: Option<&str>) -> Option<IpAddr> {
+pub fn told(trust_proxy: bool, forwarded: Option<&str>, peer: Option<&str>) -> Option<IpAddr> {
     let told = if trust_proxy { last_of(forwarded).and_then(parse) } else { None };
     told.or_else(|| peer.and_then(parse))
 }

@@ -11,6 +11,7 @@ pub mod catalogue;
 pub mod challenge;
 pub mod cors;
 pub mod deadline;
+pub mod encoding;
 pub mod etag;
 pub mod json;
 pub mod jwks;

@@ -4,6 +4,9 @@ use std::borrow::Cow;
 
 use crate::problem::{FieldError, Problem};
 
+/// The longest text that is searched for: each word of it is looked for in every text there is.
+const MOST_SOUGHT: usize = 200;
+
 /// The parameters of one request.
 #[derive(Debug)]
 pub struct Query {
@@ -46,6 +49,15 @@ impl Query {
     /// A parameter as it was written.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.pairs.iter().find(|(present, _)| present == name).map(|(_, value)| value.as_str())
+    }
+
+    /// `q`: what is searched for, empty where it is not given. More than [`MOST_SOUGHT`] characters are no search.
+    pub fn sought(&self) -> Result<&str, Problem> {
+        let sought = self.get("q").unwrap_or("");
+        if sought.chars().nth(MOST_SOUGHT).is_some() {
+            return Err(Problem::invalid("q", format!("may have at most {MOST_SOUGHT} characters")));
+        }
+        Ok(sought)
     }
 
     /// Refuses parameters other than `known`.
@@ -151,6 +163,15 @@ mod tests {
         for bad in ["q=%", "q=%2", "q=%zz", "q=%ff", "q=%+1"] {
             assert!(matches!(Query::parse(bad), Err(Problem::Malformed { .. })), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_search_has_an_end() {
+        assert_eq!(Query::parse("").unwrap().sought(), Ok(""));
+        let longest = "中".repeat(MOST_SOUGHT);
+        assert_eq!(Query::parse(&format!("q={longest}")).unwrap().sought(), Ok(longest.as_str()));
+        let longer = Query::parse(&format!("q={longest}x")).unwrap();
+        assert!(matches!(longer.sought(), Err(Problem::Invalid { fields }) if fields[0].field == "q"));
     }
 
     #[test]

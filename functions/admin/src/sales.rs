@@ -124,7 +124,7 @@ pub async fn list(request: &Request) -> Result<Response, Problem> {
     let query = request.query()?;
     query.only(&["page", "page_size", "q"])?;
     let page = query.page()?;
-    let words = query.get("q").unwrap_or_default().to_lowercase();
+    let words = query.sought()?.to_lowercase();
     let engine = Engine::new(SharedRedis);
     let mut sales: Vec<Sale> = engine.documents().await?;
     sales.retain(|sale| {

@@ -56,7 +56,7 @@ async fn list(request: &web::Request) -> Result<Response, Problem> {
     query.only(&["page", "page_size", "q"])?;
     let page = query.page()?;
     let index = catalogue::index().await?;
-    let found = index.search(query.get("q").unwrap_or(""));
+    let found = index.search(query.sought()?);
     let sales =
         try_join_all(page.slice(&found).iter().map(|listed| view_of_sale(listed, request.now()))).await?;
     let list = SaleList { sales, page: page.number, page_size: page.size, total: found.len() };

@@ -4,16 +4,15 @@
 //! `/pictures/{name}`, `/favicon.ico`, `/robots.txt`; for all. No page has anything of a shopper in it, so anyone may
 //! keep them. Problems: `not-found`, `method-not-allowed`.
 
-mod encoding;
 mod pictures;
 
 use std::cell::RefCell;
 
-use encoding::Encoding;
 use sale::ids::{ItemId, OrderId};
 use spin_sdk::http::{IntoResponse, Request};
 use spin_sdk::http_service;
 use web::cors::Origin;
+use web::encoding::{self, Encoding};
 use web::{HeaderValue, Method, Problem, Response, StatusCode, etag, header, settings};
 
 include!(concat!(env!("OUT_DIR"), "/files.rs"));

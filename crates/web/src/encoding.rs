@@ -3,8 +3,11 @@
 /// How a body travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
+    /// As it is.
     Identity,
+    /// gzip.
     Gzip,
+    /// Brotli.
     Brotli,
 }
 

@@ -3,12 +3,18 @@
 //! Spin's syntax: `scheme://host[:port]`, where the scheme may be `*`, the host `*`, `*.domain` or an address range
 //! such as `10.0.0.0/8`, and the port `*` or a range `8000..9000` whose end is not part of it. Without a port the
 //! scheme's own is meant. Paths and credentials are refused, because neither takes part in the decision.
+//!
+//! `http://self` grants the application itself, wherever it listens: what a request to `http://self.alt/…`, or to a path
+//! alone, is for. It grants no host of that name.
 
 use std::fmt;
 use std::net::IpAddr;
 use std::ops::Range;
 
 use anyhow::{Context as _, Result, bail, ensure};
+
+/// The host that a request names for the application itself, where a library insists on one.
+pub const SELF: &str = "self.alt";
 
 /// The list of one component.
 #[derive(Debug, Default)]
@@ -26,6 +32,8 @@ struct Rule {
 #[derive(Debug)]
 enum Host {
     Any,
+    /// The application that this host serves.
+    Application,
     /// Kept with its leading dot, so that `*.b.example` does not cover `ab.example`.
     Subdomains(String),
     Network(IpAddr, u8),
@@ -41,6 +49,15 @@ impl AllowedHosts {
     /// Whether a connection to this place is granted.
     pub fn allow(&self, destination: &Destination) -> bool {
         self.0.iter().any(|rule| rule.allows(destination))
+    }
+
+    /// Whether requests to the application itself are granted. Its port is the host's to know, so no rule's counts.
+    pub fn allow_self(&self) -> bool {
+        self.0.iter().any(|rule| {
+            let scheme = rule.scheme.as_deref();
+            matches!(scheme, None | Some("http" | "https"))
+                && matches!(rule.host, Host::Any | Host::Application)
+        })
     }
 }
 
@@ -97,9 +114,12 @@ impl Host {
                 _ => bail!("has a path, which an allow-list must not"),
             };
         }
+        if host == "self" || host == SELF {
+            return Ok(Self::Application);
+        }
         ensure!(
-            host != "self" && host != "self.alt" && !host.ends_with(".spin.internal"),
-            "this host does not serve requests from one component to another"
+            !host.ends_with(".spin.internal"),
+            "this host does not serve requests from one component to another within itself"
         );
         ensure!(!host.is_empty(), "has no host");
         match host.strip_prefix("*.") {
@@ -114,6 +134,7 @@ impl Host {
     fn allows(&self, host: &str) -> bool {
         match self {
             Self::Any => true,
+            Self::Application => false,
             Self::Subdomains(suffix) => host.ends_with(suffix),
             Self::Exact(exact) => exact == host,
             Self::Network(network, prefix) => {
@@ -241,6 +262,23 @@ mod tests {
     }
 
     #[test]
+    fn the_application_itself_is_granted_by_its_own_word_only() {
+        let allows_self = |rule: &str| AllowedHosts::parse([rule]).unwrap().allow_self();
+        for rule in ["http://self", "https://self", "http://self.alt", "*://self:1", "http://*:80", "*://*:*"]
+        {
+            assert!(allows_self(rule), "{rule}");
+        }
+        for rule in
+            ["redis://self", "redis://*:6379", "http://127.0.0.1:3000", "http://*.alt", "http://selfish"]
+        {
+            assert!(!allows_self(rule), "{rule}");
+        }
+        for url in ["http://self/", "http://self.alt/", "http://127.0.0.1:80/"] {
+            assert!(!allows("http://self", url), "{url}");
+        }
+    }
+
+    #[test]
     fn what_spin_refuses_is_refused() {
         for rule in [
             "*",
@@ -256,7 +294,9 @@ mod tests {
             "redis://*.*:1",
             "*://a.example",
             "ftp://a.example",
-            "http://self",
+            "*://self",
+            "ftp://self",
+            "http://self/path",
             "http://x.spin.internal",
             "http://",
         ] {

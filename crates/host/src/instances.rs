@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use http::uri::Authority;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant as TokioInstant, Sleep, sleep, sleep_until};
 use wasmtime::component::GuestTaskId;
@@ -31,12 +32,18 @@ pub struct Instances {
     component: Arc<Component>,
     service: ServicePre<State>,
     limits: Arc<Limits>,
+    origin: Authority,
 }
 
 impl Instances {
-    /// Instances of `component`, which `service` is the code of.
-    pub fn new(component: Arc<Component>, service: ServicePre<State>, limits: Arc<Limits>) -> Self {
-        Self { component, service, limits }
+    /// Instances of `component`, which `service` is the code of. `origin` is where the application serves HTTP.
+    pub fn new(
+        component: Arc<Component>,
+        service: ServicePre<State>,
+        limits: Arc<Limits>,
+        origin: Authority,
+    ) -> Self {
+        Self { component, service, limits, origin }
     }
 }
 
@@ -46,7 +53,7 @@ impl HandlerState for Instances {
     type WorkerState = Worker;
 
     async fn instantiate(&self) -> wasmtime::Result<Instance<State, Expiration, Worker>> {
-        let mut store = State::store(&self.component)?;
+        let mut store = State::store(&self.component, Some(&self.origin))?;
         let service = self.service.instantiate_async(&mut store).await?;
         Ok(Instance {
             store,

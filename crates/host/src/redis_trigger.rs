@@ -230,7 +230,7 @@ struct Live {
 
 impl Live {
     async fn new(component: &Arc<Component>, code: &RedisTriggerPre<State>) -> wasmtime::Result<Self> {
-        let mut store = State::store(component)?;
+        let mut store = State::store(component, None)?;
         let guest = code.instantiate_async(&mut store).await?;
         Ok(Self { store, guest, uses: 0, last_use: Instant::now() })
     }

@@ -1,11 +1,12 @@
 //! The host as a whole: start, serve, and stop in order.
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
+use http::uri::Authority;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -81,12 +82,14 @@ pub async fn run(options: Options) -> Result<()> {
     }
 
     if let Some(listener) = listener {
+        let origin = origin(listener.local_addr()?)?;
         let mut targets = Vec::new();
         for (route, id) in application.routes() {
             let (component, code) = &loaded[id];
             let service = ServicePre::new(code.clone())
                 .map_err(|error| anyhow!("component `{id}` does not handle wasi:http requests: {error:#}"))?;
-            let handler = ProxyHandler::new(Instances::new(component.clone(), service, limits.clone()));
+            let instances = Instances::new(component.clone(), service, limits.clone(), origin.clone());
+            let handler = ProxyHandler::new(instances);
             targets.push((route.to_owned(), Target::new(route, component.id.clone(), handler)?));
         }
         let service = Arc::new(Service::new(Router::new(targets)?, limits.clone()));
@@ -105,6 +108,17 @@ pub async fn run(options: Options) -> Result<()> {
     }
     mounts::clean_up(application.state_dir(), loaded.into_keys());
     Ok(())
+}
+
+/// Where the application reaches itself: the address it listens on, or the loopback where it listens on all of them.
+fn origin(address: SocketAddr) -> Result<Authority> {
+    let mut address = address;
+    if address.ip().is_unspecified() {
+        let loopback: IpAddr =
+            if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+        address.set_ip(loopback);
+    }
+    Ok(address.to_string().parse()?)
 }
 
 /// The usual limit on open files, 1024, is for programs that wait with `select`; a crowd needs more.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::uri::Authority;
 use wasmtime::component::{HasData, ResourceTable};
 use wasmtime::{Result, Store, StoreLimits, StoreLimitsBuilder};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -35,8 +36,9 @@ impl HasData for Platform {
 }
 
 impl State {
-    /// A fresh store for an instance of `component`.
-    pub fn store(component: &Arc<Component>) -> Result<Store<Self>> {
+    /// A fresh store for an instance of `component`. `origin` is where the application serves HTTP, for an instance that
+    /// may send requests there.
+    pub fn store(component: &Arc<Component>, origin: Option<&Authority>) -> Result<Store<Self>> {
         let mut wasi = WasiCtxBuilder::new();
         let output = GuestOutput::new(component.id.clone());
         wasi.stdout(output.clone()).stderr(output);
@@ -55,7 +57,7 @@ impl State {
             limits: StoreLimitsBuilder::new().memory_size(component.max_memory).build(),
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
-            outbound: OutboundHttp::new(component.clone()),
+            outbound: OutboundHttp::new(component.clone(), origin.cloned()),
         };
         let mut store = Store::new(component.engine(), state);
         store.limiter(|state| &mut state.limits);

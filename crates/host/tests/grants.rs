@@ -46,6 +46,24 @@ fn a_granted_host_is_reached_over_http() {
 }
 
 #[test]
+fn the_application_itself_is_reached_by_its_own_grant_only() {
+    let host = Application::web("allowed_outbound_hosts = [\"http://self\"]").start();
+    assert_eq!(host.text("/fetch?http://self.alt/status?204"), "Ok(204)");
+    // The request comes in like anybody's, for the address that the host listens on.
+    assert_eq!(host.text("/fetch-text?http://self.alt/uri"), format!("Ok(\"http://{}/uri\")", host.address));
+    // Only by that word: neither its address nor a host of that name is granted with it.
+    for url in [&format!("http://{}/status?204", host.address), "http://self/", "http://localhost/"] {
+        let denied = host.text(&format!("/fetch?{url}"));
+        assert!(denied.contains("HttpRequestDenied"), "{url}: {denied}");
+    }
+
+    let other = Application::web(&format!("allowed_outbound_hosts = [\"http://{}\"]", host.address)).start();
+    let denied = other.text("/fetch?http://self.alt/status?204");
+    assert!(denied.contains("HttpRequestDenied"), "{denied}");
+    assert!(other.process.stderr().contains("http://self"), "{}", other.process.stderr());
+}
+
+#[test]
 fn mounted_files_can_be_read_and_not_written_and_nothing_else_is_there() {
     let mut host = Application::web(
         "files = [\"plain/*.txt\", { source = \"pictures\", destination = \"/shown\" }]\nexclude_files = [\"**/b.txt\"]",

@@ -8,7 +8,7 @@ use crate::support::{Application, Redis, eventually, guest};
 fn application(redis: &Redis) -> Application {
     let component = |id: &str| {
         format!(
-            "[component.{id}]\nsource = '{}'\nallowed_outbound_hosts = [\"{url}\"]\nvariables = {{ redis_url = \"{url}\" }}\n",
+            "[component.{id}]\nsource = '{}'\nallowed_outbound_hosts = [\"{url}\", \"http://self\", \"http://127.0.0.1:*\"]\nvariables = {{ redis_url = \"{url}\" }}\n",
             guest("bell").display(),
             url = redis.url()
         )
@@ -47,6 +47,22 @@ fn every_component_is_rung_once_at_start_and_then_by_its_channel() {
     let rung = eventually("both messages", || Some(redis.rung()).filter(|rung| rung.len() == 4));
     assert_eq!([words(&rung[0]), rung[1].clone()], ["begin hello".to_owned(), "end hello".to_owned()]);
     assert_eq!([words(&rung[2]), rung[3].clone()], ["begin bye".to_owned(), "end bye".to_owned()]);
+}
+
+#[test]
+fn a_component_behind_a_channel_sends_requests_to_granted_addresses_and_has_no_self() {
+    let redis = Redis::start();
+    let host = application(&redis).start();
+    rung_at_start(&redis);
+    let fetched = |url: &str| {
+        redis.command(&["PUBLISH", "one", &format!("fetch:{url}")]);
+        let lines = eventually("it has fetched", || Some(redis.rung()).filter(|rung| rung.len() == 3));
+        redis.command(&["DEL", "rung"]);
+        lines[1].clone()
+    };
+    assert_eq!(fetched(&format!("http://{}/status?204", host.address)), "Ok(204)");
+    // As in Spin, where the HTTP trigger is another process.
+    assert_eq!(fetched("http://self.alt/status?204"), "Err(ErrorCode::HttpRequestUriInvalid)");
 }
 
 #[test]

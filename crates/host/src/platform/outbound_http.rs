@@ -1,24 +1,68 @@
 //! `wasi:http/client`: requests that a component sends, to granted hosts only.
+//!
+//! As in Spin, a request to the application itself (`http://self.alt/…`, or one without a host) goes out to the address
+//! that this host listens on and comes in like anybody's. Only instances behind HTTP routes have such an address: in Spin
+//! other triggers run in processes of their own.
 
 use std::sync::Arc;
 
+use http::header::HOST;
+use http::uri::{Authority, Scheme};
+use http::{HeaderValue, Uri};
 use http_body_util::BodyExt;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks, default_send_request};
 
-use crate::allowed_hosts::Destination;
+use crate::allowed_hosts::{Destination, SELF};
 use crate::component::Component;
 use crate::log;
 
 /// The grants of one instance's component.
 pub struct OutboundHttp {
     component: Arc<Component>,
+    /// Where the application itself is, for an instance that may be told.
+    origin: Option<Authority>,
 }
 
 impl OutboundHttp {
     /// Sends for this component.
-    pub fn new(component: Arc<Component>) -> Self {
-        Self { component }
+    pub fn new(component: Arc<Component>, origin: Option<Authority>) -> Self {
+        Self { component, origin }
     }
+
+    /// Checks the grant, and gives a request to the application itself its address.
+    fn prepare(&self, request: &mut http::Request<WasiBody>) -> Result<(), Error> {
+        let host = request.uri().host().unwrap_or_default();
+        if host.is_empty() || host.eq_ignore_ascii_case(SELF) {
+            if !self.component.allowed_hosts.allow_self() {
+                return Err(self.refuse("the application itself", "http://self"));
+            }
+            let origin = self.origin.as_ref().ok_or(Error::HttpRequestUriInvalid)?;
+            return readdress(request, origin);
+        }
+        let destination = Destination::parse(&request.uri().to_string()).ok_or(Error::HttpRequestDenied)?;
+        if self.component.allowed_hosts.allow(&destination) {
+            return Ok(());
+        }
+        let destination = destination.to_string();
+        Err(self.refuse(&destination, "it"))
+    }
+
+    fn refuse(&self, destination: &str, rule: &str) -> Error {
+        let message =
+            format!("refused a request to {destination}: add {rule} to allowed_outbound_hosts to grant it");
+        log::warn(Some(&self.component.id), &message);
+        Error::HttpRequestDenied
+    }
+}
+
+fn readdress(request: &mut http::Request<WasiBody>, origin: &Authority) -> Result<(), Error> {
+    let host = HeaderValue::from_str(origin.as_str()).map_err(|_| Error::HttpRequestUriInvalid)?;
+    request.headers_mut().insert(HOST, host);
+    let mut parts = std::mem::take(request.uri_mut()).into_parts();
+    parts.scheme = Some(Scheme::HTTP);
+    parts.authority = Some(origin.clone());
+    *request.uri_mut() = Uri::from_parts(parts).map_err(|_| Error::HttpRequestUriInvalid)?;
+    Ok(())
 }
 
 type Io = Box<dyn Future<Output = Result<(), Error>> + Send>;
@@ -26,23 +70,12 @@ type Io = Box<dyn Future<Output = Result<(), Error>> + Send>;
 impl WasiHttpHooks for OutboundHttp {
     fn send_request(
         &mut self,
-        request: http::Request<WasiBody>,
+        mut request: http::Request<WasiBody>,
         options: Option<RequestOptions>,
         _: Io,
     ) -> Box<dyn Future<Output = Result<(http::Response<WasiBody>, Io), Error>> + Send> {
-        let destination = Destination::parse(&request.uri().to_string());
-        let granted =
-            destination.as_ref().is_some_and(|destination| self.component.allowed_hosts.allow(destination));
-        if !granted {
-            if let Some(destination) = destination {
-                log::warn(
-                    Some(&self.component.id),
-                    &format!(
-                        "refused a request to {destination}: add it to allowed_outbound_hosts to grant it"
-                    ),
-                );
-            }
-            return Box::new(async { Err(Error::HttpRequestDenied) });
+        if let Err(error) = self.prepare(&mut request) {
+            return Box::new(async { Err(error) });
         }
         Box::new(async move {
             let (response, io) = default_send_request(request, options).await?;

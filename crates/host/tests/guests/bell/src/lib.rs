@@ -12,7 +12,7 @@ thread_local! {
 }
 
 /// Appends `begin <message> <count>` and `end <message>` to the list `rung`. `count` is of this instance. The message may
-/// be `sleep:<milliseconds>`, `trap` or `error`.
+/// be `sleep:<milliseconds>`, `fetch:<url>` (its outcome is noted as well), `trap` or `error`.
 #[redis_subscriber]
 async fn ring(message: Vec<u8>) -> anyhow::Result<()> {
     MESSAGES.set(MESSAGES.get() + 1);
@@ -21,6 +21,10 @@ async fn ring(message: Vec<u8>) -> anyhow::Result<()> {
     note(&redis, format!("begin {message} {}", MESSAGES.get())).await?;
     match message.split_once(':') {
         Some(("sleep", time)) => monotonic_clock::wait_for(Duration::from_millis(time.parse()?).as_nanos() as u64).await,
+        Some(("fetch", url)) => {
+            let status = spin_sdk::http::get(url).await.map(|response| response.status().as_u16());
+            note(&redis, format!("{status:?}")).await?;
+        }
         _ if message == "trap" => std::process::abort(),
         _ if message == "error" => anyhow::bail!("as asked"),
         _ => {}

@@ -63,6 +63,7 @@ async fn answer(request: Request) -> anyhow::Result<(StatusCode, String)> {
         "/remove" => shown(std::fs::remove_file(argument)),
         "/socket" => shown(std::net::TcpStream::connect(argument).map(drop)),
         "/fetch" => shown(spin_sdk::http::get(argument).await.map(|response: Response| response.status().as_u16())),
+        "/fetch-text" => shown(fetch_text(&argument).await),
         "/script" => script(&argument).await?,
         "/redis" => redis(&body.bytes().await?).await,
         "/kv" => key_value(&body.bytes().await?).await,
@@ -72,6 +73,11 @@ async fn answer(request: Request) -> anyhow::Result<(StatusCode, String)> {
         _ => headers(&head.headers),
     };
     Ok((StatusCode::OK, text))
+}
+
+async fn fetch_text(url: &str) -> anyhow::Result<String> {
+    let response: Response = spin_sdk::http::get(url).await?;
+    Ok(String::from_utf8(response.into_body().bytes().await?.to_vec())?)
 }
 
 async fn sleep(time: Duration) {

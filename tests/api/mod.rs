@@ -16,6 +16,8 @@ mod orders;
 mod outsiders;
 /// Pages and assets as a browser and a CDN ask for them.
 mod pages;
+/// Payments: the webhook, and the simulated provider that calls it.
+mod payments;
 /// Reservations: admitted, repeated, refused, given back.
 mod reservations;
 /// Rules, blocks and the log: what an operator changes while the shop runs.

@@ -116,6 +116,8 @@ fn spawn(plan: &Plan, port: u16) -> Process {
             .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
             .env("NO_FAKE_STAT", "1");
     }
+    // Where its functions behind Redis triggers find it, unless a test says otherwise.
+    command.env("SPIN_VARIABLE_OWN_ORIGIN", format!("http://127.0.0.1:{port}"));
     for (name, value) in &plan.variables {
         command.env(format!("SPIN_VARIABLE_{}", name.to_uppercase()), value);
     }

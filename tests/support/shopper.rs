@@ -159,6 +159,41 @@ impl Shopper {
         self.client.post(&format!("/api/reservations/{}/checkout", id(reservation))).json(&body)
     }
 
+    /// Reserves one unit and checks it out: an order to be paid.
+    pub async fn order(&self, item: &Item) -> Value {
+        let held = self.hold(item).await;
+        self.checkout(&held).await.expect(201)
+    }
+
+    pub async fn look_at_order(&self, order: &Value) -> Value {
+        self.client.get(&format!("/api/orders/{}", id(order))).insist().await.expect(200)
+    }
+
+    /// Polls until the order is in this state.
+    pub async fn wait_for_order(&self, order: &Value, state: &str) -> Value {
+        eventually(&format!("{} is {state}", id(order)), PATIENCE, async || {
+            let now = self.look_at_order(order).await;
+            (now["state"] == state).then_some(now)
+        })
+        .await
+    }
+
+    /// Asks to pay: the answer is a payment with the page where that is done.
+    pub async fn begin_payment(&self, order: &Value) -> Answer {
+        self.client.post(&format!("/api/orders/{}/payments", id(order))).insist().await
+    }
+
+    /// Chooses on the simulated provider's page how a payment goes: `succeeded`, `failed` or `late`.
+    pub async fn choose(&self, payment: &Value, outcome: &str) -> Answer {
+        self.choice_request(payment, outcome).send().await
+    }
+
+    pub fn choice_request(&self, payment: &Value, outcome: &str) -> Request {
+        let page = payment["pay_url"].as_str().unwrap_or_else(|| panic!("no `pay_url` in {payment}"));
+        let form = "application/x-www-form-urlencoded";
+        self.client.post(page).header("content-type", form).body(format!("outcome={outcome}"))
+    }
+
     pub async fn orders(&self) -> Vec<Value> {
         let answer = self.client.get("/api/orders").insist().await.expect(200);
         answer["orders"].as_array().unwrap_or_else(|| panic!("no `orders` in {answer}")).clone()

@@ -88,7 +88,7 @@ pub fn run(options: Options, interrupt: &Interrupt) -> anyhow::Result<ExitCode> 
         Plan { workspace: &workspace, kind: options.runtime, data, listen, variables: BTreeMap::new() };
     plan.stop_leftover(interrupt)?;
     // Better said now than after the build.
-    check_port_is_free(listen)?;
+    free_port(listen)?;
     match &options.redis {
         Some(url) => redis::verify(url)?,
         None => prerequisites::ensure(&[prerequisites::REDIS_SERVER], interrupt)?,
@@ -145,7 +145,8 @@ fn serve(
             (server.url(), server.origin())
         }
     };
-    plan.variables = variables(&plan.data, redis_url, redis_origin, &options.settings)?;
+    plan.listen = free_port(plan.listen)?;
+    plan.variables = variables(&plan.data, redis_url, redis_origin, plan.listen, &options.settings)?;
 
     console::step("Starting Stampede (the first start compiles the components to machine code)");
     let address = servers.runtime.insert(plan.start(interrupt)?).address();
@@ -241,6 +242,7 @@ fn variables(
     data: &Path,
     redis_url: String,
     redis_origin: String,
+    listen: SocketAddr,
     settings: &BTreeMap<String, String>,
 ) -> anyhow::Result<BTreeMap<String, String>> {
     let mut variables = BTreeMap::new();
@@ -253,6 +255,9 @@ fn variables(
     }
     variables.insert("redis_url".to_owned(), redis_url);
     variables.insert("redis_origin".to_owned(), redis_origin);
+    if std::env::var_os("SPIN_VARIABLE_OWN_ORIGIN").is_none() {
+        variables.insert("own_origin".to_owned(), format!("http://{}", runtime::reachable(listen)));
+    }
     if let Some(ledger) = settings.get("ledger").filter(|ledger| ledger.contains("://")) {
         variables.insert("ledger_origin".to_owned(), origin(ledger));
     }
@@ -294,9 +299,11 @@ fn resolve(listen: &str) -> anyhow::Result<SocketAddr> {
     addresses.first().copied().with_context(|| format!("`{listen}` has no address"))
 }
 
-fn check_port_is_free(listen: SocketAddr) -> anyhow::Result<()> {
+/// The address to listen on, with a port that is free at the moment. Where any port will do, one is chosen here: the
+/// application has to know where it is before it starts.
+fn free_port(listen: SocketAddr) -> anyhow::Result<SocketAddr> {
     match TcpListener::bind(listen) {
-        Ok(_) => Ok(()),
+        Ok(listener) => Ok(listener.local_addr()?),
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
             bail!("{listen} is taken by another program; choose another address with --listen")
         }

@@ -1,10 +1,10 @@
 //! Answers that more than one function gives: a reservation and an order, as their own shopper sees them.
 
-use sale::ids::{OrderId, ReservationId};
+use sale::ids::{OrderId, PaymentId, ReservationId};
 use sale::money::Money;
 use sale::order::OrderState;
 use sale::reservation::{ReservationState, poll_after_ms};
-use sale::scripts::OrderView;
+use sale::scripts::{OrderView, PaymentState};
 use sale::time::Timestamp;
 use serde::Serialize;
 
@@ -63,6 +63,15 @@ pub struct Order {
     pub pay_by: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paid_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payment: Option<Attempt>,
+}
+
+/// The attempt to pay that counts: the latest, until one succeeds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Attempt {
+    pub id: PaymentId,
+    pub state: PaymentState,
 }
 
 impl From<&OrderView> for Order {
@@ -78,6 +87,7 @@ impl From<&OrderView> for Order {
             created_at: order.created_at,
             pay_by: (order.state == OrderState::Unpaid).then_some(order.pay_by),
             paid_at: order.paid_at,
+            payment: order.payment.clone().map(|(id, state)| Attempt { id, state }),
         }
     }
 }

@@ -20,6 +20,7 @@ pub mod mark;
 pub mod network;
 pub mod operator;
 pub mod outbound;
+pub mod payment;
 pub mod problem;
 pub mod puzzles;
 pub mod query;

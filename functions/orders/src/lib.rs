@@ -10,6 +10,7 @@
 
 mod orders;
 mod payments;
+mod provider;
 
 use sale::Engine;
 use sale::ids::OrderId;

@@ -8,14 +8,17 @@
 //! Problems: unauthorized, not-found, unavailable.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use order_ledger::{poison, read, spin};
 use sale::Engine;
 use sale::work::{self, Done};
 use serde::Serialize;
 use spin_sdk::http::HeaderValue;
+use web::payment::remind_provider;
 use web::{
-    Method, Problem, Request, Response, SharedRedis, StatusCode, catalogue, operator, rules, settings, worker,
+    Method, Problem, Request, Response, SharedRedis, StatusCode, catalogue, operator, outbound, rules,
+    settings, worker,
 };
 
 /// Scripts of 500 reservations that a tick drains of one lane.
@@ -23,6 +26,8 @@ const GRANT_BATCHES: u32 = 40;
 /// Events of one lane that a tick copies at a time, and how often in one tick.
 const COPY_BATCH: u32 = 500;
 const COPY_BATCHES: u32 = 20;
+/// How long a tick waits for the simulated payment provider.
+const PROVIDER_PATIENCE: Duration = Duration::from_secs(5);
 
 #[spin_sdk::http_service]
 async fn upkeep(request: spin_sdk::http::Request) -> impl spin_sdk::http::IntoResponse {
@@ -123,6 +128,8 @@ struct Ticked {
     done: Done,
     /// Events that were written to the order database.
     recorded: usize,
+    /// Webhooks that the simulated payment provider got through.
+    delivered: u64,
     /// What could not be done, in words.
     failures: Vec<String>,
 }
@@ -134,6 +141,13 @@ async fn tick() -> Result<Response, Problem> {
     let sql = open_ledger().await;
     if let Err(problem) = &sql {
         ticked.failures.push(format!("order database: {}", problem.cause().unwrap_or_default()));
+    }
+    // First, so that what the shop hears is recorded with the rest.
+    match remind_provider(outbound::OWN, PROVIDER_PATIENCE).await {
+        Ok(round) => ticked.delivered = round.delivered,
+        Err(problem) => {
+            ticked.failures.push(format!("payment provider: {}", problem.cause().unwrap_or_default()))
+        }
     }
     let lanes = work::lanes(&engine).await?;
     // A change of rules or settings that a lane has not heard of yet.

@@ -190,6 +190,18 @@ impl<R: Redis> Engine<R> {
         &self.redis
     }
 
+    /// The moment by the Redis server's clock, by which all deadlines go. This machine's own may be wrong.
+    pub async fn time(&self) -> Result<Timestamp, EngineError> {
+        if let Some(now) = self.now {
+            return Ok(now);
+        }
+        let replies = self.redis.execute("TIME", &[]).await?;
+        match replies.iter().map(Reply::int).collect::<Vec<_>>()[..] {
+            [Some(seconds), Some(micros)] => Ok(Timestamp::from_millis(seconds * 1_000 + micros / 1_000)),
+            _ => Err(EngineError::UnexpectedReply { script: "TIME", reply: format!("{replies:?}") }),
+        }
+    }
+
     async fn run(
         &self,
         script: &'static Script,

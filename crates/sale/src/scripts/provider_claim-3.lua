@@ -3,7 +3,7 @@
 -- KEYS  1 payments  2 due  3 alarm
 -- ARGV  5 payment, or '' for whichever waits longest
 -- Replies
---   {'claimed', payment, record}  {'nothing'}
+--   {'claimed', payment, record, now}  {'nothing'}
 local payments, due, alarm = KEYS[1], KEYS[2], KEYS[3]
 local payment = ARGV[5]
 -- Longer than a try takes.
@@ -26,7 +26,7 @@ if payment then
     record = before .. whole(tonumber(tries) + 1) .. '|' .. after
     redis.call('HSET', payments, payment, record)
     redis.call('ZADD', due, whole(now + LEASE_MS), payment)
-    claimed = {'claimed', payment, record}
+    claimed = {'claimed', payment, record, whole(now)}
   else
     redis.call('ZREM', due, payment)
   end

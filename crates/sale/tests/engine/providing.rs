@@ -27,7 +27,9 @@ impl Shop {
     }
 
     async fn claim(&self, id: Option<&PaymentId>) -> Option<ProviderPayment> {
-        self.engine().claim_delivery(id).await.unwrap()
+        let (claimed, at) = self.engine().claim_delivery(id).await.unwrap()?;
+        assert_eq!(at, self.now());
+        Some(claimed)
     }
 
     async fn report(&self, claimed: &ProviderPayment, status: Option<u16>) -> Option<ProviderPayment> {

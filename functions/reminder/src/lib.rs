@@ -1,0 +1,31 @@
+//! Redis trigger `__keyevent@0__:expired`: the simulated provider's alarm lapsed, so it may owe the shop a webhook
+//! (script `provider_remind`).
+//!
+//! It asks the provider to deliver, at the application's own address: a component behind a Redis trigger has no
+//! `http://self`, and the key that signs webhooks is the provider's alone. Should nobody answer there, the alarm lapses
+//! again in two seconds. Other keys that expire arrive here as well and are passed over. An empty message, which a runtime
+//! may send when its subscription was interrupted, means that an alarm may have been missed.
+
+use std::time::Duration;
+
+use sale::keys::PROVIDER_ALARM;
+use web::payment::remind_provider;
+use web::{settings, worker};
+
+/// Messages are handled one at a time, and queues wait to be drained: the provider goes on without us.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+#[spin_sdk::redis_subscriber]
+async fn reminder(message: Vec<u8>) -> anyhow::Result<()> {
+    if !message.is_empty() && message != PROVIDER_ALARM.as_bytes() {
+        return Ok(());
+    }
+    let reminded = async {
+        let origin = settings::text("own_origin").await?;
+        remind_provider(&origin, PATIENCE).await
+    };
+    if let Err(problem) = reminded.await {
+        worker::log_failure("reminder", "", problem.cause().unwrap_or(problem.slug()));
+    }
+    Ok(())
+}

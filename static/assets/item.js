@@ -459,7 +459,7 @@ function held() {
 }
 
 function ordered() {
-  const closed = () => order.state === "cancelled" || order.state === "timed_out" || order.state === "refunded";
+  const closed = () => order.state !== "unpaid" && order.state !== "paid";
   const again = el("div", { class: "actions" });
   const panel = orderPanel(order, (fresh) => {
     order = fresh;
@@ -473,7 +473,7 @@ function ordered() {
       el("a", { class: "button plain", href: `/orders/${encodeURIComponent(order.id)}`, id: "see-order" }, () => t("see_order")));
   }
   requestAnimationFrame(panel.plan);
-  return { node: gate(panel.node, again), update, stop: panel.stop, focus: () => find("h2", view).focus(), plan: panel.plan };
+  return { node: gate(panel.node, again), update, stop: panel.stop, focus: () => find("h2", view).focus(), look: panel.look };
 }
 
 const over = (symbol, title, text) => () => ({
@@ -538,7 +538,7 @@ function titles() {
 function resume() {
   // Coming and going must not outrun what the server asked for.
   if (kept(memory)) polling.set(Math.max(0, asked + (reservation?.poll_after_ms ?? 1000) - performance.now()));
-  if (current.plan) current.plan();
+  current.look?.();
   looking.set(Math.random() * 300);
 }
 

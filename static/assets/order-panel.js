@@ -3,11 +3,12 @@
 import { call, insist, now, Refusal } from "/assets/net.js";
 import { announce, button, confirmed, el, exactly, find, fuse, icon, moment, money, number, timer, trouble, waiting } from "/assets/ui.js";
 import { kept, keep } from "/assets/store.js";
-import { t } from "/assets/words.js";
+import { locale, t } from "/assets/words.js";
 
 /**
- * A panel `{node, show, stop}` for `order`; `changed(order)` is called with what the server makes of it.
- * While an order waits for money, it is asked for again and again, faster just after paying.
+ * A panel `{node, show, plan, look, stop}` for `order`; `changed(order)` is called with what the server makes of it.
+ * While an order waits for money, it is asked for again and again, faster just after paying. So it is when it has ended
+ * with a payment under way: money that comes then goes back, and the shopper is told.
  */
 export function orderPanel(order, changed) {
   const node = el("div", { class: "order" });
@@ -21,22 +22,31 @@ export function orderPanel(order, changed) {
     }
   });
 
+  const awaited = () => order.payment?.state === "pending";
+  const ended = () => order.state === "timed_out" || order.state === "cancelled";
+  /** Whether the shopper was sent to pay from this device, and it is not known yet how it went. */
+  const paying = () => awaited() && kept("paying") === order.id;
+
   function plan() {
-    const settled = order.state !== "unpaid" && order.state !== "refund_due";
-    if (settled || document.hidden || !node.isConnected) return look.stop();
-    const paying = kept("paying") === order.id;
-    const usual = order.state === "refund_due" ? 20000 : paying ? 2000 : 10000;
+    const open = order.state === "unpaid" || order.state === "refund_due" || (ended() && awaited());
+    if (!open || document.hidden || !node.isConnected) return look.stop();
+    const usual = order.state === "refund_due" || (ended() && !paying()) ? 20000 : paying() ? 2000 : 10000;
     const left = Date.parse(order.pay_by) - now();
     look.set(Math.min(usual * (1 + Math.random() * 0.2), left > 0 ? left + 500 + Math.random() * 1000 : Infinity));
   }
 
+  const stage = () => [order.state, order.payment?.id, order.payment?.state].join();
+
   function show(fresh) {
-    const before = order.state;
+    const [before, stood] = [stage(), order.state];
     order = fresh;
-    if (order.state !== "unpaid" && kept("paying") === order.id) keep("paying", null);
-    if (before !== order.state || !node.childElementCount) {
+    if (kept("paying") === order.id && !awaited()) keep("paying", null);
+    if (before !== stage()) {
+      const held = node.contains(document.activeElement);
       draw();
-      if (before !== order.state) announce(t(`order_${order.state}`));
+      if (held) find("h2", node).focus();
+      if (stood !== order.state) announce(t(`order_${order.state}`));
+      else if (order.payment?.state === "failed") announce(t("pay_failed"));
     }
     changed?.(order);
     plan();
@@ -71,19 +81,18 @@ export function orderPanel(order, changed) {
 
   const pay = () =>
     act("paying", async (signal, onWait) => {
-      try {
-        const { data } = await insist("POST", `${path()}/payments`, { user: true, body: {}, signal }, { onWait });
-        const url = new URL(data.pay_url, location.href);
-        if (!data.pay_url || !/^https?:$/.test(url.protocol)) throw new Refusal("not-found", 404);
-        // A page of our own can be asked for beforehand; a provider's can't.
-        if (url.origin === location.origin && (await fetch(url, { method: "HEAD", signal })).status === 404) throw new Refusal("not-found", 404);
-        keep("paying", order.id);
-        location.assign(url);
-      } catch (error) {
-        // A shop without a payment provider has no such call.
-        if ([404, 405, 501].includes(error.status)) error.here = el("p", { class: "trouble", role: "status" }, icon("warn"), () => t("no_payment"));
-        throw error;
-      }
+      const { data } = await insist("POST", `${path()}/payments`, { user: true, body: {}, signal }, { onWait });
+      const url = new URL(data.pay_url, location.href);
+      if (!/^https?:$/.test(url.protocol)) throw new Refusal("unavailable", 503);
+      // A page of this shop speaks the language that was chosen here.
+      if (url.origin === location.origin) url.searchParams.set("lang", locale());
+      keep("paying", order.id);
+      location.assign(url);
+      // Still here while the next page loads: nothing to click twice. Or here again, by the back button.
+      await new Promise((resolve) => {
+        addEventListener("pageshow", resolve, { once: true });
+        setTimeout(resolve, 15000);
+      });
     });
 
   const cancel = async () => {
@@ -99,6 +108,8 @@ export function orderPanel(order, changed) {
     const { state } = order;
     node.dataset.state = state;
     node.dataset.order = order.id;
+    node.dataset.payment = order.payment?.state ?? "";
+    const failed = order.payment?.state === "failed";
     const row = (name, ...value) => el("div", {}, el("dt", {}, () => t(name)), el("dd", {}, value));
     const when = (name, iso) => iso && row(name, el("time", { datetime: iso, title: () => exactly(iso) }, () => moment(iso)));
     const unpaid = state === "unpaid";
@@ -107,6 +118,7 @@ export function orderPanel(order, changed) {
         icon({ unpaid: "clock", paid: "check", refund_due: "clock" }[state] ?? "flag"),
         el("h2", { tabindex: -1, id: "order-state", "data-state": state }, () => t(`order_${state}`)),
         el("p", {}, () => t(`text_${state}`))),
+      unpaid && failed ? el("div", { class: "trouble", id: "pay-failed" }, icon("warn"), el("p", {}, () => t("pay_failed"))) : "",
       unpaid && order.pay_by ? fuse(() => Date.parse(order.pay_by), Date.parse(order.pay_by) - Date.parse(order.created_at), () => t("pay_left")) : "",
       el("dl", {},
         row("order", el("code", { id: "order-id" }, order.id)),
@@ -116,12 +128,13 @@ export function orderPanel(order, changed) {
         when("created", order.created_at), unpaid && when("pay_by", order.pay_by), when("paid_at", order.paid_at),
         ["contact", "address", "note"].map((name) => order[name] && row(name, order[name]))),
       unpaid ? el("div", { class: "actions" },
-        button(() => t("pay", { sum: money(order.total) }), pay, { id: "pay", "data-action": "pay" }),
+        button(() => t(failed ? "pay_again" : "pay", { sum: money(order.total) }), pay, { id: "pay", "data-action": "pay" }),
         button(() => t("cancel_order"), cancel, { id: "cancel", class: "button plain", "data-action": "cancel-order" })) : "",
-      unpaid && kept("paying") === order.id ? el("p", { class: "fine" }, () => t("pay_return")) : "",
+      unpaid && paying() ? el("p", { class: "busy", id: "pay-awaited" }, () => t("pay_return")) : "",
+      ended() && paying() ? el("p", { class: "fine", id: "pay-late" }, () => t("pay_late")) : "",
       notice);
   }
 
   draw();
-  return { node, show, plan, stop: look.stop };
+  return { node, show, plan, look: () => look.set(Math.random() * 200), stop: look.stop };
 }

@@ -89,6 +89,11 @@ impl Chromium {
         self.page.refresh().await.unwrap();
     }
 
+    /// The browser's back button.
+    pub async fn back(&self) {
+        self.page.back().await.unwrap();
+    }
+
     pub async fn url(&self) -> String {
         self.page.current_url().await.unwrap().to_string()
     }

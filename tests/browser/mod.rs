@@ -4,5 +4,7 @@
 mod challenges;
 /// Chromium, driven over WebDriver.
 mod chromium;
+/// Paying, on the simulated provider's page and back.
+mod paying;
 /// Purchases by clicks and keys.
 mod purchase;

@@ -5,18 +5,18 @@ use stampede_tests::{Counters, ItemTerms, World, eventually, orders_in};
 use super::chromium::Chromium;
 
 /// Proof of work, so that nobody has to read a picture; hard enough that its step can be seen.
-fn world() -> stampede_tests::WorldBuilder {
+pub fn world() -> stampede_tests::WorldBuilder {
     World::builder().set("captcha_difficulty", 16)
 }
 
 /// Reserves on the item's page, which is open, until the unit is held. The challenge solves itself.
-async fn reserve(browser: &Chromium) {
+pub async fn reserve(browser: &Chromium) {
     browser.wait_for_step(&["ready"]).await;
     browser.click("#reserve").await;
     browser.wait_for_step(&["held"]).await;
 }
 
-async fn fill_in(browser: &Chromium) {
+pub async fn fill_in(browser: &Chromium) {
     browser.write("#contact", "+86 138 0000 0000").await;
     browser.write("#address", "1 Racecourse Road, Chengdu").await;
     browser.write("#note", "EU 42").await;

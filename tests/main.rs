@@ -17,3 +17,5 @@ mod contract;
 mod faults;
 /// Whole purchases, and whole crowds.
 mod journeys;
+/// The payment provider's side, for tests of money.
+mod provider;

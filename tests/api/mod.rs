@@ -1,5 +1,7 @@
 //! Each call of the API: what it answers when all is well, and each refusal.
 
+/// Money that must go back, events that could not be recorded: the operator's books.
+mod books;
 /// Sales and items as shoppers see them.
 mod catalogue;
 /// Challenges: wrong, late, reused, foreign.

@@ -18,6 +18,9 @@ mod crowd;
 mod database;
 mod host;
 mod outsider;
+/// A PostgreSQL server of a test's own: the one that the order database's own tests start.
+#[path = "../../crates/ledger/tests/ledger/support/postgres.rs"]
+mod postgres;
 mod process;
 mod redis_server;
 mod seller;
@@ -34,6 +37,7 @@ pub use crowd::{crowd, meanwhile};
 pub use database::{DatabaseLock, OrderRow, empty_key_value, lock_database, orders_in, values_in_store};
 pub use host::Host;
 pub use outsider::{Outsider, Question, Reply};
+pub use postgres::Postgres;
 pub use process::{Process, free_port};
 pub use redis_server::RedisServer;
 pub use seller::{Counters, Item, ItemTerms, Seller, timestamp_in};

@@ -65,6 +65,22 @@ impl RedisServer {
         assert!(self.is_ready().await, "redis-server does not start again:\n{}", self.process.last_words());
     }
 
+    /// Keeps a copy of all that it has on disk, as a backup would, and goes on.
+    pub async fn save_copy(&mut self, to: &Path) {
+        self.process.kill9();
+        copy_folder(&self.folder.join("appendonlydir"), to);
+        self.restart().await;
+    }
+
+    /// SIGKILL, and started again on the copy in place of what it had.
+    pub async fn come_back_with(&mut self, copy: &Path) {
+        self.process.kill9();
+        let folder = self.folder.join("appendonlydir");
+        std::fs::remove_dir_all(&folder).expect("Redis had its append-only files");
+        copy_folder(copy, &folder);
+        self.restart().await;
+    }
+
     /// The disk has no room for another byte of the append-only file, until it is given some again.
     pub fn fill_disk(&self) {
         let folder = self.folder.join("appendonlydir");
@@ -95,6 +111,14 @@ impl RedisServer {
             pong.is_ok().then_some(true)
         })
         .await
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a test's folder is writable");
+    for file in std::fs::read_dir(from).expect("Redis has its append-only files") {
+        let file = file.expect("a folder can be read");
+        std::fs::copy(file.path(), to.join(file.file_name())).expect("a file can be copied");
     }
 }
 

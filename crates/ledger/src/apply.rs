@@ -38,10 +38,17 @@ pub struct Applied {
     pub set_aside: usize,
     /// Not written, because an event before them has not come.
     pub waiting: usize,
+    /// Whether the engine tells another history than the one that is written: it was restored from an old copy. Nothing from
+    /// there on is written; see [`crate::rebuild`].
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub contradicts: bool,
     /// The stream ids of those that the database has, or has set aside: what may leave the outbox.
     #[serde(skip)]
     pub done: Vec<String>,
 }
+
+/// The refusal of an event that contradicts one that was written; the migrations have the same words.
+const CONTRADICTION: &str = "ledger: another event was written with this number";
 
 /// The refusal of an event whose turn has not come; the migrations have the same words.
 const GAP: &str = "ledger: an event before this one is missing";
@@ -74,11 +81,16 @@ pub async fn apply(sql: &impl Sql, lane: &Lane, entries: &[Entry]) -> Result<App
                     outcome.waiting = rest.len();
                     break;
                 }
+                Err(SqlError::Refused(reason)) if run.len() == 1 && reason.contains(CONTRADICTION) => {
+                    outcome.contradicts = true;
+                    outcome.waiting = rest.len();
+                    break;
+                }
                 Err(SqlError::Refused(_)) if run.len() > 1 => {
                     longest = run.len() / 2;
                     continue;
                 }
-                Err(SqlError::Refused(reason)) => Some((reason, Some(first.order_id()))),
+                Err(SqlError::Refused(reason)) => Some((reason, first.order_id())),
                 Err(other) => return Err(other),
             },
             Err(unreadable) => Some((unreadable.error.clone(), unreadable.order_id.as_deref())),
@@ -102,8 +114,8 @@ pub async fn apply(sql: &impl Sql, lane: &Lane, entries: &[Entry]) -> Result<App
 }
 
 impl Placed<'_> {
-    fn order_id(&self) -> &str {
-        self.event.as_ref().map_or("", |event| event.order_id.as_str())
+    fn order_id(&self) -> Option<&str> {
+        self.event.as_ref().ok()?.order_id.as_deref()
     }
 }
 

@@ -48,6 +48,7 @@ impl Copied {
         self.events.repeated += later.events.repeated;
         self.events.set_aside += later.events.set_aside;
         self.events.waiting = later.events.waiting;
+        self.events.contradicts |= later.events.contradicts;
         self.events.done.extend(later.events.done);
         self.left = later.left;
     }

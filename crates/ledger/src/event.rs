@@ -1,6 +1,8 @@
 //! Events as the outbox has them, checked as far as they can be without the database.
 
+use sale::catalogue::Documents;
 use sale::ids::{Lane, OrderId, PaymentId, ReservationId, UserId};
+use sale::item::Offer;
 use sale::money::Currency;
 use sale::order::OrderState;
 use serde::Deserialize;
@@ -9,8 +11,8 @@ use serde::Deserialize;
 #[derive(Debug)]
 pub(crate) struct Event<'a> {
     pub seq: i64,
-    /// The order it tells of.
-    pub order_id: String,
+    /// The order it tells of, unless it tells of the lane.
+    pub order_id: Option<String>,
     /// Its own text.
     pub payload: &'a str,
 }
@@ -23,14 +25,19 @@ pub(crate) struct Unreadable {
     pub error: String,
 }
 
-/// What every event says. Members that it may have besides are not looked at.
+/// What every event says.
 #[derive(Deserialize)]
-struct Body {
+struct Head {
     seq: i64,
     r#type: String,
     at: i64,
     item_id: String,
     lane: u16,
+}
+
+/// What an event of an order says. Members that it may have besides are not looked at.
+#[derive(Deserialize)]
+struct Body {
     order_id: OrderId,
     reservation_id: ReservationId,
     #[serde(rename = "user_id")]
@@ -64,27 +71,49 @@ struct Details {
     _note: Option<String>,
 }
 
+/// What an event says that tells of what the operator wrote.
+#[derive(Deserialize)]
+pub(crate) struct Described {
+    pub documents: Documents,
+}
+
+/// Reads a text as a `T`, or says why it is none.
+fn read<T: for<'de> Deserialize<'de>>(payload: &str) -> Result<T, Unreadable> {
+    serde_json::from_str(payload).map_err(|error| unreadable(payload, error.to_string()))
+}
+
 impl<'a> Event<'a> {
     pub fn parse(lane: &Lane, payload: &'a str) -> Result<Self, Unreadable> {
-        let body: Body =
-            serde_json::from_str(payload).map_err(|error| unreadable(payload, error.to_string()))?;
-        let wrong = if body.seq < 1 {
+        let head: Head = read(payload)?;
+        let wrong = if head.seq < 1 {
             "seq is below 1"
-        } else if body.at < 0 {
+        } else if head.at < 0 {
             "at is before 1970"
-        } else if body.item_id != lane.item.as_str()
-            || body.lane != lane.number
-            || body.order_id.lane != *lane
-        {
+        } else if head.item_id != lane.item.as_str() || head.lane != lane.number {
+            "it belongs to another lane"
+        } else {
+            match head.r#type.as_str() {
+                "lane.changed" => read::<Offer>(payload).map(|_| ())?,
+                "lane.described" => read::<Described>(payload).map(|_| ())?,
+                _ => return Event::of_order(lane, head, payload),
+            }
+            return Ok(Event { seq: head.seq, order_id: None, payload });
+        };
+        Err(unreadable(payload, wrong.to_owned()))
+    }
+
+    fn of_order(lane: &Lane, head: Head, payload: &'a str) -> Result<Self, Unreadable> {
+        let body: Body = read(payload)?;
+        let wrong = if body.order_id.lane != *lane {
             "it belongs to another lane"
         } else if body.order_id.reservation() != body.reservation_id {
             "order and reservation don't belong together"
         } else if body.payment_id.as_ref().is_some_and(|payment| payment.order != body.order_id) {
             "the payment belongs to another order"
-        } else if body.r#type.starts_with("payment.") && body.payment_id.is_none() {
+        } else if head.r#type.starts_with("payment.") && body.payment_id.is_none() {
             "payment_id is missing"
         } else {
-            return Ok(Event { seq: body.seq, order_id: body.order_id.to_string(), payload });
+            return Ok(Event { seq: head.seq, order_id: Some(body.order_id.to_string()), payload });
         };
         Err(unreadable(payload, wrong.to_owned()))
     }
@@ -121,7 +150,7 @@ mod tests {
     fn an_event_is_read_with_its_place() {
         let lane: Lane = "iabcdefghij:0".parse().unwrap();
         let event = Event::parse(&lane, CREATED).unwrap();
-        assert_eq!((event.seq, event.order_id.as_str()), (12, "o-iabcdefghij-0-abcdefghijkl"));
+        assert_eq!((event.seq, event.order_id.as_deref()), (12, Some("o-iabcdefghij-0-abcdefghijkl")));
         let other = Event::parse(&"iabcdefghij:1".parse().unwrap(), CREATED).unwrap_err();
         assert_eq!((other.seq, other.error.as_str()), (Some(12), "it belongs to another lane"));
     }

@@ -8,18 +8,22 @@
 //!
 //! Where to look:
 //! - [`copy`]: a lane's outbox into the database; [`apply`]: the same for events at hand.
-//! - [`read`]: orders, payments and totals; [`poison`]: events that could not be applied.
+//! - [`read`]: orders, payments and totals; [`whole`]: orders as the engine has them, and what lanes offer; [`poison`]: events that could not be applied.
+//! - [`audit`]: whether engine and database agree, row by row; [`rebuild`]: a lane that Redis lost, made anew.
 //! - [`migrate`]: how the tables come to be.
 
 mod apply;
+pub mod audit;
 mod copy;
 mod event;
 pub mod migrate;
 pub mod poison;
 pub mod read;
+pub mod rebuild;
 #[cfg(feature = "spin")]
 pub mod spin;
 mod sql;
+pub mod whole;
 
 pub use apply::{Applied, Entry, apply};
 pub use copy::{Copied, CopyError, copy, drain};

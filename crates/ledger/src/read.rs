@@ -4,9 +4,10 @@ use crate::sql::{Row, Sql, SqlError, Value};
 use sale::ids::{ItemId, Lane, OrderId, PaymentId, UserId};
 use sale::money::{Currency, Money};
 use sale::order::OrderState;
+pub use sale::payment::PaymentState;
 use sale::scripts::Contact;
 use sale::time::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// An order as the database has it.
 #[derive(Clone, PartialEq, Eq)]
@@ -41,16 +42,6 @@ pub struct Payment {
     /// When it succeeded or failed.
     pub settled_at: Option<Timestamp>,
     pub refunded_at: Option<Timestamp>,
-}
-
-/// How an attempt to pay ended, if it did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PaymentState {
-    Pending,
-    Failed,
-    Succeeded,
-    Refunded,
 }
 
 /// An event of an order, as it was applied.
@@ -91,7 +82,7 @@ pub struct PaymentTotal {
     pub amount: i64,
 }
 
-const ORDER: &str = "id, user_id, quantity, unit_price, total, currency, state, created_at, pay_by, paid_at, payment_id, \
+pub(crate) const ORDER: &str = "id, user_id, quantity, unit_price, total, currency, state, created_at, pay_by, paid_at, payment_id, \
     contact, address, note, updated_at, seq";
 
 impl Order {
@@ -107,6 +98,7 @@ impl Order {
             pay_by: self.pay_by,
             paid_at: self.paid_at,
             payment: self.payment.clone().map(|id| (id, sale::scripts::PaymentState::Succeeded)),
+            surplus: Vec::new(),
         }
     }
 }
@@ -286,21 +278,6 @@ pub async fn written(sql: &impl Sql, lane: &Lane) -> Result<i64, SqlError> {
     rows.first().map_or(Ok(0), |row| row.integer(0))
 }
 
-impl PaymentState {
-    pub const ALL: [PaymentState; 4] =
-        [PaymentState::Pending, PaymentState::Failed, PaymentState::Succeeded, PaymentState::Refunded];
-
-    /// The word for it, in answers and the database.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            PaymentState::Pending => "pending",
-            PaymentState::Failed => "failed",
-            PaymentState::Succeeded => "succeeded",
-            PaymentState::Refunded => "refunded",
-        }
-    }
-}
-
 async fn orders_where(
     sql: &impl Sql,
     condition: &str,
@@ -322,7 +299,7 @@ async fn orders_where(
 }
 
 impl Order {
-    fn read(row: &Row) -> Result<Self, SqlError> {
+    pub(crate) fn read(row: &Row) -> Result<Self, SqlError> {
         let currency = row.currency(5)?;
         let words = |column| Ok::<_, SqlError>(row.text_if_any(column)?.unwrap_or_default().to_owned());
         Ok(Order {
@@ -357,7 +334,7 @@ impl std::fmt::Debug for Order {
 }
 
 impl Payment {
-    fn read(row: &Row) -> Result<Self, SqlError> {
+    pub(crate) fn read(row: &Row) -> Result<Self, SqlError> {
         Ok(Payment {
             id: row.parsed(0)?,
             amount: Money::new(row.integer(1)?, row.currency(2)?),
@@ -370,11 +347,11 @@ impl Payment {
 }
 
 impl Row {
-    fn small<T: TryFrom<i64>>(&self, column: usize) -> Result<T, SqlError> {
+    pub(crate) fn small<T: TryFrom<i64>>(&self, column: usize) -> Result<T, SqlError> {
         T::try_from(self.integer(column)?).map_err(|_| self.unexpected(column))
     }
 
-    fn moment(&self, column: usize) -> Result<Timestamp, SqlError> {
+    pub(crate) fn moment(&self, column: usize) -> Result<Timestamp, SqlError> {
         self.integer(column).map(Timestamp::from_millis)
     }
 
@@ -382,19 +359,15 @@ impl Row {
         Ok(self.integer_if_any(column)?.map(Timestamp::from_millis))
     }
 
-    fn currency(&self, column: usize) -> Result<Currency, SqlError> {
+    pub(crate) fn currency(&self, column: usize) -> Result<Currency, SqlError> {
         Currency::parse(self.text(column)?).map_err(|_| self.unexpected(column))
     }
 
-    fn order_state(&self, column: usize) -> Result<OrderState, SqlError> {
+    pub(crate) fn order_state(&self, column: usize) -> Result<OrderState, SqlError> {
         OrderState::parse(self.text(column)?).ok_or_else(|| self.unexpected(column))
     }
 
-    fn payment_state(&self, column: usize) -> Result<PaymentState, SqlError> {
-        let word = self.text(column)?;
-        PaymentState::ALL
-            .into_iter()
-            .find(|state| state.as_str() == word)
-            .ok_or_else(|| self.unexpected(column))
+    pub(crate) fn payment_state(&self, column: usize) -> Result<PaymentState, SqlError> {
+        PaymentState::parse(self.text(column)?).ok_or_else(|| self.unexpected(column))
     }
 }

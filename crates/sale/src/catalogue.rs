@@ -42,6 +42,13 @@ pub struct Item {
     pub version: u64,
 }
 
+/// An item and its sale, as the order database keeps them for the day when Redis is lost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Documents {
+    pub item: Item,
+    pub sale: Sale,
+}
+
 /// A document with a version, kept under its id in a hash of the catalogue.
 pub trait Document: Serialize + for<'de> Deserialize<'de> {
     /// The key of the hash that it lives in.

@@ -1,6 +1,6 @@
 //! What is sold: an item's settings, and where it stands at a moment.
 
-use crate::money::Money;
+use crate::money::{Currency, Money};
 use crate::rules::VersionedLimits;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -48,6 +48,14 @@ pub enum Switch {
 }
 
 impl Switch {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Switch::Open => "open",
+            Switch::Paused => "paused",
+            Switch::Closed => "closed",
+        }
+    }
+
     pub fn parse(word: &str) -> Option<Self> {
         match word {
             "open" => Some(Switch::Open),
@@ -95,6 +103,25 @@ pub struct Terms {
     pub limits: VersionedLimits,
     /// How long after the end the lane leaves Redis, once everything is settled, in milliseconds.
     pub retention_ms: i64,
+}
+
+/// What a lane offers: its stock and its terms, as the order database keeps them for the day when Redis is lost. The
+/// names and units of a lane's own hash.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offer {
+    pub switch: Switch,
+    pub total: i64,
+    pub starts_at: i64,
+    pub ends_at: i64,
+    pub limit: u32,
+    pub mode: Mode,
+    pub price: i64,
+    pub currency: Currency,
+    pub hold_ms: i64,
+    pub pay_ms: i64,
+    pub queue_factor: u32,
+    pub purge_at: i64,
+    pub limits: String,
 }
 
 /// Lanes that an item's stock is split over. Keys, ids and scripts know any number; stock does not move between lanes yet,

@@ -91,6 +91,16 @@ impl LaneKeys {
         self.named("outbox")
     }
 
+    /// Hash: the lane while it is made anew from the order database; then there is no lane.
+    pub fn rebuilding(&self) -> String {
+        self.named("rebuilding")
+    }
+
+    /// Stream: events that the lane told before it was made anew, and that the order database does not have.
+    pub fn untold(&self) -> String {
+        self.named("untold")
+    }
+
     /// The key whose lapse wakes the alarm function.
     pub fn alarm(&self) -> String {
         self.named("alarm")
@@ -117,7 +127,7 @@ impl LaneKeys {
     }
 
     /// The keys that live as long as the lane, for the purge.
-    pub fn lasting(&self) -> [String; 11] {
+    pub fn lasting(&self) -> [String; 13] {
         [
             self.lane(),
             self.reservations(),
@@ -130,6 +140,8 @@ impl LaneKeys {
             self.alarm(),
             self.series(),
             self.changes(),
+            self.rebuilding(),
+            self.untold(),
         ]
     }
 
@@ -156,7 +168,12 @@ mod tests {
     fn keys_of_a_lane_share_its_tag_and_the_alarm_leads_back() {
         let lane: Lane = "iabcdefghij:3".parse().unwrap();
         let keys = LaneKeys::of(&lane);
-        for key in keys.lasting().into_iter().chain([keys.challenges(1), keys.tries(1)]) {
+        for key in keys.lasting().into_iter().chain([
+            keys.rebuilding(),
+            keys.untold(),
+            keys.challenges(1),
+            keys.tries(1),
+        ]) {
             assert!(key.starts_with("{iabcdefghij:3}:"), "{key}");
         }
         assert_eq!(lane_of_alarm(&keys.alarm()), Some(lane));

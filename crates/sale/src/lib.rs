@@ -4,7 +4,7 @@
 //! bindings run inside a function (through the Spin SDK) and in a native test (through an ordinary client).
 //!
 //! Where to look:
-//! - [`reservation`] and [`order`]: the states and the only moves between them.
+//! - [`reservation`], [`order`] and [`payment`]: the states and the only moves between them.
 //! - [`scripts`]: one Lua script a step, each beside its typed binding. Every change of state is one of them.
 //! - [`keys`]: the only place that spells a Redis key.
 
@@ -17,6 +17,7 @@ pub mod item;
 pub mod keys;
 pub mod money;
 pub mod order;
+pub mod payment;
 pub mod provider;
 pub mod reservation;
 pub mod rules;

@@ -3,7 +3,7 @@
 //! The catalogue's document and the engine's lane are two keys, so publishing is two steps; both may be repeated, and an
 //! operator who saw an error repeats them.
 
-use sale::catalogue::Item;
+use sale::catalogue::{Documents, Item};
 use sale::ids::{ItemId, Lane};
 use sale::item::{ItemState, LANES, MAX_PER_USER, MAX_STOCK, Mode, Switch, Terms};
 use sale::money::Money;
@@ -280,6 +280,8 @@ pub async fn change(operator: &Operator, request: &mut Request, id: &str) -> Res
     }
     if item.published {
         engine.revise(&lane(&item), &terms(&engine, &item).await?).await?;
+        let documents = Documents { item: item.clone(), sale };
+        engine.describe(&lane(&item), &documents).await?;
         announced(catalogue::announce_item(&item.id).await);
     }
     answer(&engine, StatusCode::OK, &item).await
@@ -338,15 +340,18 @@ async fn publish(engine: &Engine<SharedRedis>, mut item: Item) -> Result<Respons
         Published::NotFound => return Err(Problem::unavailable("publish found nothing to publish")),
     }
     work::remember(engine, &lane).await?;
-    if !item.published {
-        let expected = item.version;
+    let expected = item.version;
+    let drafted = !item.published;
+    if drafted {
         item.published = true;
         item.version += 1;
-        // The lane has noted it already.
-        let quietly = Engine::new(SharedRedis);
-        if quietly.save_document(&item, expected).await? != Saved::Done {
-            return Err(Problem::conflict("The item was changed meanwhile; publish it again"));
-        }
+    }
+    // Before it is for sale to all: a sale that Redis loses can be made anew from the first reservation on.
+    let documents = Documents { item: item.clone(), sale: sales::find(engine, item.sale_id.as_str()).await? };
+    engine.describe(&lane, &documents).await?;
+    // The lane has noted the change already.
+    if drafted && Engine::new(SharedRedis).save_document(&item, expected).await? != Saved::Done {
+        return Err(Problem::conflict("The item was changed meanwhile; publish it again"));
     }
     announced(catalogue::announce_item(&item.id).await);
     answer(engine, StatusCode::OK, &item).await

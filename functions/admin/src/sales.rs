@@ -1,8 +1,8 @@
 //! Sales, as operators write them.
 
 use sale::Engine;
-use sale::catalogue::{Item, Sale};
-use sale::ids::SaleId;
+use sale::catalogue::{Documents, Item, Sale};
+use sale::ids::{Lane, SaleId};
 use sale::scripts::Saved;
 use sale::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -91,6 +91,13 @@ pub async fn change(operator: &Operator, request: &mut Request, id: &str) -> Res
     let engine = operator.engine("sale.change", format!("sale/{}", sale.id));
     match engine.save_document(&sale, expected).await? {
         Saved::Done => {
+            // Every lane carries its sale's text, for the day when Redis is lost.
+            for item in engine.documents::<Item>().await? {
+                if item.published && item.sale_id == sale.id {
+                    let lane = Lane::first(item.id.clone());
+                    engine.describe(&lane, &Documents { item, sale: sale.clone() }).await?;
+                }
+            }
             announced(catalogue::announce_sales().await);
             Ok(Response::ok(&sale).header(header::ETAG, &etag::of_version(sale.version)))
         }

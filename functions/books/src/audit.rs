@@ -1,149 +1,219 @@
-//! Whether an item adds up: in the engine, and between the engine and the order database.
+//! Whether items add up, in the engine and between the engine and the order database; and making anew what Redis lost.
 
-use order_ledger::{poison, read};
+use order_ledger::audit::{LaneAudit, audit as audit_lane};
+use order_ledger::rebuild::{Rebuilt, rebuild, restore_documents};
+use order_ledger::{copy, poison, read, spin};
 use sale::catalogue::Item;
 use sale::ids::{ItemId, Lane};
-use sale::order::OrderState;
-use sale::scripts::{Audit, LaneView};
 use sale::{Engine, work};
 use serde::Serialize;
-use web::{Problem, Response, SharedRedis};
+use std::time::{Duration, Instant};
+use web::{Problem, Response, SharedRedis, catalogue};
 
 use crate::open_ledger;
 
+/// How long one call audits, or mends: less than a request may take. What is left, the next call does.
+const PATIENCE: Duration = Duration::from_secs(15);
 /// Events that a reconciliation copies at a time, and how often at most.
 const COPY_BATCH: u32 = 500;
 const COPY_BATCHES: u32 = 200;
+/// Scripts of 500 reservations that a reconciliation drains of one lane's queue.
+const GRANT_BATCHES: u32 = 40;
 /// Events set aside that a reconciliation tries again.
 const RETRIED: u32 = 1_000;
-
-/// The lanes of an item.
-fn lanes(item: &Item) -> impl Iterator<Item = Lane> {
-    (0..item.lanes.max(1)).map(|number| Lane::new(item.id.clone(), number))
-}
 
 #[derive(Serialize)]
 struct Report {
     item_id: ItemId,
-    /// Whether there is no difference at all.
+    /// Whether all was looked at and there is no difference.
     consistent: bool,
-    /// Every difference, in words.
+    /// Differences in words, up to 100 a lane.
     differences: Vec<String>,
-    lanes: Vec<LaneReport>,
-    /// Orders in the order database by lane and state; nothing when it can't be asked.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    recorded: Option<Vec<read::Total>>,
+    lanes: Vec<LaneAudit>,
+    /// Orders in the order database by lane and state.
+    recorded: Vec<read::Total>,
 }
 
-#[derive(Serialize)]
-struct LaneReport {
-    lane: u16,
-    /// Events on their way to the order database: until they are there, it is behind, and is not compared.
-    outbox: u64,
-    #[serde(flatten)]
-    audit: Audit,
-}
-
-/// Recounts the item. Changes nothing.
-pub async fn audit(engine: &Engine<SharedRedis>, item: &Item) -> Result<Response, Problem> {
-    Ok(Response::ok(&report(engine, item).await?))
-}
-
-async fn report(engine: &Engine<SharedRedis>, item: &Item) -> Result<Report, Problem> {
-    let mut differences = Vec::new();
-    let mut reports = Vec::new();
-    let mut recorded = None;
-    for lane in lanes(item) {
-        let Some(audit) = engine.audit(&lane).await? else { continue };
-        // The database is asked between two looks at the lane. Only when nothing was on its way at either, and nothing
-        // happened in between, do the two speak of the same moment.
-        let before = engine.view(&lane).await?;
-        recorded = match open_ledger().await {
-            Ok(sql) => read::totals(&sql, &item.id).await.ok(),
-            Err(_) => None,
-        };
-        let after = engine.view(&lane).await?;
-        let still = match (&before, &after) {
-            (Some(before), Some(after)) => {
-                let orders = |view: &LaneView| (view.outbox, view.ordered, view.sold);
-                before.outbox == 0
-                    && orders(before) == orders(after)
-                    && (after.ordered, after.sold) == (audit.ordered, audit.sold)
-            }
-            _ => false,
-        };
-        differences.extend(
-            audit.differences().into_iter().map(|difference| format!("lane {}: {difference}", lane.number)),
-        );
-        if let Some(recorded) = recorded.as_ref().filter(|_| still) {
-            differences.extend(compare(&lane, &audit, recorded));
-        }
-        reports.push(LaneReport { lane: lane.number, outbox: after.map_or(0, |view| view.outbox), audit });
+/// The lanes of the item: as its document says, or where Redis has lost that, as the order database knows them.
+async fn lanes(
+    engine: &Engine<SharedRedis>,
+    sql: &spin::Database,
+    id: &str,
+) -> Result<(ItemId, Vec<Lane>), Problem> {
+    let no_item = Problem::NotFound { what: "item" };
+    let id: ItemId = id.parse().map_err(|_| no_item.clone())?;
+    if let Some(item) = engine.document::<Item>(id.as_str()).await? {
+        let lanes = (0..item.lanes.max(1)).map(|number| Lane::new(id.clone(), number)).collect();
+        return Ok((id, lanes));
     }
-    if recorded.is_none() {
-        differences.push("the order database can't be asked".to_owned());
+    let known = read::lanes(sql).await.map_err(Problem::unavailable)?;
+    let lanes: Vec<Lane> = known.into_iter().map(|(lane, _)| lane).filter(|lane| lane.item == id).collect();
+    if lanes.is_empty() { Err(no_item) } else { Ok((id, lanes)) }
+}
+
+/// Recounts the item, and compares it with the order database. Changes nothing.
+pub async fn audit(engine: &Engine<SharedRedis>, id: &str) -> Result<Response, Problem> {
+    let sql = open_ledger().await?;
+    let (id, lanes) = lanes(engine, &sql, id).await?;
+    Ok(Response::ok(&report(engine, &sql, id, &lanes).await?))
+}
+
+async fn report(
+    engine: &Engine<SharedRedis>,
+    sql: &spin::Database,
+    item_id: ItemId,
+    lanes: &[Lane],
+) -> Result<Report, Problem> {
+    let mut audits = Vec::new();
+    for lane in lanes {
+        audits.push(audit_lane(engine, sql, lane, PATIENCE).await.map_err(Problem::unavailable)?);
     }
-    if reports.is_empty() {
+    if audits.iter().all(|audit| audit.counters.is_none() && audit.different == 0) {
         return Err(Problem::conflict("The item is not published, or has left Redis"));
     }
     Ok(Report {
-        item_id: item.id.clone(),
-        consistent: differences.is_empty(),
-        differences,
-        lanes: reports,
-        recorded,
+        recorded: read::totals(sql, &item_id).await.map_err(Problem::unavailable)?,
+        item_id,
+        consistent: audits.iter().all(|audit| audit.complete && audit.different == 0),
+        differences: audits.iter().flat_map(|audit| audit.differences.iter().cloned()).collect(),
+        lanes: audits,
     })
 }
 
-fn compare(lane: &Lane, audit: &Audit, recorded: &[read::Total]) -> Vec<String> {
-    let units = |state: OrderState| {
-        recorded
-            .iter()
-            .filter(|total| total.lane == lane.number && total.state == state)
-            .map(|total| total.quantity)
-            .sum::<i64>()
-    };
-    [
-        ("unpaid", audit.counted_ordered, units(OrderState::Unpaid)),
-        ("paid", audit.counted_sold, units(OrderState::Paid)),
-    ]
-    .into_iter()
-    .filter(|(_, engine, database)| engine != database)
-    .map(|(state, engine, database)| {
-        format!("lane {}: {engine} units in {state} orders, {database} in the order database", lane.number)
-    })
-    .collect()
+/// What was mended of one item.
+#[derive(Serialize, Default)]
+struct Mended {
+    /// Events that were written to the order database.
+    copied: usize,
+    #[serde(flatten)]
+    done: work::Done,
+    /// Lanes made anew; `finished` is false when calling again has more to do.
+    #[serde(flatten)]
+    rebuilt: Rebuilt,
 }
 
 #[derive(Serialize)]
-struct Mended {
-    /// Events that were written to the order database.
-    recorded: usize,
+struct Reconciled {
     /// Events that had been set aside and could be written now.
     retried: usize,
     #[serde(flatten)]
-    done: work::Done,
+    mended: Mended,
     #[serde(flatten)]
     report: Report,
 }
 
-/// Does what is overdue, copies what the order database lacks, and recounts.
-pub async fn reconcile(engine: &Engine<SharedRedis>, item: &Item) -> Result<Response, Problem> {
+/// Makes anew what Redis lost of the item, does what is overdue, copies what the order database lacks, and recounts.
+pub async fn reconcile(engine: &Engine<SharedRedis>, id: &str) -> Result<Response, Problem> {
     let sql = open_ledger().await?;
-    let (mut recorded, mut done) = (0, work::Done::default());
-    for lane in lanes(item) {
-        done.add(work::lapse(engine, &lane).await?);
-        done.add(work::drain(engine, &lane, COPY_BATCHES).await?);
-        for _ in 0..COPY_BATCHES {
-            let copied =
-                order_ledger::copy(engine, &sql, &lane, COPY_BATCH).await.map_err(Problem::unavailable)?;
-            recorded += copied.events.applied;
-            if !copied.more() {
-                break;
-            }
+    let (id, lanes) = lanes(engine, &sql, id).await?;
+    let retried = retry(&sql).await?;
+    let mended = mend(engine, &sql, &lanes, PATIENCE).await?;
+    let report = report(engine, &sql, id, &lanes).await?;
+    Ok(Response::ok(&Reconciled { retried, mended, report }))
+}
+
+#[derive(Serialize)]
+struct AllReconciled {
+    /// Events that had been set aside and could be written now.
+    retried: usize,
+    items: usize,
+    #[serde(flatten)]
+    mended: Mended,
+}
+
+/// Reconciles every item that Redis or the order database knows: after Redis was lost, when nobody can name one.
+pub async fn reconcile_all(engine: &Engine<SharedRedis>) -> Result<Response, Problem> {
+    let begun = Instant::now();
+    let sql = open_ledger().await?;
+    let retried = retry(&sql).await?;
+    let known = read::lanes(&sql).await.map_err(Problem::unavailable)?;
+    let mut lanes: Vec<Lane> = known.into_iter().map(|(lane, _)| lane).collect();
+    lanes.extend(work::lanes(engine).await?);
+    lanes.sort();
+    lanes.dedup();
+    let mut all = AllReconciled {
+        retried,
+        items: 0,
+        mended: Mended { rebuilt: Rebuilt { finished: true, ..Rebuilt::default() }, ..Mended::default() },
+    };
+    for of_item in lanes.chunk_by(|left, right| left.item == right.item) {
+        let left = PATIENCE.saturating_sub(begun.elapsed());
+        if left.is_zero() {
+            all.mended.rebuilt.finished = false;
+            break;
+        }
+        all.mended.add(mend(engine, &sql, of_item, left).await?);
+        all.items += 1;
+    }
+    Ok(Response::ok(&all))
+}
+
+async fn retry(sql: &spin::Database) -> Result<usize, Problem> {
+    Ok(poison::retry(sql, RETRIED, 0).await.map_err(Problem::unavailable)?.applied)
+}
+
+/// Mends the lanes of one item.
+async fn mend(
+    engine: &Engine<SharedRedis>,
+    sql: &spin::Database,
+    lanes: &[Lane],
+    patience: Duration,
+) -> Result<Mended, Problem> {
+    let begun = Instant::now();
+    let mut mended =
+        Mended { rebuilt: Rebuilt { finished: true, ..Rebuilt::default() }, ..Mended::default() };
+    for lane in lanes {
+        let documents = restore_documents(engine, sql, lane).await.map_err(Problem::unavailable)?;
+        // What can be written first, so that nothing is made anew from less than there is.
+        let (copied, contradicts) = record(engine, sql, lane).await?;
+        let left = patience.saturating_sub(begun.elapsed());
+        let rebuilt = rebuild(engine, sql, lane, contradicts, left).await.map_err(Problem::unavailable)?;
+        let finished = rebuilt.finished;
+        let mut done = Mended { copied, rebuilt, ..Mended::default() };
+        if finished {
+            done.done.add(work::lapse(engine, lane).await?);
+            done.done.add(work::drain(engine, lane, GRANT_BATCHES).await?);
+            done.copied += record(engine, sql, lane).await?.0;
+        }
+        if let Some(documents) = documents.filter(|_| done.rebuilt.rebuilt)
+            && let Err(problem) = catalogue::announce_item(&documents.item.id).await
+        {
+            web::worker::log_failure("books", &lane.to_string(), problem.cause().unwrap_or_default());
+        }
+        mended.add(done);
+    }
+    Ok(mended)
+}
+
+/// Copies a lane's outbox; answers how many events were written, and whether they contradict what is.
+async fn record(
+    engine: &Engine<SharedRedis>,
+    sql: &spin::Database,
+    lane: &Lane,
+) -> Result<(usize, bool), Problem> {
+    let mut recorded = 0;
+    for _ in 0..COPY_BATCHES {
+        let copied = copy(engine, sql, lane, COPY_BATCH).await.map_err(Problem::unavailable)?;
+        recorded += copied.events.applied;
+        if copied.events.contradicts {
+            return Ok((recorded, true));
+        }
+        if !copied.more() {
+            break;
         }
     }
-    let retried = poison::retry(&sql, RETRIED, 0).await.map_err(Problem::unavailable)?.applied;
-    let report = report(engine, item).await?;
-    Ok(Response::ok(&Mended { recorded, retried, done, report }))
+    Ok((recorded, false))
+}
+
+impl Mended {
+    fn add(&mut self, other: Mended) {
+        self.copied += other.copied;
+        self.done.add(other.done);
+        self.rebuilt.rebuilt |= other.rebuilt.rebuilt;
+        self.rebuilt.finished &= other.rebuilt.finished;
+        self.rebuilt.orders += other.rebuilt.orders;
+        self.rebuilt.retold += other.rebuilt.retold;
+        self.rebuilt.cancelled += other.rebuilt.cancelled;
+        self.rebuilt.ended += other.rebuilt.ended;
+    }
 }

@@ -3,17 +3,19 @@
 //! | route | where |
 //! | --- | --- |
 //! | `GET /api/admin/orders`, `POST /api/admin/orders/{id}/refund` | [`orders`] |
-//! | `POST /api/admin/items/{id}/audit`, `…/reconcile` | [`audit`] |
+//! | `GET /api/admin/refunds`, `POST /api/admin/payments/{id}/refund` | [`orders`] |
+//! | `GET /api/admin/set-aside`, `POST …/retry`, `…/dismiss`, `…/pass-over` | [`set_aside`] |
+//! | `POST /api/admin/items/{id}/audit`, `…/reconcile`, `POST /api/admin/reconcile` | [`audit`] |
 //!
 //! Problems: unauthorized, not-found, invalid, conflict.
 
 mod audit;
 mod orders;
+mod set_aside;
 
 use order_ledger::spin;
 use sale::Engine;
-use sale::catalogue::Item;
-use sale::ids::ItemId;
+use web::query::Page;
 use web::{Method, Problem, Request, Response, SharedRedis, operator, settings};
 
 #[spin_sdk::http_service]
@@ -27,13 +29,15 @@ async fn handle(request: &mut Request) -> Result<Response, Problem> {
     match segments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["api", "admin", "items", id, "audit"] => {
             request.on("/api/admin/items/:id/audit", &[Method::POST])?;
-            let engine = Engine::new(SharedRedis);
-            audit::audit(&engine, &find(&engine, id).await?).await
+            audit::audit(&Engine::new(SharedRedis), id).await
         }
         ["api", "admin", "items", id, "reconcile"] => {
             request.on("/api/admin/items/:id/reconcile", &[Method::POST])?;
-            let engine = Engine::new(SharedRedis);
-            audit::reconcile(&engine, &find(&engine, id).await?).await
+            audit::reconcile(&Engine::new(SharedRedis), id).await
+        }
+        ["api", "admin", "reconcile"] => {
+            request.on("/api/admin/reconcile", &[Method::POST])?;
+            audit::reconcile_all(&Engine::new(SharedRedis)).await
         }
         ["api", "admin", "orders"] => {
             request.on("/api/admin/orders", &[Method::GET])?;
@@ -43,16 +47,40 @@ async fn handle(request: &mut Request) -> Result<Response, Problem> {
             request.on("/api/admin/orders/:id/refund", &[Method::POST])?;
             orders::refund(id).await
         }
+        ["api", "admin", "refunds"] => {
+            request.on("/api/admin/refunds", &[Method::GET])?;
+            orders::refunds(request).await
+        }
+        ["api", "admin", "payments", id, "refund"] => {
+            request.on("/api/admin/payments/:id/refund", &[Method::POST])?;
+            orders::refund_payment(id).await
+        }
+        ["api", "admin", "set-aside"] => {
+            request.on("/api/admin/set-aside", &[Method::GET])?;
+            set_aside::list(request).await
+        }
+        ["api", "admin", "set-aside", "retry"] => {
+            request.on("/api/admin/set-aside/retry", &[Method::POST])?;
+            set_aside::retry().await
+        }
+        ["api", "admin", "set-aside", "dismiss"] => {
+            request.on("/api/admin/set-aside/dismiss", &[Method::POST])?;
+            set_aside::dismiss(request).await
+        }
+        ["api", "admin", "set-aside", "pass-over"] => {
+            request.on("/api/admin/set-aside/pass-over", &[Method::POST])?;
+            set_aside::pass_over(request).await
+        }
         _ => Err(Problem::NotFound { what: "route" }),
     }
 }
 
-async fn find(engine: &Engine<SharedRedis>, id: &str) -> Result<Item, Problem> {
-    let no_item = Problem::NotFound { what: "item" };
-    let id: ItemId = id.parse().map_err(|_| no_item.clone())?;
-    engine.document(id.as_str()).await?.ok_or(no_item)
-}
-
 pub async fn open_ledger() -> Result<spin::Database, Problem> {
     spin::open(&settings::text("ledger").await?).await.map_err(Problem::unavailable)
+}
+
+/// A page as the order database takes it: how many, from where on.
+pub fn limits(page: Page) -> (u32, u32) {
+    let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
+    (number(page.size), number(page.number.saturating_sub(1).saturating_mul(page.size)))
 }

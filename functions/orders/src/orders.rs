@@ -71,6 +71,10 @@ pub fn conflict(what: &str, state: OrderState) -> Problem {
 pub async fn settled_or_unknown(id: &OrderId, user: &UserId, what: &str) -> Problem {
     let found = async { read::order_of(&open_ledger().await?, id, user).await.map_err(Problem::unavailable) };
     match found.await {
+        // What may still move is in Redis, unless Redis was lost and is not made anew yet.
+        Ok(Some(order)) if order.state == OrderState::Unpaid => {
+            Problem::unavailable(format_args!("order {id} is not in Redis: reconcile"))
+        }
         Ok(Some(order)) => conflict(what, order.state),
         Ok(None) => NO_ORDER,
         Err(problem) => problem,

@@ -1,9 +1,10 @@
 //! The payment provider's webhook: signed, at most five minutes old, and repeated as often as the provider likes.
 
 use sale::Engine;
-use sale::ids::{OrderId, PaymentId};
+use sale::catalogue::Item;
+use sale::ids::{Lane, OrderId, PaymentId};
 use sale::money::Money;
-use sale::scripts::{PaymentOutcome, Settled};
+use sale::scripts::{EngineError, PaymentOutcome, Position, Settled};
 use serde::{Deserialize, Serialize};
 use web::payment::{SIGNATURE, check_age, verify};
 use web::{Problem, Request, Response, SharedRedis, header, json, settings};
@@ -37,7 +38,9 @@ pub async fn receive(request: &mut Request) -> Result<Response, Problem> {
         return Err(no_payment);
     }
     if let Some(currency) = message.amount.currency() {
-        let (order, _) = engine.order(&id.order, None).await?.ok_or(no_payment.clone())?;
+        let Some((order, _)) = engine.order(&id.order, None).await? else {
+            return Err(unknown(&engine, &id.order.lane).await);
+        };
         if order.unit_price.currency.as_str() != currency {
             return Err(Problem::invalid(
                 "amount",
@@ -51,10 +54,30 @@ pub async fn receive(request: &mut Request) -> Result<Response, Problem> {
         Settled::WrongAmount { due } => {
             return Err(Problem::invalid("amount", format!("the order's total is {due}")));
         }
-        Settled::NotFound => return Err(no_payment),
+        Settled::NotFound => return Err(unknown(&engine, &id.order.lane).await),
     };
     let state = order.state.as_str();
     Ok(Response::ok(&Received { event_id: message.event_id, order_id: order.id, state, changed }))
+}
+
+/// The problem for a payment that Redis does not have. While its whole lane is not there, because Redis was lost and is not
+/// made anew yet, or the sale is long over, nobody can tell: the provider asks again, and the operator hears of it.
+async fn unknown(engine: &Engine<SharedRedis>, lane: &Lane) -> Problem {
+    let asked = async {
+        if matches!(engine.position(lane).await?, Position { seq: Some(_), .. }) {
+            return Ok(false);
+        }
+        // No item of this name is published, though others are: somebody made it up.
+        let published = engine.document::<Item>(lane.item.as_str()).await?.is_some();
+        Ok::<_, EngineError>(published || engine.documents::<Item>().await?.is_empty())
+    };
+    match asked.await {
+        Ok(false) => Problem::NotFound { what: "payment" },
+        Ok(true) => {
+            Problem::unavailable(format_args!("money for lane {lane}, which is not in Redis: reconcile"))
+        }
+        Err(error) => error.into(),
+    }
 }
 
 /// The provider's message, and no member more: an adapter that sends others means something that we would miss.

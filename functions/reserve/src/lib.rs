@@ -21,7 +21,8 @@ use serde::Deserialize;
 use web::answers::Reservation;
 use web::challenge::{Challenges, Kind, Verdict};
 use web::{
-    Method, Problem, Request, Response, SharedRedis, StatusCode, blocklist, header, mark, random, settings,
+    Method, Problem, Request, Response, SharedRedis, StatusCode, blocklist, catalogue, header, mark, random,
+    settings,
 };
 
 const NOT_FOUND: Problem = Problem::NotFound { what: "item" };
@@ -60,7 +61,11 @@ async fn handle(request: &mut Request) -> Result<Response, Problem> {
         Reserved::Existing { id, state, quantity, position, deadline } => {
             Ok(located(StatusCode::OK, &Reservation::new(&id, state, quantity, position, deadline)))
         }
-        Reserved::NotFound => Err(NOT_FOUND),
+        Reserved::NotFound => match catalogue::item(&lane.item).await {
+            // Published and not in the engine: Redis was lost, and the lane is being made anew.
+            Ok(_) => Err(Problem::Paused { retry_after_ms: RETRY_PAUSED_MS }),
+            Err(problem) => Err(problem),
+        },
         Reserved::NotStarted { starts_at } => {
             let retry_after_ms = u64::try_from(starts_at.since(now)).unwrap_or(0);
             Err(Problem::NotStarted { starts_at, retry_after_ms })

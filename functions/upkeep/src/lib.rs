@@ -10,6 +10,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use order_ledger::rebuild::mend;
 use order_ledger::{poison, read, spin};
 use sale::Engine;
 use sale::work::{self, Done};
@@ -23,6 +24,8 @@ use web::{
 
 /// Scripts of 500 reservations that a tick drains of one lane.
 const GRANT_BATCHES: u32 = 40;
+/// How long a tick makes one lane anew that came back from an old copy.
+const MENDING: Duration = Duration::from_secs(5);
 /// Events of one lane that a tick copies at a time, and how often in one tick.
 const COPY_BATCH: u32 = 500;
 const COPY_BATCHES: u32 = 20;
@@ -156,6 +159,11 @@ async fn tick() -> Result<Response, Problem> {
     }
     for lane in lanes {
         ticked.lanes += 1;
+        if let Ok(sql) = &sql
+            && let Err(error) = mend(&engine, sql, &lane, false, MENDING).await
+        {
+            ticked.failures.push(format!("lane {lane}: {error}"));
+        }
         ticked.done.add(work::lapse(&engine, &lane).await?);
         ticked.done.add(work::drain(&engine, &lane, GRANT_BATCHES).await?);
         engine.collect_changes(&lane).await?;

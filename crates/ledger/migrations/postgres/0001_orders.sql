@@ -28,7 +28,11 @@ INSERT INTO transitions (subject, from_state, event, to_state) VALUES
     -- Providers deliver out of order: a success may overtake, or follow, the failure of the same payment.
     ('payment', 'failed', 'order.paid', 'succeeded'),
     ('payment', 'failed', 'order.refund_due', 'succeeded'),
-    ('payment', 'succeeded', 'order.refunded', 'refunded');
+    ('payment', 'succeeded', 'order.refunded', 'refunded'),
+    -- Money that came beside that of the payment that counts.
+    ('payment', 'pending', 'payment.refund_due', 'refund_due'),
+    ('payment', 'failed', 'payment.refund_due', 'refund_due'),
+    ('payment', 'refund_due', 'payment.refunded', 'refunded');
 -- next
 -- How far each lane's outbox is written: every event up to `seq` is in `events` or set aside in `poison`.
 CREATE TABLE lanes (
@@ -45,9 +49,10 @@ CREATE TABLE events (
     seq BIGINT NOT NULL CHECK (seq >= 1),
     type TEXT NOT NULL CHECK (type IN (
         'order.created', 'order.paid', 'order.cancelled', 'order.timed_out', 'order.refund_due', 'order.refunded',
-        'payment.created', 'payment.failed')),
+        'payment.created', 'payment.failed', 'payment.refund_due', 'payment.refunded', 'lane.changed',
+        'lane.described')),
     -- No foreign key: the event comes first, and the triggers that apply it refuse one without its order.
-    order_id TEXT NOT NULL,
+    order_id TEXT CHECK ((order_id IS NULL) = (type IN ('lane.changed', 'lane.described'))),
     at BIGINT NOT NULL,
     -- The event's own text: two events are the same if it is.
     payload TEXT NOT NULL,
@@ -55,6 +60,9 @@ CREATE TABLE events (
 );
 -- next
 CREATE INDEX events_of_order ON events (order_id, seq);
+-- next
+-- What a lane offers is its latest such event: its stock and terms, and what the operator wrote.
+CREATE INDEX events_of_lane ON events (item_id, lane, type, seq) WHERE type IN ('lane.changed', 'lane.described');
 -- next
 CREATE TABLE orders (
     id TEXT NOT NULL PRIMARY KEY,
@@ -99,7 +107,8 @@ CREATE TABLE payments (
     order_id TEXT NOT NULL REFERENCES orders (id),
     amount BIGINT NOT NULL CHECK (amount >= 0),
     currency TEXT NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('pending', 'failed', 'succeeded', 'refunded')),
+    -- `refund_due`: it succeeded when another payment had paid for the order, or was to go back already.
+    state TEXT NOT NULL CHECK (state IN ('pending', 'failed', 'succeeded', 'refund_due', 'refunded')),
     created_at BIGINT NOT NULL,
     settled_at BIGINT,
     refunded_at BIGINT,
@@ -109,8 +118,10 @@ CREATE TABLE payments (
 -- next
 CREATE INDEX payments_of_order ON payments (order_id, id);
 -- next
--- An order is paid for once.
-CREATE UNIQUE INDEX payments_success_of_order ON payments (order_id) WHERE state IN ('succeeded', 'refunded');
+-- An order is paid for once; which payment's money was sent back, its row tells.
+CREATE UNIQUE INDEX payments_success_of_order ON payments (order_id) WHERE state = 'succeeded';
+-- next
+CREATE INDEX payments_in_state ON payments (state, settled_at, id);
 -- next
 ALTER TABLE orders ADD FOREIGN KEY (payment_id) REFERENCES payments (id);
 -- next
@@ -220,6 +231,10 @@ DECLARE
     payment_now payments%ROWTYPE;
     next_payment TEXT;
 BEGIN
+    -- What a lane offers is read from the event itself.
+    IF NEW.order_id IS NULL THEN
+        RETURN NULL;
+    END IF;
     IF NEW.type = 'order.created' THEN
         INSERT INTO orders (id, reservation_id, item_id, lane, user_id, quantity, unit_price, currency, state,
             created_at, pay_by, contact, address, note, updated_at, seq)
@@ -251,9 +266,13 @@ BEGIN
         RETURN NULL;
     END IF;
 
-    IF NEW.type = 'payment.failed' THEN
+    IF NEW.type IN ('payment.failed', 'payment.refund_due', 'payment.refunded') THEN
         IF target.state IS DISTINCT FROM event ->> 'state' THEN
             PERFORM ledger_refuse('the event disagrees with the state of its order');
+        END IF;
+        -- There is money beside only if another payment's counts.
+        IF NEW.type = 'payment.refund_due' AND coalesce(target.payment_id = paying, TRUE) THEN
+            PERFORM ledger_refuse('an illegal move of the payment');
         END IF;
     ELSE
         SELECT to_state INTO next_state FROM transitions
@@ -261,16 +280,16 @@ BEGIN
         IF NOT FOUND OR next_state IS DISTINCT FROM event ->> 'state' THEN
             PERFORM ledger_refuse('an illegal move of the order');
         END IF;
-        -- Money that came is recorded, even if the event that opened its payment never arrived.
-        IF NEW.type IN ('order.paid', 'order.refund_due') THEN
-            INSERT INTO payments (id, order_id, amount, currency, state, created_at)
-            SELECT paying, NEW.order_id, coalesce((event ->> 'amount')::bigint, target.total), target.currency,
-                'pending', NEW.at
-            WHERE NOT EXISTS (SELECT 1 FROM payments WHERE id = paying);
-        END IF;
+    END IF;
+    -- Money that came is recorded, even if the event that opened its payment never arrived.
+    IF NEW.type IN ('order.paid', 'order.refund_due', 'payment.refund_due') THEN
+        INSERT INTO payments (id, order_id, amount, currency, state, created_at)
+        SELECT paying, NEW.order_id, coalesce((event ->> 'amount')::bigint, target.total), target.currency,
+            'pending', NEW.at
+        WHERE NOT EXISTS (SELECT 1 FROM payments WHERE id = paying);
     END IF;
 
-    IF NEW.type IN ('order.paid', 'order.refund_due', 'order.refunded', 'payment.failed') THEN
+    IF NEW.type NOT IN ('order.cancelled', 'order.timed_out') THEN
         SELECT * INTO payment_now FROM payments
         WHERE id = paying AND order_id = NEW.order_id AND amount = coalesce((event ->> 'amount')::bigint, amount);
         SELECT to_state INTO next_payment FROM transitions
@@ -283,12 +302,13 @@ BEGIN
             settled_at = CASE next_payment
                 WHEN 'succeeded' THEN coalesce((event ->> 'paid_at')::bigint, NEW.at)
                 WHEN 'failed' THEN NEW.at
+                WHEN 'refund_due' THEN NEW.at
                 ELSE settled_at END,
             refunded_at = CASE next_payment WHEN 'refunded' THEN NEW.at END
         WHERE id = paying;
     END IF;
 
-    IF NEW.type <> 'payment.failed' THEN
+    IF next_state IS NOT NULL THEN
         UPDATE orders
         SET state = next_state, updated_at = NEW.at, seq = NEW.seq,
             paid_at = CASE WHEN NEW.type IN ('order.paid', 'order.refund_due')

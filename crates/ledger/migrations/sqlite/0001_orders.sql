@@ -27,7 +27,11 @@ INSERT INTO transitions (subject, from_state, event, to_state) VALUES
     -- Providers deliver out of order: a success may overtake, or follow, the failure of the same payment.
     ('payment', 'failed', 'order.paid', 'succeeded'),
     ('payment', 'failed', 'order.refund_due', 'succeeded'),
-    ('payment', 'succeeded', 'order.refunded', 'refunded');
+    ('payment', 'succeeded', 'order.refunded', 'refunded'),
+    -- Money that came beside that of the payment that counts.
+    ('payment', 'pending', 'payment.refund_due', 'refund_due'),
+    ('payment', 'failed', 'payment.refund_due', 'refund_due'),
+    ('payment', 'refund_due', 'payment.refunded', 'refunded');
 -- next
 -- How far each lane's outbox is written: every event up to `seq` is in `events` or set aside in `poison`.
 CREATE TABLE lanes (
@@ -44,9 +48,10 @@ CREATE TABLE events (
     seq INTEGER NOT NULL CHECK (seq >= 1),
     type TEXT NOT NULL CHECK (type IN (
         'order.created', 'order.paid', 'order.cancelled', 'order.timed_out', 'order.refund_due', 'order.refunded',
-        'payment.created', 'payment.failed')),
+        'payment.created', 'payment.failed', 'payment.refund_due', 'payment.refunded', 'lane.changed',
+        'lane.described')),
     -- No foreign key: the event comes first, and the triggers that apply it refuse one without its order.
-    order_id TEXT NOT NULL,
+    order_id TEXT CHECK ((order_id IS NULL) = (type IN ('lane.changed', 'lane.described'))),
     at INTEGER NOT NULL,
     -- The event's own text: two events are the same if it is.
     payload TEXT NOT NULL,
@@ -54,6 +59,9 @@ CREATE TABLE events (
 ) STRICT, WITHOUT ROWID;
 -- next
 CREATE INDEX events_of_order ON events (order_id, seq);
+-- next
+-- What a lane offers is its latest such event: its stock and terms, and what the operator wrote.
+CREATE INDEX events_of_lane ON events (item_id, lane, type, seq) WHERE type IN ('lane.changed', 'lane.described');
 -- next
 CREATE TABLE orders (
     id TEXT NOT NULL PRIMARY KEY,
@@ -98,7 +106,8 @@ CREATE TABLE payments (
     order_id TEXT NOT NULL REFERENCES orders (id),
     amount INTEGER NOT NULL CHECK (amount >= 0),
     currency TEXT NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('pending', 'failed', 'succeeded', 'refunded')),
+    -- `refund_due`: it succeeded when another payment had paid for the order, or was to go back already.
+    state TEXT NOT NULL CHECK (state IN ('pending', 'failed', 'succeeded', 'refund_due', 'refunded')),
     created_at INTEGER NOT NULL,
     settled_at INTEGER,
     refunded_at INTEGER,
@@ -108,8 +117,10 @@ CREATE TABLE payments (
 -- next
 CREATE INDEX payments_of_order ON payments (order_id, id);
 -- next
--- An order is paid for once.
-CREATE UNIQUE INDEX payments_success_of_order ON payments (order_id) WHERE state IN ('succeeded', 'refunded');
+-- An order is paid for once; which payment's money was sent back, its row tells.
+CREATE UNIQUE INDEX payments_success_of_order ON payments (order_id) WHERE state = 'succeeded';
+-- next
+CREATE INDEX payments_in_state ON payments (state, settled_at, id);
 -- next
 -- Events that could not be applied, with the reason. They keep their place in their lane, so that the others go on.
 CREATE TABLE poison (
@@ -176,7 +187,8 @@ BEGIN
 END;
 -- next
 -- Whatever happens to an order, the event must tell of the same order.
-CREATE TRIGGER events_agree_with_order AFTER INSERT ON events WHEN NEW.type <> 'order.created'
+CREATE TRIGGER events_agree_with_order AFTER INSERT ON events
+WHEN NEW.type <> 'order.created' AND NEW.order_id IS NOT NULL
 BEGIN
     SELECT RAISE(ABORT, 'ledger: no such order')
     WHERE NOT EXISTS (SELECT 1 FROM orders WHERE id = NEW.order_id);
@@ -222,21 +234,32 @@ BEGIN
     WHERE id = NEW.order_id;
 END;
 -- next
-CREATE TRIGGER events_move_payment AFTER INSERT ON events WHEN NEW.type IN ('payment.created', 'payment.failed')
+CREATE TRIGGER events_move_payment AFTER INSERT ON events
+WHEN NEW.type IN ('payment.created', 'payment.failed', 'payment.refund_due', 'payment.refunded')
 BEGIN
     SELECT RAISE(ABORT, 'ledger: the event disagrees with the state of its order')
     WHERE NOT EXISTS (SELECT 1 FROM orders WHERE id = NEW.order_id AND state = NEW.payload ->> '$.state');
+    -- Money that came is recorded, even if the event that opened its payment never arrived.
     INSERT INTO payments (id, order_id, amount, currency, state, created_at)
     SELECT NEW.payload ->> '$.payment_id', NEW.order_id, NEW.payload ->> '$.amount', NEW.payload ->> '$.currency',
         'pending', NEW.at
-    WHERE NEW.type = 'payment.created';
+    WHERE NEW.type = 'payment.created' OR (NEW.type = 'payment.refund_due'
+        AND NOT EXISTS (SELECT 1 FROM payments WHERE id = NEW.payload ->> '$.payment_id'));
+    -- There is money beside only if another payment's counts.
     SELECT RAISE(ABORT, 'ledger: an illegal move of the payment')
-    WHERE NEW.type = 'payment.failed' AND NOT EXISTS (
+    WHERE NEW.type = 'payment.refund_due' AND NOT EXISTS (
+        SELECT 1 FROM orders WHERE id = NEW.order_id AND payment_id <> NEW.payload ->> '$.payment_id');
+    SELECT RAISE(ABORT, 'ledger: an illegal move of the payment')
+    WHERE NEW.type <> 'payment.created' AND NOT EXISTS (
         SELECT 1 FROM payments JOIN transitions ON subject = 'payment' AND from_state = state AND event = NEW.type
         WHERE id = NEW.payload ->> '$.payment_id' AND order_id = NEW.order_id
             AND amount = coalesce(NEW.payload ->> '$.amount', amount));
-    UPDATE payments SET state = 'failed', settled_at = NEW.at
-    WHERE id = NEW.payload ->> '$.payment_id' AND NEW.type = 'payment.failed';
+    UPDATE payments
+    SET state = (SELECT to_state FROM transitions
+            WHERE subject = 'payment' AND from_state = payments.state AND event = NEW.type),
+        settled_at = CASE NEW.type WHEN 'payment.refunded' THEN settled_at ELSE NEW.at END,
+        refunded_at = CASE NEW.type WHEN 'payment.refunded' THEN NEW.at END
+    WHERE id = NEW.payload ->> '$.payment_id' AND NEW.type <> 'payment.created';
 END;
 -- next
 CREATE TRIGGER events_stay BEFORE UPDATE ON events

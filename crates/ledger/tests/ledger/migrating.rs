@@ -26,7 +26,7 @@ async fn many_that_start_at_once_migrate_once(world: &World) {
     });
     let sql = world.connect().await;
     assert_eq!(sql.number("SELECT count(*) FROM ledger_migrations").await, 1);
-    assert_eq!(sql.number("SELECT count(*) FROM transitions").await, 12);
+    assert_eq!(sql.number("SELECT count(*) FROM transitions").await, 15);
 }
 
 async fn a_changed_migration_is_an_error(world: &World) {

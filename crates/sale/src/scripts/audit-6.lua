@@ -1,14 +1,18 @@
--- Recounts a lane from its reservations and orders, in one moment, and shows the counters beside it.
+-- Recounts a lane from its reservations and orders, in one moment, and shows the counters beside it. For lanes that are small
+-- enough for that: `rows` looks at any.
 -- KEYS  1 lane  2 reservations  3 users  4 queue  5 orders  6 deadlines
+-- ARGV  5 most reservations to recount
 -- Replies
 --   {'counted', total, available, held, ordered, sold,   what the counters say
 --    held, ordered, sold,                                what the records say
 --    queued records, queue length, users' units not returned, users' records, records in all, deadlines}
---   {'not_found'}
+--   {'too_many', records in all}  {'not_found'}
 local lane, reservations, users, queue, orders, deadlines = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 
 local known = redis.call('HMGET', lane, 'total', 'available', 'held', 'ordered', 'sold')
 if not known[1] then return {'not_found'} end
+local in_all = redis.call('HLEN', reservations)
+if in_all > tonumber(ARGV[5]) then return {'too_many', in_all} end
 
 local held, ordered, sold, queued, records = 0, 0, 0, 0, 0
 local function count(state, quantity, tail)

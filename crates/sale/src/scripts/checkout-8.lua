@@ -20,7 +20,7 @@ if state ~= 'held' then return {'conflict', state} end
 local terms = redis.call('HMGET', lane, 'price', 'currency', 'pay_ms')
 local order = {
   state = 'unpaid', user = user, quantity = quantity, unit = tonumber(terms[1]), currency = terms[2], created = now,
-  pay_by = now + tonumber(terms[3]), paid_at = 0, attempt = 0, payment = '', attempts = 0,
+  pay_by = now + tonumber(terms[3]), paid_at = 0, attempt = 0, payment = '', attempts = 0, surplus = '',
 }
 redis.call('HSET', reservations, tail, reservation_record('ordered', user, quantity))
 redis.call('HINCRBY', lane, 'held', -quantity)

@@ -20,6 +20,7 @@ mod block;
 mod cancel;
 mod checkout;
 mod claim;
+mod describe;
 mod grant;
 mod holders;
 mod lapse;
@@ -37,13 +38,19 @@ mod publish;
 mod purge;
 mod read_outbox;
 mod refund;
+mod regrant;
 mod release;
 mod reserve;
+mod restore;
+mod retell;
+mod rows;
 mod save_document;
+mod seat;
 mod session;
 mod settle;
 mod stock;
 mod switch;
+mod unseat;
 mod view;
 
 pub use audit::Audit;
@@ -54,7 +61,7 @@ pub use grant::Granted;
 pub use holders::Holders;
 pub use lapse::Lapsed;
 pub use limit::Limited;
-pub use order::{Contact, OrderView, PaymentState};
+pub use order::{Contact, OrderView, PaymentState, Surplus};
 pub use pay::PaymentOpened;
 pub use poll::{Overdue, ReservationView};
 pub use provider_choose::Chosen;
@@ -64,11 +71,14 @@ pub use read_outbox::OutboxEntry;
 pub use refund::Refunded;
 pub use release::Released;
 pub use reserve::{ChallengeUse, Reserved, Wish};
+pub use restore::Restored;
+pub use rows::{LaneRow, Rows};
 pub use save_document::Saved;
 pub use session::SessionCount;
 pub use settle::{PaymentOutcome, Settled};
 pub use stock::{StockChange, Stocked};
 pub use switch::Switched;
+pub use unseat::{Position, Rebuilding};
 pub use view::{LaneView, SeriesPoint};
 
 /// A Lua script, named by its file.
@@ -112,13 +122,14 @@ macro_rules! script {
 use script;
 
 /// Every script, for tests that hold all of them to the rules.
-pub static ALL: [&Script; 31] = [
+pub static ALL: [&Script; 38] = [
     &acknowledge::SCRIPT,
     &audit::SCRIPT,
     &block::SCRIPT,
     &cancel::SCRIPT,
     &checkout::SCRIPT,
     &claim::SCRIPT,
+    &describe::SCRIPT,
     &grant::SCRIPT,
     &holders::SCRIPT,
     &lapse::SCRIPT,
@@ -136,13 +147,19 @@ pub static ALL: [&Script; 31] = [
     &purge::SCRIPT,
     &read_outbox::SCRIPT,
     &refund::SCRIPT,
+    &regrant::SCRIPT,
     &release::SCRIPT,
     &reserve::SCRIPT,
+    &restore::SCRIPT,
+    &retell::SCRIPT,
+    &rows::SCRIPT,
     &save_document::SCRIPT,
+    &seat::SCRIPT,
     &session::SCRIPT,
     &settle::SCRIPT,
     &stock::SCRIPT,
     &switch::SCRIPT,
+    &unseat::SCRIPT,
     &view::SCRIPT,
 ];
 

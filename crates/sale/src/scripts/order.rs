@@ -20,8 +20,10 @@ pub struct OrderView {
     pub created_at: Timestamp,
     pub pay_by: Timestamp,
     pub paid_at: Option<Timestamp>,
-    /// The latest attempt to pay.
+    /// The payment that counts: the latest, until one succeeds.
     pub payment: Option<(PaymentId, PaymentState)>,
+    /// Other payments that succeeded: their money goes back, or went.
+    pub surplus: Vec<Surplus>,
 }
 
 /// How an attempt to pay stands.
@@ -31,6 +33,14 @@ pub enum PaymentState {
     Pending,
     Succeeded,
     Failed,
+}
+
+/// Money that came beside the payment that counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Surplus {
+    pub payment: PaymentId,
+    /// Whether it went back.
+    pub refunded: bool,
 }
 
 /// Where an order goes. Personal: never in logs.
@@ -67,6 +77,21 @@ impl Answer {
             _ => return Err(self.unexpected()),
         };
         let payment = payment.map(|state| (PaymentId { order: id.clone(), attempt }, state));
+        let surplus = self.text()?;
+        let surplus = surplus
+            .split(',')
+            .filter(|entry| !entry.is_empty())
+            .map(|entry| {
+                let (attempt, state) = entry.split_once(':')?;
+                let payment = PaymentId { order: id.clone(), attempt: attempt.parse().ok()? };
+                match state {
+                    "due" => Some(Surplus { payment, refunded: false }),
+                    "refunded" => Some(Surplus { payment, refunded: true }),
+                    _ => None,
+                }
+            })
+            .collect::<Option<_>>()
+            .ok_or_else(|| self.unexpected())?;
         let unit_price = Money::new(amount, currency);
         Ok(OrderView {
             id: id.clone(),
@@ -78,6 +103,7 @@ impl Answer {
             pay_by,
             paid_at,
             payment,
+            surplus,
         })
     }
 }

@@ -4,7 +4,7 @@ use crate::item::Terms;
 use crate::keys::LaneKeys;
 use crate::store::Redis;
 
-pub(super) static SCRIPT: Script = script!("publish", 5);
+pub(super) static SCRIPT: Script = script!("publish", 6);
 
 /// What became of publishing or revising a lane.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +41,14 @@ impl<R: Redis> Engine<R> {
             .run_on(
                 &SCRIPT,
                 lane,
-                &[&keys.lane(), &keys.queue(), &keys.deadlines(), &keys.alarm(), &keys.changes()],
+                &[
+                    &keys.lane(),
+                    &keys.queue(),
+                    &keys.deadlines(),
+                    &keys.alarm(),
+                    &keys.changes(),
+                    &keys.outbox(),
+                ],
                 &[
                     how,
                     &total.to_string(),

@@ -4,7 +4,7 @@ use crate::keys::{LANES, LOG_POSITIONS, LaneKeys};
 use crate::store::Redis;
 use crate::time::Timestamp;
 
-pub(super) static SCRIPT: Script = script!("purge", 11);
+pub(super) static SCRIPT: Script = script!("purge", 13);
 
 /// What became of a purge.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +33,8 @@ impl<R: Redis> Engine<R> {
             alarm,
             series,
             changes,
+            rebuilding,
+            untold,
         ] = keys.lasting();
         let mut answer = self
             .run_on(
@@ -50,6 +52,8 @@ impl<R: Redis> Engine<R> {
                     &orders,
                     &details,
                     &series,
+                    &rebuilding,
+                    &untold,
                 ],
                 &[],
             )

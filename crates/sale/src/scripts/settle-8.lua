@@ -1,4 +1,5 @@
--- The provider tells how a payment went. Money in time makes the order paid; money too late makes it refund_due.
+-- The provider tells how a payment went. Money in time makes the order paid; money too late makes it refund_due; money
+-- of a second payment changes nothing about the order, and is due back.
 -- KEYS  1 lane  2 users  3 queue  4 orders  5 deadlines  6 outbox  7 alarm  8 series
 -- ARGV  5 tail  6 attempt  7 'succeeded' or 'failed'  8 amount
 -- Replies
@@ -25,7 +26,14 @@ if outcome == 'failed' then
 end
 
 if order.state == 'paid' or order.state == 'refund_due' or order.state == 'refunded' then
-  return order_reply('repeated', order)
+  if attempt == order.attempt or surplus_of(order, attempt) then return order_reply('repeated', order) end
+  order.surplus = order.surplus .. (order.surplus ~= '' and ',' or '') .. whole(attempt) .. ':due'
+  redis.call('HINCRBY', lane, 'refunds_due', 1)
+  write_order(orders, tail, order)
+  append_event(lane, outbox, 'payment.refund_due', tail, order, nil, attempt)
+  count_in_series(series, 'refund_due', order.quantity)
+  arm(lane, deadlines, alarm)
+  return order_reply('settled', order)
 end
 
 -- A shopper who tried again may be told of the first try's success: then that is the payment that counts.

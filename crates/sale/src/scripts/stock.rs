@@ -4,7 +4,7 @@ use crate::item::MAX_STOCK;
 use crate::keys::LaneKeys;
 use crate::store::Redis;
 
-pub(super) static SCRIPT: Script = script!("stock", 3);
+pub(super) static SCRIPT: Script = script!("stock", 6);
 
 /// A change of an item's stock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +42,14 @@ impl<R: Redis> Engine<R> {
             .run_on(
                 &SCRIPT,
                 lane,
-                &[&keys.lane(), &keys.queue(), &keys.changes()],
+                &[
+                    &keys.lane(),
+                    &keys.queue(),
+                    &keys.deadlines(),
+                    &keys.outbox(),
+                    &keys.alarm(),
+                    &keys.changes(),
+                ],
                 &[how, &units.to_string(), &MAX_STOCK.to_string(), self.change()],
             )
             .await?;

@@ -4,7 +4,7 @@ use crate::item::Switch;
 use crate::keys::LaneKeys;
 use crate::store::Redis;
 
-pub(super) static SCRIPT: Script = script!("switch", 5);
+pub(super) static SCRIPT: Script = script!("switch", 6);
 
 /// What became of pausing, resuming or closing a lane.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,17 +21,19 @@ impl<R: Redis> Engine<R> {
     /// Pauses, resumes or closes a lane. Doing it again changes nothing.
     pub async fn switch(&self, lane: &Lane, wanted: Switch) -> Result<Switched, EngineError> {
         let keys = LaneKeys::of(lane);
-        let word = match wanted {
-            Switch::Open => "open",
-            Switch::Paused => "paused",
-            Switch::Closed => "closed",
-        };
         let mut answer = self
             .run_on(
                 &SCRIPT,
                 lane,
-                &[&keys.lane(), &keys.queue(), &keys.deadlines(), &keys.alarm(), &keys.changes()],
-                &[word, self.change()],
+                &[
+                    &keys.lane(),
+                    &keys.queue(),
+                    &keys.deadlines(),
+                    &keys.alarm(),
+                    &keys.changes(),
+                    &keys.outbox(),
+                ],
+                &[wanted.as_str(), self.change()],
             )
             .await?;
         Ok(match answer.text()?.as_str() {

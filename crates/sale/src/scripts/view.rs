@@ -29,6 +29,9 @@ pub struct LaneView {
     pub waiting: u64,
     /// Events that the order database does not have yet.
     pub outbox: u64,
+    /// The number of the lane's last event.
+    #[serde(skip)]
+    pub seq: i64,
 }
 
 impl LaneView {
@@ -67,6 +70,7 @@ impl<R: Redis> Engine<R> {
                 admitted: answer.count()?,
                 waiting: answer.count()?,
                 outbox: answer.count()?,
+                seq: answer.int()?,
             }),
             "not_found" => None,
             _ => return Err(answer.unexpected()),

@@ -178,6 +178,8 @@ async fn a_sale_leaves_redis_by_its_alarm() {
         ..terms()
     };
     engine.publish(&shop.lane, 1, &terms).await.unwrap();
+    shop.forget_events().await;
+    engine.lapse(&shop.lane, 1).await.unwrap();
     sale::work::remember(&engine, &shop.lane).await.unwrap();
     alarm(&mut alarms, &shop.lane, Duration::from_secs(3)).await;
     assert_eq!(sale::work::lapse(&engine, &shop.lane).await.unwrap().purged, 1);

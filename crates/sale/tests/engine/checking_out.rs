@@ -86,7 +86,7 @@ async fn what_is_no_hold_can_not_be_checked_out() {
     assert_eq!(check_out(&third, "cat").await, CheckedOut::Conflict(ReservationState::Rejected));
     let unknown = sale::ids::ReservationId::new(shop.lane.clone(), shop.tail());
     assert_eq!(check_out(&unknown, "ann").await, CheckedOut::NotFound);
-    assert_eq!(shop.view().await.outbox, 0);
+    assert_eq!(shop.view().await.outbox, 1, "that it was closed, and no more");
     shop.assert_sound().await;
 }
 

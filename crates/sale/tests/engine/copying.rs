@@ -1,8 +1,12 @@
 //! The outbox: one event a move, numbered without a gap, read and acknowledged in any way.
 
 use crate::shop::{PRICE, Shop, user};
+use sale::catalogue::{Documents, Item, Sale};
+use sale::ids::Lane;
+use sale::item::{Mode, Offer, Switch};
 use sale::keys::LEDGER_DOORBELL;
-use sale::scripts::{CheckedOut, Contact, OutboxEntry, PaymentOutcome};
+use sale::money::{Currency, Money};
+use sale::scripts::{CheckedOut, Contact, OutboxEntry, PaymentOutcome, StockChange};
 use serde_json::{Value, json};
 
 impl Shop {
@@ -55,6 +59,83 @@ async fn an_event_tells_all_of_its_step() {
         .as_object().unwrap().clone());
     assert_eq!(events[2], expected);
     assert_eq!(events.len(), 3);
+}
+
+#[tokio::test]
+async fn a_lane_tells_all_that_it_offers_whenever_that_changes() {
+    let shop = Shop::empty().await;
+    let terms = crate::shop::terms();
+    shop.engine().publish(&shop.lane, 5, &terms).await.unwrap();
+    shop.stock(StockChange::Add(2)).await;
+    shop.stock(StockChange::Total(7)).await;
+    shop.engine().switch(&shop.lane, Switch::Paused).await.unwrap();
+    shop.engine().switch(&shop.lane, Switch::Paused).await.unwrap();
+    let mut cheaper = terms.clone();
+    cheaper.price.amount -= 1;
+    shop.engine().revise(&shop.lane, &cheaper).await.unwrap();
+    let events: Vec<Value> = shop.read(10).await.iter().map(parsed).collect();
+    let offer = |event: &Value| serde_json::from_value::<Offer>(event.clone()).unwrap();
+    let first = Offer {
+        switch: Switch::Open,
+        total: 5,
+        starts_at: terms.starts_at.millis(),
+        ends_at: terms.ends_at.millis(),
+        limit: 1,
+        mode: terms.mode,
+        price: PRICE,
+        currency: terms.price.currency,
+        hold_ms: terms.hold_ms,
+        pay_ms: terms.pay_ms,
+        queue_factor: terms.limits.limits.queue_factor,
+        purge_at: terms.ends_at.millis() + terms.retention_ms,
+        limits: "0|0|0|0|0".into(),
+    };
+    let more = Offer { total: 7, ..first.clone() };
+    let paused = Offer { switch: Switch::Paused, ..more.clone() };
+    let revised = Offer { price: PRICE - 1, ..paused.clone() };
+    assert_eq!(events.iter().map(offer).collect::<Vec<_>>(), [first, more, paused, revised]);
+    assert!(events.iter().all(|event| event["type"] == "lane.changed"));
+    assert_eq!(numbers(&shop.read(10).await), [1, 2, 3, 4]);
+    assert!(shop.alarm_in().await <= 1_000, "the outbox is looked after");
+}
+
+#[tokio::test]
+async fn what_the_operator_wrote_is_told_as_it_was() {
+    let shop = Shop::open(5).await;
+    let price = Money::new(PRICE, Currency::parse("CNY").unwrap());
+    let sale = Sale {
+        id: "sabcdefghij".parse().unwrap(),
+        title: "\"quoted\" \\ 中文 }{".into(),
+        description: "line\nbreak".into(),
+        starts_at: shop.now(),
+        ends_at: shop.now().plus_millis(5),
+        version: 3,
+    };
+    let item = Item {
+        id: shop.lane.item.clone(),
+        sale_id: sale.id.clone(),
+        title: "%s".into(),
+        subtitle: String::new(),
+        description: String::new(),
+        image: String::new(),
+        list_price: price.clone(),
+        sale_price: price,
+        stock: 5,
+        per_user_limit: 1,
+        mode: Mode::Queued,
+        starts_at: shop.now(),
+        ends_at: shop.now().plus_millis(5),
+        lanes: 1,
+        published: true,
+        version: 7,
+    };
+    let documents = Documents { item, sale };
+    assert!(shop.engine().describe(&shop.lane, &documents).await.unwrap());
+    let event = parsed(&shop.read(10).await[0]);
+    assert_eq!(event["type"], "lane.described");
+    assert_eq!(serde_json::from_value::<Documents>(event["documents"].clone()).unwrap(), documents);
+    let nowhere: Lane = "ibbbbbbbbbb:0".parse().unwrap();
+    assert!(!shop.engine().describe(&nowhere, &documents).await.unwrap());
 }
 
 #[tokio::test]

@@ -98,7 +98,7 @@ async fn a_paused_item_s_queue_is_not_rung_for_until_it_is_resumed() {
     shop.queued("ann").await;
     shop.engine().switch(&shop.lane, Switch::Paused).await.unwrap();
     let mut bell = shop.server.listen(&[GRANT_DOORBELL, "end"]).await;
-    shop.redis.command("DEL", &[&shop.keys.alarm()]).await;
+    shop.forget_events().await;
     assert_eq!(shop.lapse(10).await, Lapsed { waiting: 1, ..NOTHING });
     assert_eq!(bell.heard(&shop.redis, "end").await, []);
     shop.assert_alarm_in(ENDS + RETENTION_MS - NOW).await;

@@ -1,7 +1,7 @@
 //! Every answer of the operator's scripts: publish, revise, switch, stock, view, audit; and who holds a sold-out item.
 
 use crate::shop::{ENDS, HOLD_MS, NOW, RETENTION_MS, STARTS, Shop, terms, user};
-use sale::item::{ItemState, MAX_STOCK, Mode, Switch};
+use sale::item::{ItemState, MAX_STOCK, Mode, Switch, Terms};
 use sale::keys::GRANT_DOORBELL;
 use sale::scripts::{Holders, LaneView, PaymentOutcome, Published, StockChange, Stocked, Switched};
 use sale::time::Timestamp;
@@ -26,7 +26,8 @@ async fn a_lane_is_published_once_and_then_revised() {
         sold: 0,
         admitted: 0,
         waiting: 0,
-        outbox: 0,
+        outbox: 1,
+        seq: 1,
     };
     assert_eq!(shop.view().await, fresh);
     assert_eq!(shop.view().await.state_at(shop.now()), ItemState::Open);
@@ -47,7 +48,8 @@ async fn a_lane_is_published_once_and_then_revised() {
         ordered: 1,
         admitted: 2,
         waiting: 1,
-        outbox: 1,
+        outbox: 4,
+        seq: 4,
         ..fresh
     };
     assert_eq!(shop.view().await, revised);
@@ -56,7 +58,18 @@ async fn a_lane_is_published_once_and_then_revised() {
     shop.engine().switch(&shop.lane, Switch::Closed).await.unwrap();
     assert_eq!(shop.engine().publish(&shop.lane, 7, &terms()).await.unwrap(), Published::Closed);
     assert_eq!(shop.engine().revise(&shop.lane, &terms()).await.unwrap(), Published::Closed);
-    assert_eq!(shop.view().await, LaneView { switch: Switch::Closed, ..revised });
+    assert_eq!(shop.view().await, LaneView { switch: Switch::Closed, outbox: 5, seq: 5, ..revised });
+}
+
+impl Shop {
+    /// Revised, and what it tells copied.
+    async fn revised(&self, terms: &Terms) {
+        self.engine().revise(&self.lane, terms).await.unwrap();
+        let left = self.alarm_in().await;
+        assert!(left <= 1_000, "the outbox is looked after within a second, not in {left} ms");
+        self.forget_events().await;
+        self.engine().lapse(&self.lane, 1).await.unwrap();
+    }
 }
 
 #[tokio::test]
@@ -66,12 +79,11 @@ async fn an_earlier_end_brings_the_alarm_forward_and_a_later_one_is_seen_when_it
     let mut other = terms();
     other.ends_at = Timestamp::from_millis(NOW + 60_000);
     other.retention_ms = 60_000;
-    shop.engine().revise(&shop.lane, &other).await.unwrap();
+    shop.revised(&other).await;
     shop.assert_alarm_in(120_000).await;
     other.retention_ms = 600_000;
     shop.engine().revise(&shop.lane, &other).await.unwrap();
-    shop.assert_alarm_in(120_000).await;
-    shop.redis.command("DEL", &[&shop.keys.alarm()]).await;
+    shop.forget_events().await;
     shop.advance(120_000);
     assert!(!shop.engine().lapse(&shop.lane, 10).await.unwrap().unwrap().purge_due);
     shop.assert_alarm_in(540_000).await;
@@ -182,7 +194,7 @@ async fn the_reservation_that_is_alive_is_found_by_its_shopper() {
 #[tokio::test]
 async fn an_audit_counts_every_state_and_tells_each_difference() {
     let shop = Shop::empty().await;
-    assert_eq!(shop.engine().audit(&shop.lane).await.unwrap(), None);
+    assert_eq!(shop.engine().audit(&shop.lane, 1_000).await.unwrap(), None);
     shop.engine().publish(&shop.lane, 6, &terms()).await.unwrap();
     let payment = shop.paying("paid").await;
     shop.settled(&payment, PaymentOutcome::Succeeded).await;
@@ -202,7 +214,7 @@ async fn an_audit_counts_every_state_and_tells_each_difference() {
 
     // Damage of each kind is told.
     let lane = shop.keys.lane();
-    let differences = async || shop.engine().audit(&shop.lane).await.unwrap().unwrap().differences();
+    let differences = async || shop.engine().audit(&shop.lane, 1_000).await.unwrap().unwrap().differences();
     for (field, told) in [("available", 1), ("held", 2), ("ordered", 2), ("sold", 2)] {
         shop.redis.command("HINCRBY", &[&lane, field, "1"]).await;
         assert_eq!(differences().await.len(), told, "{field}");

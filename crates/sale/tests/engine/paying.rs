@@ -4,7 +4,9 @@ use crate::shop::{PAY_MS, PRICE, Shop, user};
 use PaymentOutcome::{Failed, Succeeded};
 use sale::ids::{OrderId, PaymentId};
 use sale::order::OrderState;
-use sale::scripts::{Cancelled, PaymentOpened, PaymentOutcome, PaymentState, Refunded, Reserved, Settled};
+use sale::scripts::{
+    Cancelled, PaymentOpened, PaymentOutcome, PaymentState, Purged, Refunded, Reserved, Settled, Surplus,
+};
 
 impl Shop {
     async fn settle(&self, id: &PaymentId, outcome: PaymentOutcome) -> Settled {
@@ -74,10 +76,85 @@ async fn an_earlier_attempt_that_succeeds_after_all_is_the_one_that_counts_and_l
     let second = shop.payment(&first.order, "ann").await;
     let paid = shop.settled(&first, Succeeded).await;
     assert_eq!(paid.payment, Some((first, PaymentState::Succeeded)));
-    // Money for the second as well: one unit is sold, and the answer names the payment that bought it.
-    assert_eq!(shop.settle(&second, Succeeded).await, Settled::Repeated(paid.clone()));
     assert_eq!(shop.settle(&second, Failed).await, Settled::Repeated(paid));
     assert_eq!(shop.counters().await, [0, 0, 0, 1]);
+}
+
+#[tokio::test]
+async fn money_beside_the_payment_that_counts_sells_nothing_is_told_once_and_goes_back_once() {
+    let shop = Shop::open(1).await;
+    let mut payments = vec![shop.paying("ann").await];
+    for _ in 0..11 {
+        shop.settled(payments.last().unwrap(), Failed).await;
+        payments.push(shop.payment(&payments[0].order, "ann").await);
+    }
+    let order = &payments[0].order;
+    let paid = shop.settled(&payments[0], Succeeded).await;
+    let told = shop.kinds().await.len();
+    // Of the later ones, in any order and doubled; the second's number begins the twelfth's.
+    for number in [1, 11] {
+        let answer = shop.settled(&payments[number], Succeeded).await;
+        assert_eq!((answer.state, &answer.payment), (OrderState::Paid, &paid.payment));
+        let Settled::Repeated(again) = shop.settle(&payments[number], Succeeded).await else { panic!() };
+        assert_eq!(again, answer);
+        assert!(matches!(shop.settle(&payments[number], Failed).await, Settled::Repeated(_)));
+    }
+    assert_eq!(shop.counters().await, [0, 0, 0, 1], "one unit is sold");
+    assert_eq!(shop.kinds().await[told..], ["payment.refund_due", "payment.refund_due"]);
+
+    // What counts is not sent back, nor what never came.
+    assert_eq!(shop.engine().refund(order).await.unwrap(), Refunded::Conflict(OrderState::Paid));
+    for number in [0, 2] {
+        let answer = shop.engine().refund_payment(&payments[number]).await.unwrap();
+        assert_eq!(answer, Refunded::Conflict(OrderState::Paid), "{number}");
+    }
+    let unknown = PaymentId { order: order.clone(), attempt: 13 };
+    assert_eq!(shop.engine().refund_payment(&unknown).await.unwrap(), Refunded::NotFound);
+    let surplus = |refunded: [bool; 2]| {
+        let of = |number: usize, refunded| Surplus { payment: payments[number].clone(), refunded };
+        vec![of(1, refunded[0]), of(11, refunded[1])]
+    };
+    // The lane stays until all money went back.
+    shop.set_now(crate::shop::ENDS + crate::shop::RETENTION_MS);
+    let entries = shop.engine().read_outbox(&shop.lane, 1_000).await.unwrap();
+    let ids: Vec<&str> = entries.iter().map(|entry| entry.id.as_str()).collect();
+    shop.engine().acknowledge(&shop.lane, &ids).await.unwrap();
+    for (number, expected) in [(1, [true, false]), (1, [true, false]), (11, [true, true])] {
+        assert_eq!(shop.engine().purge(&shop.lane).await.unwrap(), Purged::Unsettled);
+        let Refunded::Done(view) = shop.engine().refund_payment(&payments[number]).await.unwrap() else {
+            panic!()
+        };
+        assert_eq!((view.state, view.surplus), (OrderState::Paid, surplus(expected)));
+    }
+    assert_eq!(shop.kinds().await, ["payment.refunded", "payment.refunded"]);
+    shop.assert_sound().await;
+    let entries = shop.engine().read_outbox(&shop.lane, 10).await.unwrap();
+    let event = serde_json::from_str::<serde_json::Value>(&entries[1].event).unwrap();
+    assert_eq!(
+        (event["payment_id"].clone(), event["state"].clone()),
+        (payments[11].to_string().into(), "paid".into())
+    );
+}
+
+#[tokio::test]
+async fn a_second_payment_of_an_order_that_ended_goes_back_beside_the_first() {
+    let shop = Shop::open(1).await;
+    let first = shop.paying("ann").await;
+    shop.settled(&first, Failed).await;
+    let second = shop.payment(&first.order, "ann").await;
+    shop.engine().cancel(&first.order, &user("ann")).await.unwrap();
+    assert_eq!(shop.settled(&second, Succeeded).await.state, OrderState::RefundDue);
+    assert_eq!(shop.settled(&first, Succeeded).await.surplus.len(), 1);
+    // In either order.
+    assert!(matches!(shop.engine().refund_payment(&first).await.unwrap(), Refunded::Done(_)));
+    let Refunded::Done(view) = shop.engine().refund_payment(&second).await.unwrap() else { panic!() };
+    assert_eq!(view.state, OrderState::Refunded);
+    assert_eq!(
+        shop.kinds().await[4..],
+        ["order.cancelled", "order.refund_due", "payment.refund_due", "payment.refunded", "order.refunded"]
+    );
+    assert_eq!(shop.counters().await, [1, 0, 0, 0]);
+    shop.assert_sound().await;
 }
 
 #[tokio::test]

@@ -78,7 +78,17 @@ impl Shop {
         let mut terms = terms();
         change(&mut terms);
         assert_eq!(shop.engine().publish(&shop.lane, total, &terms).await.unwrap(), Published::New);
+        shop.forget_events().await;
+        shop.engine().lapse(&shop.lane, 1).await.unwrap();
         shop
+    }
+
+    /// As if the lane had told nothing yet: most tests are about what it tells later.
+    pub async fn forget_events(&self) {
+        self.redis.command("DEL", &[&self.keys.outbox()]).await;
+        self.redis.command("HSET", &[&self.keys.lane(), "outbox_seq", "0"]).await;
+        self.redis.command("HDEL", &[&self.keys.lane(), "outbox_since"]).await;
+        self.redis.command("DEL", &[&self.keys.alarm()]).await;
     }
 
     /// The engine at the shop's moment.
@@ -263,7 +273,7 @@ pub async fn reservations(redis: &Connection, keys: &LaneKeys) -> BTreeMap<Strin
 /// users agree with the reservations one by one.
 pub async fn assert_sound(redis: &Connection, lane: &Lane) -> Audit {
     let keys = LaneKeys::of(lane);
-    let audit = Engine::new(redis).audit(lane).await.unwrap().expect("it is published");
+    let audit = Engine::new(redis).audit(lane, 1_000_000).await.unwrap().expect("it is published");
     assert_eq!(audit.differences(), Vec::<String>::new());
     assert_eq!(audit.available + audit.held + audit.ordered + audit.sold, audit.total);
     assert!(audit.available >= 0 && audit.held >= 0 && audit.ordered >= 0 && audit.sold >= 0, "{audit:?}");

@@ -4,6 +4,7 @@ use crate::shop::{HOLD_MS, PAY_MS, PRICE, Shop, contact, user};
 use sale::ids::{PaymentId, ReservationId};
 use sale::item::Switch;
 use sale::order::{OrderEvent, OrderState};
+use sale::payment::{PaymentEvent, PaymentState};
 use sale::reservation::{ReservationEvent, ReservationState};
 use sale::scripts::{Cancelled, CheckedOut, PaymentOutcome, Refunded, Released, Settled, StockChange};
 
@@ -232,10 +233,138 @@ async fn orders_move_as_the_table_says_and_every_move_is_told_once() {
     }
 }
 
+/// Why a payment brings money, or brings it back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Around {
+    /// The order waits for it.
+    Unpaid,
+    /// The order was cancelled.
+    Ended,
+    /// It paid for the order.
+    Counts,
+    /// Another one paid for the order.
+    Beside,
+}
+
+/// A lane with one payment of `ann` in `state`, where that comes about.
+async fn payment_in(state: PaymentState, around: Around) -> Option<(Shop, PaymentId)> {
+    let shop = Shop::open(1).await;
+    let first = shop.paying("ann").await;
+    let fail = async || shop.settled(&first, PaymentOutcome::Failed).await;
+    let mut payment = first.clone();
+    match (around, state) {
+        (Around::Unpaid, PaymentState::Pending) => {}
+        (Around::Unpaid, PaymentState::Failed) => drop(fail().await),
+        (Around::Counts, PaymentState::Succeeded) => {
+            shop.settled(&first, PaymentOutcome::Succeeded).await;
+        }
+        (Around::Ended, PaymentState::RefundDue) | (Around::Unpaid | Around::Counts, _) => return None,
+        (Around::Ended, _) => {
+            if state == PaymentState::Failed {
+                fail().await;
+            }
+            shop.engine().cancel(&first.order, &user("ann")).await.unwrap();
+            if matches!(state, PaymentState::Succeeded | PaymentState::Refunded) {
+                shop.settled(&first, PaymentOutcome::Succeeded).await;
+            }
+            if state == PaymentState::Refunded {
+                shop.engine().refund(&first.order).await.unwrap();
+            }
+        }
+        (Around::Beside, PaymentState::Succeeded) => return None,
+        (Around::Beside, PaymentState::Pending) => {
+            fail().await;
+            payment = shop.payment(&first.order, "ann").await;
+            shop.settled(&first, PaymentOutcome::Succeeded).await;
+        }
+        (Around::Beside, _) => {
+            fail().await;
+            let second = shop.payment(&first.order, "ann").await;
+            shop.settled(&second, PaymentOutcome::Succeeded).await;
+            if state != PaymentState::Failed {
+                shop.settled(&payment, PaymentOutcome::Succeeded).await;
+            }
+            if state == PaymentState::Refunded {
+                shop.engine().refund_payment(&payment).await.unwrap();
+            }
+        }
+    }
+    Some((shop, payment))
+}
+
+#[tokio::test]
+async fn payments_move_as_the_table_says_and_every_move_is_told_once() {
+    let mut seen = Vec::new();
+    for from in PaymentState::ALL {
+        for around in [Around::Unpaid, Around::Ended, Around::Counts, Around::Beside] {
+            for event in PaymentEvent::ALL {
+                let happens = match event {
+                    PaymentEvent::Failed => true,
+                    PaymentEvent::PaidInTime => around == Around::Unpaid,
+                    PaymentEvent::PaidLate => around == Around::Ended,
+                    PaymentEvent::PaidTwice => matches!(around, Around::Beside | Around::Counts),
+                    PaymentEvent::OrderRefunded => around != Around::Beside,
+                    PaymentEvent::SurplusRefunded => around == Around::Beside,
+                };
+                let Some((shop, payment)) = (if happens { payment_in(from, around).await } else { None })
+                else {
+                    continue;
+                };
+                let before = shop.engine().read_outbox(&shop.lane, 100).await.unwrap().len();
+                // The money that paid for an order stays; and of an attempt that does not count any more, no failure is told.
+                let legal = from.after(event).filter(|_| {
+                    !(around == Around::Counts && event == PaymentEvent::OrderRefunded)
+                        && !(around == Around::Beside && event == PaymentEvent::Failed)
+                });
+                let case = format!("{from:?}, {around:?}, {event:?}");
+                let refunded = from == PaymentState::Refunded;
+                let typed = match event {
+                    PaymentEvent::OrderRefunded | PaymentEvent::SurplusRefunded => {
+                        match shop.engine().refund_payment(&payment).await.unwrap() {
+                            Refunded::Done(_) => legal.is_some() || refunded,
+                            Refunded::Conflict(_) => legal.is_none() && !refunded,
+                            Refunded::NotFound => false,
+                        }
+                    }
+                    _ => {
+                        let failed = event == PaymentEvent::Failed;
+                        let outcome = if failed { PaymentOutcome::Failed } else { PaymentOutcome::Succeeded };
+                        match shop.engine().settle(&payment, outcome, PRICE).await.unwrap() {
+                            Settled::Moved(_) => legal.is_some(),
+                            Settled::Repeated(_) => legal.is_none(),
+                            Settled::WrongAmount { .. } | Settled::NotFound => false,
+                        }
+                    }
+                };
+                assert!(typed, "{case}: the answer tells what happened");
+                let events = shop.engine().read_outbox(&shop.lane, 100).await.unwrap();
+                let told: Vec<serde_json::Value> = events[before..]
+                    .iter()
+                    .map(|entry| serde_json::from_str(&entry.event).unwrap())
+                    .collect();
+                let kinds: Vec<&str> = told.iter().map(|event| event["type"].as_str().unwrap()).collect();
+                let expected: Vec<&str> = legal.iter().map(|_| event.event_type()).collect();
+                assert_eq!(kinds, expected, "{case}");
+                assert!(told.iter().all(|event| event["payment_id"] == payment.to_string()), "{case}");
+                if legal.is_some() {
+                    seen.push((from, event));
+                }
+                shop.assert_sound().await;
+            }
+        }
+    }
+    for from in PaymentState::ALL {
+        for event in PaymentEvent::ALL {
+            assert_eq!(from.after(event).is_some(), seen.contains(&(from, event)), "{from:?}, {event:?}");
+        }
+    }
+}
+
 /// Words for states in the scripts are words of the domain.
 #[test]
 fn scripts_speak_of_no_other_state() {
-    for script in sale::scripts::ALL {
+    // A provider's payments have states of their own.
+    for script in sale::scripts::ALL.iter().filter(|script| !script.name.starts_with("provider_")) {
         let source = script.source();
         for before in ["state = '", "state == '", "state ~= '", "outcome = '", "reservation_record('"] {
             for (at, _) in source.match_indices(before) {

@@ -1,10 +1,10 @@
 -- Opens a lane for an item, or gives an open lane new terms. Its counters are made once and never overwritten.
--- KEYS  1 lane  2 queue  3 deadlines  4 alarm  5 changes
+-- KEYS  1 lane  2 queue  3 deadlines  4 alarm  5 changes  6 outbox
 -- ARGV  5 'publish' or 'revise'  6 total  7 starts_at  8 ends_at  9 limit  10 mode  11 price  12 currency  13 hold_ms
 --       14 pay_ms  15 retention_ms  16 to 20 limits as set_limits takes them  21 members of the operator's change, or ''
 -- Replies
 --   {'published'} a new lane  {'revised'} it was there  {'conflict', 'closed'}  {'not_found'} nothing to revise
-local lane, queue, deadlines, alarm, changes = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local lane, queue, deadlines, alarm, changes, outbox = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 
 local switch = redis.call('HGET', lane, 'switch')
 if not switch and ARGV[5] == 'revise' then return {'not_found'} end
@@ -22,5 +22,6 @@ if ARGV[5] == 'publish' then
   local after = redis.call('HGET', lane, 'switch')
   note_change(lane, changes, ARGV[21], '"' .. (switch or 'draft') .. '"', '"' .. after .. '"')
 end
+append_terms(lane, outbox)
 arm(lane, deadlines, alarm)
 return {switch and 'revised' or 'published'}

@@ -1,0 +1,69 @@
+use super::{Engine, EngineError, OutboxEntry, Script, script};
+use crate::ids::{Lane, OrderId};
+use crate::keys::LaneKeys;
+use crate::store::{Redis, Reply};
+
+pub(super) static SCRIPT: Script = script!("retell", 7);
+
+impl<R: Redis> Engine<R> {
+    /// Tells of an order again that entry `id` of the untold events told of; answers whether it was cancelled, because its
+    /// units are gone.
+    pub async fn retell(&self, order: &OrderId, id: &str, details: &str) -> Result<bool, EngineError> {
+        let keys = LaneKeys::of(&order.lane);
+        let mut answer = self
+            .run_on(
+                &SCRIPT,
+                &order.lane,
+                &[
+                    &keys.rebuilding(),
+                    &keys.reservations(),
+                    &keys.users(),
+                    &keys.orders(),
+                    &keys.deadlines(),
+                    &keys.outbox(),
+                    &keys.untold(),
+                ],
+                &[id, order.tail.as_str(), details],
+            )
+            .await?;
+        match answer.text()?.as_str() {
+            "cancelled" => Ok(true),
+            "retold" | "passed" | "not_found" => Ok(false),
+            _ => Err(answer.unexpected()),
+        }
+    }
+
+    /// The oldest untold events of a lane that was, or is being, made anew: up to `most`, from behind entry `after` on.
+    pub async fn untold(
+        &self,
+        lane: &Lane,
+        after: Option<&str>,
+        most: u32,
+    ) -> Result<Vec<OutboxEntry>, EngineError> {
+        let key = LaneKeys::of(lane).untold();
+        let from = after.map_or("-".to_owned(), |id| format!("({id}"));
+        let arguments = [key.as_bytes(), from.as_bytes(), b"+", b"COUNT", &most.to_string().into_bytes()];
+        let replies = self.redis.execute("XRANGE", &arguments).await?;
+        // Flat: the entry's id, the field's name, the event.
+        Ok(replies
+            .chunks_exact(3)
+            .filter_map(|entry| match entry {
+                [id, _, event] => Some(OutboxEntry {
+                    id: id.text()?.into_owned(),
+                    event: match event {
+                        Reply::Binary(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+                        other => other.text().unwrap_or_default().into_owned(),
+                    },
+                }),
+                _ => None,
+            })
+            .collect())
+    }
+
+    /// Takes an untold event away, once what it told of is done again.
+    pub async fn forget_untold(&self, lane: &Lane, id: &str) -> Result<(), EngineError> {
+        let key = LaneKeys::of(lane).untold();
+        self.redis.execute("XDEL", &[key.as_bytes(), id.as_bytes()]).await?;
+        Ok(())
+    }
+}

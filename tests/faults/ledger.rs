@@ -1,0 +1,131 @@
+use std::time::Duration;
+
+use stampede_tests::{
+    Item, ItemTerms, Postgres, Shopper, World, crowd, eventually, lock_database, orders_in,
+};
+
+/// A whole purchase up to the order, by somebody who does not ask twice: an answer that is no success is a failure.
+async fn notices_nothing(world: &World, item: &Item) {
+    let shopper = Shopper::arrive(&world.client()).await;
+    let held = shopper.hold(item).await;
+    let order = shopper.checkout_request(&held).send().await.expect(201);
+    let path = format!("/api/orders/{}", order["id"].as_str().unwrap());
+    assert_eq!(shopper.client().get(&path).send().await.expect(200)["state"], "unpaid");
+    let listed = shopper.client().get("/api/orders").send().await.expect(200);
+    assert_eq!(listed["orders"][0]["id"], order["id"], "an order just made is shown");
+    let payments = format!("{path}/payments");
+    shopper.client().post(&payments).send().await.expect(201);
+}
+
+/// Shoppers buy, a few at a time, for `seconds`; gives how many.
+async fn shop_for(world: &World, item: &Item, seconds: u64) -> usize {
+    let until = std::time::Instant::now() + Duration::from_secs(seconds);
+    let mut shoppers = 0;
+    while std::time::Instant::now() < until {
+        crowd(4, 4, |_| notices_nothing(world, item)).await;
+        shoppers += 4;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    shoppers
+}
+
+/// The orders in a PostgreSQL database, and its events; an error where it can't be asked.
+async fn counts(url: &str) -> anyhow::Result<(usize, i64, i64)> {
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await?;
+    let connection = tokio::spawn(connection);
+    let row = client
+        .query_one(
+            "SELECT (SELECT count(DISTINCT reservation_id) FROM orders), (SELECT count(*) FROM events), \
+             (SELECT coalesce(max(seq), 0) FROM lanes)",
+            &[],
+        )
+        .await?;
+    connection.abort();
+    let orders: i64 = row.get(0);
+    Ok((usize::try_from(orders)?, row.get(1), row.get(2)))
+}
+
+async fn on_postgres(server: &Postgres) -> (World, String) {
+    let url = server.url("postgres");
+    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client.batch_execute("CREATE DATABASE stampede").await.unwrap();
+    let url = server.url("stampede");
+    let origin = url.split('?').next().unwrap().replace("stampede@", "").replace("/stampede", "");
+    let world = World::builder().set("ledger", &url).set("ledger_origin", origin).start().await;
+    (world, url)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sqlite_file_locked_for_thirty_seconds_of_a_sale_is_noticed_by_no_shopper() {
+    let world = World::start().await;
+    let seller = world.seller();
+    let item = seller.publish(&ItemTerms::of(1_000)).await;
+    let before = shop_for(&world, &item, 1).await;
+    let state = world.state_folder();
+    eventually("the first orders are in the database", Duration::from_secs(10), async || {
+        (orders_in(state).len() == before).then_some(())
+    })
+    .await;
+    let lock = lock_database(state);
+    let during = shop_for(&world, &item, 30).await;
+    assert_eq!(orders_in(state).len(), before, "nothing was recorded meanwhile");
+    drop(lock);
+    let rows = eventually("every order is in the database", Duration::from_secs(30), async || {
+        let rows = orders_in(state);
+        (rows.len() >= before + during).then_some(rows)
+    })
+    .await;
+    assert_eq!(rows.len(), before + during, "and once");
+    seller.audit(&item).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgresql_gone_for_thirty_seconds_of_a_sale_is_noticed_by_no_shopper() {
+    let server = Postgres::start().unwrap();
+    let (world, url) = on_postgres(&server).await;
+    let seller = world.seller();
+    let item = seller.publish(&ItemTerms::of(1_000)).await;
+    let before = shop_for(&world, &item, 1).await;
+    eventually("the first orders are in the database", Duration::from_secs(20), async || {
+        (counts(&url).await.ok()?.0 == before).then_some(())
+    })
+    .await;
+    server.crash().unwrap();
+    let during = shop_for(&world, &item, 30).await;
+    server.resume().unwrap();
+    let (orders, events, written) =
+        eventually("every order is in the database", Duration::from_secs(30), async || {
+            counts(&url).await.ok().filter(|(orders, ..)| *orders >= before + during)
+        })
+        .await;
+    assert_eq!(orders, before + during, "and once");
+    assert_eq!(events, written, "each event once, and none is missing");
+    seller.audit(&item).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgresql_restarted_in_mid_sale_has_every_order_once() {
+    let server = Postgres::start().unwrap();
+    let (world, url) = on_postgres(&server).await;
+    let seller = world.seller();
+    let item = seller.publish(&ItemTerms::of(1_000)).await;
+    let mut shoppers = 0;
+    for _ in 0..3 {
+        shoppers += shop_for(&world, &item, 2).await;
+        server.crash().unwrap();
+        server.resume().unwrap();
+    }
+    shoppers += shop_for(&world, &item, 1).await;
+    let (orders, events, written) =
+        eventually("every order is in the database", Duration::from_secs(30), async || {
+            counts(&url).await.ok().filter(|(orders, ..)| *orders >= shoppers)
+        })
+        .await;
+    assert_eq!((orders, events), (shoppers, written));
+    seller.audit(&item).await;
+    // What only an operator asks of the database answers too, with what it has.
+    let totals =
+        seller.client().post(&format!("/api/admin/items/{}/audit", item.id)).send().await.expect(200);
+    assert_eq!(totals["recorded"][0]["orders"], shoppers);
+}

@@ -70,6 +70,9 @@ pub async fn everything(settings: &Settings, report: &mut Report) -> anyhow::Res
     if settings.wants("instantiate") {
         instantiation(report, address).await?;
     }
+    if settings.wants("challenge") {
+        challenges(settings, report).await?;
+    }
     if settings.wants("first load") {
         bench.first_load(report).await?;
     }
@@ -129,7 +132,7 @@ fn sizes(report: &mut Report) -> anyhow::Result<()> {
 }
 
 /// What a new instance costs: the median of requests that each get one, less that of requests that share one. The
-/// component that answers is the largest.
+/// component that answers has every grant there is.
 async fn instantiation(report: &mut Report, shared: SocketAddr) -> anyhow::Result<()> {
     let world = quiet(World::builder()).argue(&["--max-instance-reuse-count", "1"]).start().await;
     let fresh = world.host.base().trim_start_matches("http://").parse()?;
@@ -142,6 +145,27 @@ async fn instantiation(report: &mut Report, shared: SocketAddr) -> anyhow::Resul
         medians.push(at(&outcome.latency, 0.5));
     }
     report.add_figure("a new instance", medians[1] - medians[0], "ms", Budget::Below(1.0));
+    Ok(())
+}
+
+/// Pictures issued to shoppers of their own, each a new one: what a crowd asks for in the first second of a sale.
+async fn challenges(settings: &Settings, report: &mut Report) -> anyhow::Result<()> {
+    let world =
+        quiet(World::builder()).set("captcha_kind", "image").set("captcha_difficulty", 0).start().await;
+    let address = world.host.base().trim_start_matches("http://").parse()?;
+    let seller = world.seller();
+    let item = seller.publish(&ItemTerms::of(100)).await;
+    let bench = Bench { settings, seller, world, address };
+    let path = format!("/api/items/{}/challenges", item.id);
+    let tokens = bench.sessions(1_000).await?;
+    let asked = tokens.iter().map(|token| request("POST", &path, Some(token), None)).collect();
+    let outcome =
+        closed_loop(address, settings.connections, repeat_for(asked, settings.time()), |_, response| {
+            response.status == 201 && contains(response.body, "\"image\"")
+        })
+        .await?;
+    report.add_outcome("challenge, picture", &outcome);
+    report.add_figure("challenges issued", outcome.rate(), "/s", Budget::AtLeast(3_000.0));
     Ok(())
 }
 

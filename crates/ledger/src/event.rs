@@ -79,7 +79,7 @@ pub(crate) struct Described {
 
 /// Reads a text as a `T`, or says why it is none.
 fn read<T: for<'de> Deserialize<'de>>(payload: &str) -> Result<T, Unreadable> {
-    serde_json::from_str(payload).map_err(|error| unreadable(payload, error.to_string()))
+    serde_json::from_slice(payload.as_bytes()).map_err(|error| unreadable(payload, error.to_string()))
 }
 
 impl<'a> Event<'a> {
@@ -130,8 +130,8 @@ fn unreadable(payload: &str, error: String) -> Unreadable {
         order_id: String,
     }
     Unreadable {
-        seq: serde_json::from_str(payload).ok().map(|Place { seq }| seq).filter(|seq| *seq >= 1),
-        order_id: serde_json::from_str(payload).ok().map(|Order { order_id }| order_id),
+        seq: serde_json::from_slice(payload.as_bytes()).ok().map(|Place { seq }| seq).filter(|seq| *seq >= 1),
+        order_id: serde_json::from_slice(payload.as_bytes()).ok().map(|Order { order_id }| order_id),
         // serde's words may quote the text, which may be personal.
         error: error.chars().take(200).collect(),
     }

@@ -162,7 +162,8 @@ async fn latest<T: for<'de> serde::Deserialize<'de>>(
     let rows = sql.execute(&statement, &parameters).await?;
     rows.first()
         .map(|row| {
-            serde_json::from_str(row.text(0)?).map_err(|error| SqlError::Misunderstood(error.to_string()))
+            serde_json::from_slice(row.text(0)?.as_bytes())
+                .map_err(|error| SqlError::Misunderstood(error.to_string()))
         })
         .transpose()
 }

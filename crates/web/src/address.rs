@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use crate::headers;
 use crate::network::Network;
 use crate::problem::Problem;
 use crate::request::Request;
@@ -37,11 +38,11 @@ pub async fn of(request: &Request) -> Result<Caller, Problem> {
 
 /// The client's own address, where the platform or a trusted proxy told it.
 pub async fn exact(request: &Request) -> Result<Option<IpAddr>, Problem> {
-    let forwarded = request.headers().get_all("x-forwarded-for").iter().next_back();
+    let forwarded = request.headers().all("x-forwarded-for").next_back();
     let peer = request.header("spin-client-addr");
     let trust_proxy = settings::switch("trust_proxy").await?;
     // What can't be read as text is as good as junk, not as good as nothing.
-    let told = told(trust_proxy, forwarded.map(|value| value.to_str().unwrap_or_default()), peer);
+    let told = told(trust_proxy, forwarded.map(|value| headers::text(value).unwrap_or_default()), peer);
     Ok(told.map(|address| address.to_canonical()))
 }
 

@@ -120,12 +120,11 @@ impl Origins {
         }
         // Also for requests that name no origin: a cache must not give their answer to one that does.
         let mut headers = vec![(header::VARY, HeaderValue::from_static("origin"))];
-        let origin = request.headers().get(header::ORIGIN);
-        let access =
-            origin.and_then(|origin| origin.to_str().ok()).map_or(Access::None, |origin| self.access(origin));
-        match (access, origin) {
-            (Access::WithCookie, Some(origin)) => {
-                headers.push((header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone()));
+        let origin = request.header(header::ORIGIN);
+        let access = origin.map_or(Access::None, |origin| self.access(origin));
+        match (access, origin.map(HeaderValue::from_str)) {
+            (Access::WithCookie, Some(Ok(origin))) => {
+                headers.push((header::ACCESS_CONTROL_ALLOW_ORIGIN, origin));
                 headers.push((header::ACCESS_CONTROL_ALLOW_CREDENTIALS, YES));
             }
             (Access::Bare, _) => headers.push((header::ACCESS_CONTROL_ALLOW_ORIGIN, ANY)),

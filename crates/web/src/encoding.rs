@@ -53,10 +53,14 @@ fn weight(accept: &str, word: &str) -> Option<u16> {
     })
 }
 
-/// `0.5` as 500. What is no weight counts as none.
+/// `0.5` as 500: one digit, and after a point at most three. What is no weight counts as none.
 fn thousandths(text: &str) -> u16 {
-    let weight = text.parse::<f32>().unwrap_or(0.0);
-    if (0.0..=1.0).contains(&weight) { (weight * 1_000.0) as u16 } else { 0 }
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let is_number = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.len() != 1 || fraction.len() > 3 || !is_number(whole) || !is_number(fraction) {
+        return 0;
+    }
+    format!("{whole}{fraction:0<3}").parse().ok().filter(|weight| *weight <= 1_000).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -82,6 +86,10 @@ mod tests {
             ("identity;q=0, gzip;q=0", Identity),
             ("gzip;q=banana", Identity),
             ("gzip;q=2", Identity),
+            ("gzip;q=1.001", Identity),
+            ("gzip;q=-1", Identity),
+            ("br;q=0.05, gzip;q=0.2", Gzip),
+            ("br;q=1.000, gzip;q=0.999", Brotli),
             ("deflate", Identity),
             ("", Identity),
             ("brotli, gzippy", Identity),

@@ -1,9 +1,10 @@
 //! Validators: strong ETags, and the conditions that a request may set on them (RFC 9110, section 13).
 
 use http::StatusCode;
-use http::header::{self, HeaderMap};
+use http::header;
 use sha2::{Digest, Sha256};
 
+use crate::headers::{self, Headers};
 use crate::problem::Problem;
 use crate::response::Response;
 use crate::trace::hex;
@@ -19,20 +20,18 @@ pub fn of_version(version: u64) -> String {
 }
 
 /// Whether `If-None-Match` names `etag`, by weak comparison, or anything at all.
-pub fn none_match(headers: &HeaderMap, etag: &str) -> bool {
+pub fn none_match(headers: &Headers, etag: &str) -> bool {
     let opaque = etag.strip_prefix("W/").unwrap_or(etag);
     headers
-        .get_all(header::IF_NONE_MATCH)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
+        .texts(header::IF_NONE_MATCH.as_str())
         .any(|list| list.trim() == "*" || entries(list).any(|(_, entry)| entry == opaque))
 }
 
 /// The version in `If-Match`, which every change of a document must bring: the caller says what it read.
-pub fn if_match(headers: &HeaderMap) -> Result<u64, Problem> {
+pub fn if_match(headers: &Headers) -> Result<u64, Problem> {
     let missing = || Problem::invalid("If-Match", "must carry the ETag of the version that was read");
-    let value = headers.get(header::IF_MATCH).ok_or_else(missing)?;
-    let text = value.to_str().map_err(|_| missing())?.trim();
+    let value = headers.get(header::IF_MATCH.as_str()).ok_or_else(missing)?;
+    let text = headers::text(value).ok_or_else(missing)?.trim();
     let digits = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).ok_or_else(missing)?;
     // An entity tag of another form can be some other document's: it does not match, and that is all.
     let canonical =
@@ -43,7 +42,7 @@ pub fn if_match(headers: &HeaderMap) -> Result<u64, Problem> {
 impl Response {
     /// Adds `etag`; and where the caller has this very version, takes the body away: 304.
     #[must_use]
-    pub fn with_etag(self, etag: &str, request: &HeaderMap) -> Self {
+    pub fn with_etag(self, etag: &str, request: &Headers) -> Self {
         let mut response = self.header(header::ETAG, etag);
         if response.status == StatusCode::OK && none_match(request, etag) {
             response.status = StatusCode::NOT_MODIFIED;
@@ -71,10 +70,9 @@ fn entries(list: &str) -> impl Iterator<Item = (bool, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
 
-    fn headers(name: header::HeaderName, value: &str) -> HeaderMap {
-        HeaderMap::from_iter([(name, HeaderValue::from_str(value).unwrap())])
+    fn headers(name: header::HeaderName, value: &str) -> Headers {
+        Headers::from([(name.as_str(), value)])
     }
 
     #[test]
@@ -85,7 +83,7 @@ mod tests {
         for other in ["\"b\"", "a", "\"a", "\"x\" \"", "w/\"a\"", ""] {
             assert!(!none_match(&headers(header::IF_NONE_MATCH, other), "\"a\""), "{other}");
         }
-        assert!(!none_match(&HeaderMap::new(), "\"a\""));
+        assert!(!none_match(&Headers::default(), "\"a\""));
     }
 
     #[test]
@@ -99,7 +97,7 @@ mod tests {
                 "{missing}"
             );
         }
-        assert!(matches!(if_match(&HeaderMap::new()), Err(Problem::Invalid { .. })));
+        assert!(matches!(if_match(&Headers::default()), Err(Problem::Invalid { .. })));
         for other in ["\"x\"", "\"07\"", "\"+7\"", "\"\""] {
             let result = if_match(&headers(header::IF_MATCH, other));
             assert_eq!(result, Err(Problem::VersionMismatch { current: None }), "{other}");

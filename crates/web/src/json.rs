@@ -62,7 +62,7 @@ enum Value {
 fn read(text: &str) -> Result<Value, Problem> {
     // serde's own error type has no room for our reasons, so they stand beside it.
     let refusal = RefCell::new(None);
-    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let mut deserializer = serde_json::Deserializer::from_slice(text.as_bytes());
     let seed = Reader { depth: 0, path: "", refusal: &refusal };
     let result = seed.deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
     result.map_err(|error| {

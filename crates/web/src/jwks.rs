@@ -10,6 +10,8 @@ use crypto_bigint::modular::runtime_mod::{DynResidue, DynResidueParams};
 use crypto_bigint::{Encoding, U2048, U3072, U4096, Uint};
 use p256::ecdsa::signature::Verifier;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::jwt::{Claims, InvalidToken, Parts, SigningKey, decode};
@@ -53,14 +55,13 @@ impl Jwks {
     pub fn parse(text: &str) -> Result<Self, InvalidJwks> {
         #[derive(Deserialize)]
         struct Document {
-            keys: Vec<serde_json::Value>,
+            keys: Vec<Value>,
         }
-        let document: Document =
-            serde_json::from_str(text).map_err(|_| InvalidJwks("a JSON object with an array of keys"))?;
+        let document: Document = serde_json::from_slice(text.as_bytes())
+            .map_err(|_| InvalidJwks("a JSON object with an array of keys"))?;
         // A key that can't be read may be of a kind that is yet to come: it must not take the others with it.
-        let described =
-            document.keys.into_iter().filter_map(|key| serde_json::from_value::<Description>(key).ok());
-        let keys: Vec<Key> = described.filter_map(Key::of).collect();
+        let keys: Vec<Key> =
+            document.keys.iter().filter_map(|key| Key::of(Description::of(key.as_object()?)?)).collect();
         if keys.is_empty() {
             return Err(InvalidJwks("keys for HS256, RS256, ES256 or EdDSA, of which there is none"));
         }
@@ -92,7 +93,7 @@ struct Header {
     alg: String,
     kid: Option<String>,
     typ: Option<String>,
-    crit: Option<serde_json::Value>,
+    crit: Option<IgnoredAny>,
 }
 
 impl Header {
@@ -105,47 +106,68 @@ impl Header {
 }
 
 /// A key as the document describes it.
-#[derive(Deserialize)]
-struct Description {
-    kty: String,
-    kid: Option<String>,
-    #[serde(rename = "use")]
-    used_for: Option<String>,
-    alg: Option<String>,
-    crv: Option<String>,
-    k: Option<String>,
-    n: Option<String>,
-    e: Option<String>,
-    x: Option<String>,
-    y: Option<String>,
+struct Description<'a> {
+    kty: &'a str,
+    kid: Option<&'a str>,
+    used_for: Option<&'a str>,
+    alg: Option<&'a str>,
+    crv: Option<&'a str>,
+    k: Option<&'a str>,
+    n: Option<&'a str>,
+    e: Option<&'a str>,
+    x: Option<&'a str>,
+    y: Option<&'a str>,
+}
+
+impl<'a> Description<'a> {
+    /// Nothing where a member that we know is no text.
+    fn of(members: &'a Map<String, Value>) -> Option<Self> {
+        let text = |name: &str| match members.get(name) {
+            None | Some(Value::Null) => Some(None),
+            Some(Value::String(text)) => Some(Some(text.as_str())),
+            Some(_) => None,
+        };
+        Some(Self {
+            kty: text("kty")??,
+            kid: text("kid")?,
+            used_for: text("use")?,
+            alg: text("alg")?,
+            crv: text("crv")?,
+            k: text("k")?,
+            n: text("n")?,
+            e: text("e")?,
+            x: text("x")?,
+            y: text("y")?,
+        })
+    }
 }
 
 impl Key {
-    fn of(description: Description) -> Option<Self> {
-        if description.used_for.as_ref().is_some_and(|used_for| used_for != "sig") {
+    fn of(description: Description<'_>) -> Option<Self> {
+        if description.used_for.is_some_and(|used_for| used_for != "sig") {
             return None;
         }
-        let bytes = |text: &Option<String>| BASE64.decode(text.as_ref()?).ok();
-        let key = match (description.kty.as_str(), description.crv.as_deref()) {
+        let bytes = |text: Option<&str>| BASE64.decode(text?).ok();
+        let key = match (description.kty, description.crv) {
             // A secret shorter than the hash could be guessed.
             ("oct", _) => {
-                PublicKey::Hs256(SigningKey::new(&bytes(&description.k).filter(|key| key.len() >= 32)?))
+                PublicKey::Hs256(SigningKey::new(&bytes(description.k).filter(|key| key.len() >= 32)?))
             }
-            ("RSA", _) => PublicKey::Rs256(Rsa::of(&bytes(&description.n)?, &bytes(&description.e)?)?),
+            ("RSA", _) => PublicKey::Rs256(Rsa::of(&bytes(description.n)?, &bytes(description.e)?)?),
             ("EC", Some("P-256")) => {
-                let (x, y) = (bytes(&description.x)?, bytes(&description.y)?);
+                let (x, y) = (bytes(description.x)?, bytes(description.y)?);
                 let point = [&[4], x.as_slice(), &y].concat();
                 PublicKey::Es256(p256::ecdsa::VerifyingKey::from_sec1_bytes(&point).ok()?)
             }
             ("OKP", Some("Ed25519")) => {
-                let point: [u8; 32] = bytes(&description.x)?.try_into().ok()?;
+                let point: [u8; 32] = bytes(description.x)?.try_into().ok()?;
                 PublicKey::EdDsa(ed25519_dalek::VerifyingKey::from_bytes(&point).ok()?)
             }
             _ => return None,
         };
         // A key that is meant for another algorithm is not used for ours.
         let fits = description.alg.is_none_or(|alg| alg == key.algorithm());
-        fits.then_some(Self { id: description.kid, key })
+        fits.then(|| Self { id: description.kid.map(str::to_owned), key })
     }
 }
 

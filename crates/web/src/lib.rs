@@ -13,6 +13,7 @@ pub mod cors;
 pub mod deadline;
 pub mod encoding;
 pub mod etag;
+pub mod headers;
 pub mod json;
 pub mod jwks;
 pub mod jwt;
@@ -35,6 +36,7 @@ pub mod settings;
 pub mod trace;
 pub mod worker;
 
+pub use headers::Headers;
 pub use problem::{FieldError, Problem};
 pub use redis::SharedRedis;
 pub use request::Request;
@@ -42,3 +44,6 @@ pub use response::{Caching, Response};
 pub use serve::{serve, warn};
 
 pub use http::{HeaderValue, Method, StatusCode, header};
+
+#[doc(hidden)]
+pub use spin_sdk::wasip3 as platform;

@@ -6,6 +6,7 @@ use sale::change::Change;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::headers;
 use crate::problem::Problem;
 use crate::redis::SharedRedis;
 use crate::request::Request;
@@ -57,7 +58,7 @@ pub async fn check(request: &Request) -> Result<Operator, Problem> {
     }
     let name = match request.headers().get(X_OPERATOR) {
         None => "operator",
-        Some(name) => name.to_str().ok().filter(|name| is_name(name)).ok_or_else(|| {
+        Some(name) => headers::text(name).filter(|name| is_name(name)).ok_or_else(|| {
             Problem::invalid(X_OPERATOR, "must be 1 to 64 letters, digits, spaces or ._@+-")
         })?,
     };

@@ -1,15 +1,17 @@
 //! The request as a handler sees it: method and route, query, headers, and a body that is read once, bounded and strict.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, header, request::Parts};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http::{Method, header};
 use sale::time::Timestamp;
 use serde::de::DeserializeOwned;
-use spin_sdk::wasip3::http_compat::IncomingRequestBody;
+use spin_sdk::wasip3::http::types;
+use spin_sdk::wasip3::wit_bindgen::StreamResult;
+use spin_sdk::wasip3::wit_future;
 
+use crate::headers::{self, Headers};
 use crate::json;
 use crate::problem::Problem;
 use crate::query::Query;
@@ -23,8 +25,14 @@ const NO_ROUTE: &str = "-";
 
 /// One HTTP request, with the ids under which it is logged.
 pub struct Request {
-    parts: Parts,
-    body: Option<IncomingRequestBody>,
+    method: Method,
+    /// The path, and the query if there is one.
+    target: String,
+    headers: Headers,
+    /// Asked of the platform by the few who need it.
+    authority: OnceCell<Option<String>>,
+    /// Where the body is still to be had.
+    incoming: Option<types::Request>,
     trace: Trace,
     route: Cell<&'static str>,
     now: Timestamp,
@@ -32,13 +40,17 @@ pub struct Request {
 }
 
 impl Request {
-    /// Takes over what the platform received.
-    pub(crate) fn new(request: spin_sdk::http::Request) -> Self {
-        let (parts, body) = request.into_parts();
-        let trace = Trace::of(&parts.headers);
+    /// Takes over what the platform received, and of it only what every handler needs: each question is a call.
+    pub(crate) fn new(incoming: types::Request) -> Self {
+        let headers = Headers::new(incoming.get_headers().copy_all());
+        let trace = Trace::of(&headers);
         Self {
-            parts,
-            body: Some(body),
+            // What is no method is one that no route has.
+            method: Method::try_from(incoming.get_method()).unwrap_or(Method::CONNECT),
+            target: incoming.get_path_with_query().unwrap_or_default(),
+            headers,
+            authority: OnceCell::new(),
+            incoming: Some(incoming),
             trace,
             route: Cell::new(NO_ROUTE),
             now: local_now(),
@@ -49,7 +61,7 @@ impl Request {
     /// The path between slashes, still percent-encoded: ids and names that we know need no decoding, and what does is
     /// not found. `/` is one empty segment.
     pub fn segments(&self) -> Vec<&str> {
-        let path = self.parts.uri.path();
+        let path = self.path();
         path.strip_prefix('/').unwrap_or(path).split('/').collect()
     }
 
@@ -57,7 +69,7 @@ impl Request {
     /// Where GET is, HEAD is, and comes back as GET; the platform leaves the body out.
     pub fn on(&self, route: &'static str, methods: &[Method]) -> Result<Method, Problem> {
         self.route.set(route);
-        let method = if self.parts.method == Method::HEAD { &Method::GET } else { &self.parts.method };
+        let method = if self.method == Method::HEAD { &Method::GET } else { &self.method };
         if methods.contains(method) {
             return Ok(method.clone());
         }
@@ -73,38 +85,39 @@ impl Request {
 
     /// The method as it was sent.
     pub fn method(&self) -> &Method {
-        &self.parts.method
+        &self.method
     }
 
     /// The path as it was sent.
     pub fn path(&self) -> &str {
-        self.parts.uri.path()
+        self.target.split('?').next().unwrap_or_default()
     }
 
     /// All headers.
-    pub fn headers(&self) -> &HeaderMap {
-        &self.parts.headers
+    pub fn headers(&self) -> &Headers {
+        &self.headers
     }
 
     /// A header that can be written once and is plain text; anything else counts as absent.
-    pub fn header(&self, name: impl header::AsHeaderName) -> Option<&str> {
-        self.parts.headers.get(name).and_then(|value| value.to_str().ok())
+    pub fn header(&self, name: impl AsRef<str>) -> Option<&str> {
+        self.headers.get(name.as_ref()).and_then(headers::text)
     }
 
     /// The last line of a header that proxies add to: the one that the nearest wrote, whether it appends to the client's
     /// line or adds its own.
     pub fn last_header(&self, name: &'static str) -> Option<&str> {
-        self.parts.headers.get_all(name).iter().next_back().and_then(|value| value.to_str().ok())
+        self.headers.all(name.as_ref()).next_back().and_then(headers::text)
     }
 
     /// The host and port that the client asked, from the request line or `Host`.
     pub fn authority(&self) -> Option<&str> {
-        self.parts.uri.authority().map(|authority| authority.as_str()).or_else(|| self.header(header::HOST))
+        let asked = || self.incoming.as_ref().and_then(types::Request::get_authority);
+        self.authority.get_or_init(asked).as_deref().or_else(|| self.header(header::HOST))
     }
 
     /// The query's parameters.
     pub fn query(&self) -> Result<Query, Problem> {
-        Query::parse(self.parts.uri.query().unwrap_or(""))
+        Query::parse(self.target.split_once('?').map_or("", |(_, query)| query))
     }
 
     /// When the request arrived, by this machine's clock, which may be wrong: good for tokens, never for stock.
@@ -136,13 +149,35 @@ impl Request {
         if announced.is_some_and(|length| length > BODY_LIMIT as u64) {
             return Err(Problem::TooLarge { limit: BODY_LIMIT });
         }
-        let Some(body) = self.body.take() else { return Ok(Bytes::new()) };
-        match Limited::new(body, BODY_LIMIT).collect().await {
-            Ok(collected) => Ok(collected.to_bytes()),
-            Err(error) if error.is::<LengthLimitError>() => Err(Problem::TooLarge { limit: BODY_LIMIT }),
-            // The client went away or broke the framing; whoever still listens may mend it.
-            Err(_) => Err(Problem::malformed("The body ended before it was complete")),
+        // The platform tells it of a request only for as long as it has the body.
+        self.authority();
+        let Some(incoming) = self.incoming.take() else { return Ok(Bytes::new()) };
+        // A body that broke off: the client went away or broke the framing; whoever still listens may mend it.
+        let broken = || Problem::malformed("The body ended before it was complete");
+        // Nothing to say to the platform about how reading went.
+        let (_outcome, outcome) = wit_future::new(|| Ok(()));
+        let (mut stream, end) = types::Request::consume_body(incoming, outcome);
+        let announced = announced.and_then(|length| usize::try_from(length).ok());
+        let mut body = Vec::new();
+        // With all that was announced, it is complete, and neither the stream's end nor trailers are waited for.
+        while announced != Some(body.len()) {
+            // Room for one byte too many, so that a body too large shows itself.
+            let room = announced.unwrap_or(BODY_LIMIT + 1).saturating_sub(body.len());
+            let (result, chunk) = stream.read(Vec::with_capacity(room.max(1))).await;
+            if body.is_empty() {
+                body = chunk;
+            } else {
+                body.extend_from_slice(&chunk);
+            }
+            if body.len() > BODY_LIMIT {
+                return Err(Problem::TooLarge { limit: BODY_LIMIT });
+            }
+            if !matches!(result, StreamResult::Complete(_)) {
+                end.await.map_err(|_| broken())?;
+                break;
+            }
         }
+        Ok(body.into())
     }
 
     /// Refuses a body that says anything: it must be absent, or an empty JSON object.

@@ -13,6 +13,7 @@ use sale::time::Timestamp;
 use sha2::{Digest, Sha256};
 
 use crate::cors::{Origin, Origins, without_default_port};
+use crate::headers::{self, Headers};
 use crate::jwks::Jwks;
 use crate::jwt::{Audience, Claims, Expected, InvalidToken, SigningKey};
 use crate::problem::Problem;
@@ -201,20 +202,19 @@ enum Carrier {
 }
 
 /// The token in the `Authorization` header, else in the cookie.
-fn token_of(headers: &http::HeaderMap) -> Result<Option<(&str, Carrier)>, Problem> {
+fn token_of(headers: &Headers) -> Result<Option<(&str, Carrier)>, Problem> {
     let refused = || Problem::Unauthorized { detail: "Authorization must be Bearer and a token" };
-    if let Some(authorization) = headers.get(header::AUTHORIZATION) {
-        let text = authorization.to_str().map_err(|_| refused())?;
+    let mut authorizations = headers.all(header::AUTHORIZATION.as_str());
+    if let Some(authorization) = authorizations.next() {
+        let text = headers::text(authorization).ok_or_else(refused)?;
         let (scheme, token) = text.split_once(' ').ok_or_else(refused)?;
-        if !scheme.eq_ignore_ascii_case("bearer")
-            || headers.get_all(header::AUTHORIZATION).iter().count() != 1
-        {
+        if !scheme.eq_ignore_ascii_case("bearer") || authorizations.next().is_some() {
             return Err(refused());
         }
         return Ok(Some((token.trim(), Carrier::Header)));
     }
-    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    Ok(cookies
+    Ok(headers
+        .texts(header::COOKIE.as_str())
         .flat_map(|line| line.split(';'))
         .filter_map(|pair| pair.trim().split_once('='))
         .find(|(name, value)| *name == COOKIE && !value.is_empty())
@@ -241,7 +241,7 @@ async fn check_page(request: &Request, unnamed: Unnamed) -> Result<(), Problem> 
     }
     let (origin, site) = (request.header(header::ORIGIN), request.header("sec-fetch-site"));
     // A header of bytes that are no text is there, and names no page of ours.
-    let is_unnamed = !request.headers().contains_key(header::ORIGIN) && site.is_none();
+    let is_unnamed = request.headers().get(header::ORIGIN.as_str()).is_none() && site.is_none();
     let fits = if is_unnamed {
         unnamed == Unnamed::Allowed
     } else if let Some(origin) = origin
@@ -279,7 +279,6 @@ pub(crate) fn last_of(list: Option<&str>) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::{HeaderMap, HeaderValue};
 
     const NOW: Timestamp = Timestamp::from_millis(1_795_255_200_000);
 
@@ -350,27 +349,23 @@ mod tests {
         assert!(session_of(&empty).is_err());
     }
 
-    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in pairs {
-            headers.append(*name, HeaderValue::from_static(value));
-        }
-        headers
-    }
-
     #[test]
     fn the_header_goes_before_the_cookie_and_a_broken_one_is_refused() {
-        let both = headers(&[("authorization", "bearer one"), ("cookie", "stampede_session=two")]);
+        let both = Headers::from([("authorization", "bearer one"), ("cookie", "stampede_session=two")]);
         assert_eq!(token_of(&both), Ok(Some(("one", Carrier::Header))));
-        let cookies =
-            headers(&[("cookie", "a=b; stampede_session=two; xstampede_session=three"), ("cookie", "c=d")]);
+        let cookies = Headers::from([
+            ("cookie", "a=b; stampede_session=two; xstampede_session=three"),
+            ("cookie", "c=d"),
+        ]);
         assert_eq!(token_of(&cookies), Ok(Some(("two", Carrier::Cookie))));
-        assert_eq!(token_of(&headers(&[("cookie", "stampede_session=")])), Ok(None));
-        assert_eq!(token_of(&headers(&[])), Ok(None));
+        assert_eq!(token_of(&Headers::from([("cookie", "stampede_session=")])), Ok(None));
+        assert_eq!(token_of(&Headers::from([])), Ok(None));
         for bad in ["Basic dXNlcg==", "one", "Bearer"] {
-            assert!(token_of(&headers(&[("authorization", bad)])).is_err(), "{bad}");
+            assert!(token_of(&Headers::from([("authorization", bad)])).is_err(), "{bad}");
         }
-        assert!(token_of(&headers(&[("authorization", "Bearer a"), ("authorization", "Bearer b")])).is_err());
+        assert!(
+            token_of(&Headers::from([("authorization", "Bearer a"), ("authorization", "Bearer b")])).is_err()
+        );
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Spin's variables, typed. Each is read once in an instance's life; an instance lives for seconds.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::fmt::Display;
 use std::rc::Rc;
 use std::str::FromStr;
@@ -14,7 +13,8 @@ use crate::problem::Problem;
 const SECRET_LENGTH: usize = 32;
 
 thread_local! {
-    static VALUES: RefCell<HashMap<&'static str, Rc<str>>> = RefCell::new(HashMap::new());
+    /// A dozen at most: looking through them is quicker than hashing a name.
+    static VALUES: RefCell<Vec<(&'static str, Rc<str>)>> = const { RefCell::new(Vec::new()) };
 }
 
 /// A variable's text; empty where the manifest does not grant it to the component.
@@ -73,7 +73,7 @@ pub async fn secret(name: &'static str) -> Result<Rc<str>, Problem> {
 }
 
 async fn read(name: &'static str) -> Result<Rc<str>, Error> {
-    if let Some(value) = VALUES.with_borrow(|values| values.get(name).cloned()) {
+    if let Some(value) = VALUES.with_borrow(|values| known(values, name)) {
         return Ok(value);
     }
     let value: Rc<str> = match variables::get(name).await {
@@ -82,6 +82,10 @@ async fn read(name: &'static str) -> Result<Rc<str>, Error> {
         Err(Error::Undefined(_)) => "".into(),
         Err(error) => return Err(error),
     };
-    VALUES.with_borrow_mut(|values| values.insert(name, value.clone()));
+    VALUES.with_borrow_mut(|values| values.push((name, value.clone())));
     Ok(value)
+}
+
+fn known(values: &[(&'static str, Rc<str>)], name: &str) -> Option<Rc<str>> {
+    values.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone())
 }

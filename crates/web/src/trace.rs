@@ -1,7 +1,8 @@
 //! The ids that follow a request through logs and services: `x-request-id` and W3C `traceparent`.
 
-use http::{HeaderMap, HeaderName};
+use http::HeaderName;
 
+use crate::headers::{self, Headers};
 use crate::random;
 
 /// The header that names a request.
@@ -24,15 +25,14 @@ pub struct Trace {
 
 impl Trace {
     /// Takes the caller's ids, or makes new ones where they are missing or unfit for a log line.
-    pub fn of(headers: &HeaderMap) -> Self {
+    pub fn of(headers: &Headers) -> Self {
         let random = random::bytes::<40>();
         let request_id = headers
-            .get(X_REQUEST_ID)
-            .and_then(|value| value.to_str().ok())
+            .get(X_REQUEST_ID.as_str())
+            .and_then(headers::text)
             .filter(|id| is_request_id(id))
             .map_or_else(|| hex(&random[..16]), str::to_owned);
-        let parent =
-            headers.get(TRACEPARENT).and_then(|value| value.to_str().ok()).and_then(parse_traceparent);
+        let parent = headers.get(TRACEPARENT.as_str()).and_then(headers::text).and_then(parse_traceparent);
         let (trace_id, flags) = match parent {
             Some((trace_id, flags)) => (trace_id.to_owned(), flags.to_owned()),
             None => (hex(&random[16..32]), "00".to_owned()),
@@ -75,10 +75,9 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
 
-    fn headers(name: HeaderName, value: &str) -> HeaderMap {
-        HeaderMap::from_iter([(name, HeaderValue::from_str(value).unwrap())])
+    fn headers(name: HeaderName, value: &str) -> Headers {
+        Headers::from([(name.as_str(), value)])
     }
 
     #[test]

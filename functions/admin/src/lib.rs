@@ -20,10 +20,7 @@ mod sales;
 use sale::rules::SHOP;
 use web::{Method, Problem, Request, Response, operator};
 
-#[spin_sdk::http_service]
-async fn admin(request: spin_sdk::http::Request) -> impl spin_sdk::http::IntoResponse {
-    web::serve("admin", request, handle).await
-}
+web::service!("admin", handle);
 
 async fn handle(request: &mut Request) -> Result<Response, Problem> {
     let segments: Vec<String> = request.segments().into_iter().map(str::to_owned).collect();

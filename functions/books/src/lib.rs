@@ -18,10 +18,7 @@ use sale::Engine;
 use web::query::Page;
 use web::{Method, Problem, Request, Response, SharedRedis, operator, settings};
 
-#[spin_sdk::http_service]
-async fn books(request: spin_sdk::http::Request) -> impl spin_sdk::http::IntoResponse {
-    web::serve("books", request, handle).await
-}
+web::service!("books", handle);
 
 async fn handle(request: &mut Request) -> Result<Response, Problem> {
     operator::check(request).await?;

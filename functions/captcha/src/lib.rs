@@ -13,8 +13,6 @@ use sale::ids::{ItemId, Lane, UserId};
 use sale::item::{ItemState, LANES};
 use sale::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use spin_sdk::http::{IntoResponse, Request};
-use spin_sdk::http_service;
 use web::catalogue::Snapshot;
 use web::challenge::{self, Challenges, Kind, LIFETIME_MS, Task, WIDGET_ACTION};
 use web::puzzles::Ready;
@@ -25,10 +23,7 @@ const PAUSE_MS: u64 = 5_000;
 /// A proof of work instead of a picture costs four times as much as where it is the rule.
 const ALTERNATIVE_BITS: u8 = Kind::Pow.usual_difficulty() + 2;
 
-#[http_service]
-async fn handle(request: Request) -> impl IntoResponse {
-    web::serve("captcha", request, answer).await
-}
+web::service!("captcha", answer);
 
 async fn answer(request: &mut web::Request) -> Result<Response, Problem> {
     let not_found = Problem::NotFound { what: "item" };

@@ -10,8 +10,6 @@ use sale::item::{ItemState, Mode};
 use sale::money::Money;
 use sale::time::Timestamp;
 use serde::Serialize;
-use spin_sdk::http::{IntoResponse, Request};
-use spin_sdk::http_service;
 use web::catalogue::{self, ListedSale, Snapshot};
 use web::{Caching, HeaderValue, Method, Problem, Response, StatusCode, etag};
 
@@ -20,10 +18,7 @@ const OPENAPI: &str = include_str!(concat!(env!("OUT_DIR"), "/openapi.json"));
 /// A crowd's caches may answer for this long; the page counts down by itself meanwhile.
 const KEPT: Caching = Caching::Public { seconds: 1 };
 
-#[http_service]
-async fn handle(request: Request) -> impl IntoResponse {
-    web::serve("catalog", request, answer).await
-}
+web::service!("catalog", answer);
 
 async fn answer(request: &mut web::Request) -> Result<Response, Problem> {
     let get = [Method::GET];

@@ -9,10 +9,7 @@ use serde::Deserialize;
 use web::answers::Order;
 use web::{FieldError, Method, Problem, Request, Response, SharedRedis, header, session};
 
-#[spin_sdk::http_service]
-async fn checkout(request: spin_sdk::http::Request) -> impl spin_sdk::http::IntoResponse {
-    web::serve("checkout", request, handle).await
-}
+web::service!("checkout", handle);
 
 async fn handle(request: &mut Request) -> Result<Response, Problem> {
     let segments: Vec<String> = request.segments().into_iter().map(str::to_owned).collect();

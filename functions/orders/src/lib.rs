@@ -20,10 +20,7 @@ use web::{Method, Problem, Request, Response, SharedRedis, session};
 
 const NO_ORDER: Problem = Problem::NotFound { what: "order" };
 
-#[spin_sdk::http_service]
-async fn orders(request: spin_sdk::http::Request) -> impl spin_sdk::http::IntoResponse {
-    web::serve("orders", request, handle).await
-}
+web::service!("orders", handle);
 
 async fn handle(request: &mut Request) -> Result<Response, Problem> {
     let segments: Vec<String> = request.segments().into_iter().map(str::to_owned).collect();

@@ -6,10 +6,7 @@ mod webhook;
 
 use web::{Method, Problem, Request, Response};
 
-#[spin_sdk::http_service]
-async fn payments(request: spin_sdk::http::Request) -> impl spin_sdk::http::IntoResponse {
-    web::serve("payments", request, handle).await
-}
+web::service!("payments", handle);
 
 async fn handle(request: &mut Request) -> Result<Response, Problem> {
     let ["api", "payments", "webhook"] = request.segments()[..] else {

@@ -36,10 +36,7 @@ const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
 );
 
-#[spin_sdk::http_service]
-async fn provider(request: spin_sdk::http::Request) -> impl spin_sdk::http::IntoResponse {
-    web::serve("provider", request, handle).await
-}
+web::service!("provider", handle);
 
 async fn handle(request: &mut Request) -> Result<Response, Problem> {
     // The shop's webhook key is within reach here: in a shop that takes real money this must not be a way to use it.

@@ -15,10 +15,7 @@ const NOT_FOUND: Problem = Problem::NotFound { what: "reservation" };
 /// Scripts of 500 reservations that one poll may drain: a few milliseconds.
 const BATCHES: u32 = 4;
 
-#[spin_sdk::http_service]
-async fn reservation(request: spin_sdk::http::Request) -> impl spin_sdk::http::IntoResponse {
-    web::serve("reservation", request, handle).await
-}
+web::service!("reservation", handle);
 
 async fn handle(request: &mut Request) -> Result<Response, Problem> {
     let method = request.on("/api/reservations/:id", &[Method::GET, Method::DELETE])?;

@@ -31,10 +31,7 @@ const NOT_FOUND: Problem = Problem::NotFound { what: "item" };
 const RETRY_QUEUE_MS: u64 = 2_000;
 const RETRY_PAUSED_MS: u64 = 5_000;
 
-#[spin_sdk::http_service]
-async fn reserve(request: spin_sdk::http::Request) -> impl spin_sdk::http::IntoResponse {
-    web::serve("reserve", request, handle).await
-}
+web::service!("reserve", handle);
 
 async fn handle(request: &mut Request) -> Result<Response, Problem> {
     request.on("/api/items/:id/reservations", &[Method::POST])?;

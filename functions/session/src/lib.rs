@@ -9,15 +9,10 @@ use sale::ids::UserId;
 use sale::scripts::SessionCount;
 use sale::time::Timestamp;
 use serde::Serialize;
-use spin_sdk::http::{IntoResponse, Request};
-use spin_sdk::http_service;
 use web::session::AuthMode;
 use web::{Method, Problem, Response, SharedRedis, address, session, settings};
 
-#[http_service]
-async fn handle(request: Request) -> impl IntoResponse {
-    web::serve("session", request, answer).await
-}
+web::service!("session", answer);
 
 async fn answer(request: &mut web::Request) -> Result<Response, Problem> {
     match request.segments()[..] {

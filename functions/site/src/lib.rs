@@ -9,8 +9,6 @@ mod pictures;
 use std::cell::RefCell;
 
 use sale::ids::{ItemId, OrderId};
-use spin_sdk::http::{IntoResponse, Request};
-use spin_sdk::http_service;
 use web::cors::Origin;
 use web::encoding::{self, Encoding};
 use web::{HeaderValue, Method, Problem, Response, StatusCode, etag, header, settings};
@@ -76,10 +74,7 @@ pub struct File {
     brotli: Option<&'static [u8]>,
 }
 
-#[http_service]
-async fn handle(request: Request) -> impl IntoResponse {
-    web::serve("site", request, answer).await
-}
+web::service!("site", answer);
 
 async fn answer(request: &mut web::Request) -> Result<Response, Problem> {
     let get = [Method::GET];

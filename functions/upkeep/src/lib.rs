@@ -15,11 +15,10 @@ use order_ledger::{poison, read, spin};
 use sale::Engine;
 use sale::work::{self, Done};
 use serde::Serialize;
-use spin_sdk::http::HeaderValue;
 use web::payment::remind_provider;
 use web::{
-    Method, Problem, Request, Response, SharedRedis, StatusCode, catalogue, operator, outbound, rules,
-    settings, worker,
+    HeaderValue, Method, Problem, Request, Response, SharedRedis, StatusCode, catalogue, operator, outbound,
+    rules, settings, worker,
 };
 
 /// Scripts of 500 reservations that a tick drains of one lane.
@@ -32,10 +31,7 @@ const COPY_BATCHES: u32 = 20;
 /// How long a tick waits for the simulated payment provider.
 const PROVIDER_PATIENCE: Duration = Duration::from_secs(5);
 
-#[spin_sdk::http_service]
-async fn upkeep(request: spin_sdk::http::Request) -> impl spin_sdk::http::IntoResponse {
-    web::serve("upkeep", request, handle).await
-}
+web::service!("upkeep", handle);
 
 async fn handle(request: &mut Request) -> Result<Response, Problem> {
     let segments: Vec<String> = request.segments().into_iter().map(str::to_owned).collect();

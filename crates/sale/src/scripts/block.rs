@@ -70,7 +70,7 @@ impl<R: Redis> Engine<R> {
             .map(|pair| {
                 let unknown = || Kept { since: 0, by: String::new(), reason: String::new() };
                 let Kept { since, by, reason } =
-                    serde_json::from_str(&text(&pair[1])).unwrap_or_else(|_| unknown());
+                    serde_json::from_slice(text(&pair[1]).as_bytes()).unwrap_or_else(|_| unknown());
                 BlockedEntry { who: text(&pair[0]), since: Timestamp::from_millis(since), by, reason }
             })
             .collect();

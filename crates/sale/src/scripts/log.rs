@@ -58,7 +58,7 @@ impl<R: Redis> Engine<R> {
         let replies = self.redis.execute("XREVRANGE", &range).await?;
         // Id, field, value: a reply comes flat.
         let entries = replies.chunks_exact(3).skip(skip).filter_map(|entry| entry.get(2)?.text());
-        let entries = entries.filter_map(|text| serde_json::from_str(&text).ok()).collect();
+        let entries = entries.filter_map(|text| serde_json::from_slice(text.as_bytes()).ok()).collect();
         Ok((entries, u64::try_from(total).unwrap_or(0)))
     }
 }

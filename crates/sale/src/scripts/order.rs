@@ -128,7 +128,7 @@ impl<R: Redis> Engine<R> {
             "found" => {
                 let order = answer.order(id)?;
                 let details = answer.text()?;
-                Some((order, serde_json::from_str(&details).map_err(|_| answer.unexpected())?))
+                Some((order, serde_json::from_slice(details.as_bytes()).map_err(|_| answer.unexpected())?))
             }
             "not_found" => None,
             _ => return Err(answer.unexpected()),

@@ -7,6 +7,7 @@
 pub mod address;
 pub mod answers;
 pub mod blocklist;
+mod body;
 pub mod catalogue;
 pub mod challenge;
 pub mod cors;

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderName, Request, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
-use spin_sdk::wasip3::http::types::RequestOptions;
-use spin_sdk::wasip3::http_compat::RequestOptionsExtension;
+use http::{HeaderName, StatusCode, header};
+use spin_sdk::wasip3::http::client;
+use spin_sdk::wasip3::http::types::{Fields, Method, Request, RequestOptions, Response, Scheme};
+use spin_sdk::wasip3::wit_future;
+
+use crate::body as bodies;
 
 /// The root of the application that the component belongs to, for components behind HTTP routes that are granted
 /// `http://self`. (The SDK's requests need a host; this is the one that Spin takes for its own.)
@@ -47,15 +49,32 @@ pub async fn post(
     let _ = options.set_connect_timeout(Some(patience));
     let _ = options.set_first_byte_timeout(Some(patience));
     let _ = options.set_between_bytes_timeout(Some(patience));
-    let mut request = Request::post(url).extension(RequestOptionsExtension(options));
-    for (name, value) in headers {
-        request = request.header(name, *value);
-    }
-    let request = request.body(Full::new(body.into())).map_err(|error| NoAnswer(error.to_string()))?;
-    let response =
-        spin_sdk::http::send(request).await.map_err(|error| NoAnswer(format!("no answer: {error:?}")))?;
-    let (head, body) = response.into_parts();
-    let body = Limited::new(body, ANSWER_LIMIT).collect().await;
-    let body = body.map(|collected| collected.to_bytes()).unwrap_or_default();
-    Ok(Answer { status: head.status, body })
+    let refused = |part: &str| NoAnswer(format!("a request can't have this {part}"));
+    let (scheme, rest) = url.split_once("://").ok_or_else(|| refused("address"))?;
+    let scheme = match scheme {
+        "http" => Scheme::Http,
+        "https" => Scheme::Https,
+        _ => return Err(refused("scheme")),
+    };
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let body = body.into();
+    let length = (header::CONTENT_LENGTH.as_str().to_owned(), body.len().to_string().into_bytes());
+    let fields = headers.iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()));
+    let fields: Vec<(String, Vec<u8>)> = fields.chain([length]).collect();
+    let fields = Fields::from_list(&fields).map_err(|_| refused("header"))?;
+    // Dropping the writer resolves the future with its default: no trailers.
+    let (_, trailers) = wit_future::new(|| Ok(None));
+    let (request, _) = Request::new(fields, Some(bodies::stream(body)), trailers, Some(options));
+    request.set_method(&Method::Post).map_err(|()| refused("method"))?;
+    request.set_scheme(Some(&scheme)).map_err(|()| refused("scheme"))?;
+    request.set_authority(Some(authority)).map_err(|()| refused("host"))?;
+    request
+        .set_path_with_query(Some(if path.is_empty() { "/" } else { path }))
+        .map_err(|()| refused("path"))?;
+    let response = client::send(request).await.map_err(|error| NoAnswer(format!("no answer: {error:?}")))?;
+    let status = StatusCode::from_u16(response.get_status_code()).map_err(|_| refused("answer"))?;
+    let (_outcome, outcome) = wit_future::new(|| Ok(()));
+    let (stream, end) = Response::consume_body(response, outcome);
+    let body = bodies::read(stream, end, None, ANSWER_LIMIT).await.unwrap_or_default();
+    Ok(Answer { status, body: body.into() })
 }

@@ -8,9 +8,9 @@ use http::{Method, header};
 use sale::time::Timestamp;
 use serde::de::DeserializeOwned;
 use spin_sdk::wasip3::http::types;
-use spin_sdk::wasip3::wit_bindgen::StreamResult;
 use spin_sdk::wasip3::wit_future;
 
+use crate::body::{self, Cut};
 use crate::headers::{self, Headers};
 use crate::json;
 use crate::problem::Problem;
@@ -152,32 +152,16 @@ impl Request {
         // The platform tells it of a request only for as long as it has the body.
         self.authority();
         let Some(incoming) = self.incoming.take() else { return Ok(Bytes::new()) };
-        // A body that broke off: the client went away or broke the framing; whoever still listens may mend it.
-        let broken = || Problem::malformed("The body ended before it was complete");
         // Nothing to say to the platform about how reading went.
         let (_outcome, outcome) = wit_future::new(|| Ok(()));
-        let (mut stream, end) = types::Request::consume_body(incoming, outcome);
+        let (stream, end) = types::Request::consume_body(incoming, outcome);
         let announced = announced.and_then(|length| usize::try_from(length).ok());
-        let mut body = Vec::new();
-        // With all that was announced, it is complete, and neither the stream's end nor trailers are waited for.
-        while announced != Some(body.len()) {
-            // Room for one byte too many, so that a body too large shows itself.
-            let room = announced.unwrap_or(BODY_LIMIT + 1).saturating_sub(body.len());
-            let (result, chunk) = stream.read(Vec::with_capacity(room.max(1))).await;
-            if body.is_empty() {
-                body = chunk;
-            } else {
-                body.extend_from_slice(&chunk);
-            }
-            if body.len() > BODY_LIMIT {
-                return Err(Problem::TooLarge { limit: BODY_LIMIT });
-            }
-            if !matches!(result, StreamResult::Complete(_)) {
-                end.await.map_err(|_| broken())?;
-                break;
-            }
+        match body::read(stream, end, announced, BODY_LIMIT).await {
+            Ok(body) => Ok(body.into()),
+            Err(Cut::TooLong) => Err(Problem::TooLarge { limit: BODY_LIMIT }),
+            // Whoever still listens may mend it.
+            Err(Cut::BrokenOff) => Err(Problem::malformed("The body ended before it was complete")),
         }
-        Ok(body.into())
     }
 
     /// Refuses a body that says anything: it must be absent, or an empty JSON object.

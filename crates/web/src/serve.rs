@@ -1,11 +1,11 @@
 //! The way through every HTTP function: in with ids, out with a response, and a line in the log.
 
-use bytes::Bytes;
 use http::{HeaderName, HeaderValue, header};
 use serde::Serialize;
 use spin_sdk::wasip3;
 use spin_sdk::wasip3::http::types;
 
+use crate::body;
 use crate::cors::Origins;
 use crate::problem::Problem;
 use crate::request::{Request, local_now};
@@ -205,7 +205,7 @@ fn send(request: &Request, response: Response) -> types::Response {
     }
     // Every name and value above went through the `http` crate's own checks, so the platform finds none to refuse.
     let headers = types::Fields::from_list(&fields).unwrap_or_else(|_| types::Fields::new());
-    let contents = (has_body && !response.body.is_empty()).then(|| stream(response.body));
+    let contents = (has_body && !response.body.is_empty()).then(|| body::stream(response.body));
     let (trailers_writer, trailers) = wasip3::wit_future::new(|| Ok(None));
     // Dropping the writer resolves the future with its default: no trailers.
     drop(trailers_writer);
@@ -213,13 +213,4 @@ fn send(request: &Request, response: Response) -> types::Response {
     // Refused only for numbers that are no status.
     let _ = answer.set_status_code(response.status.as_u16());
     answer
-}
-
-fn stream(body: Bytes) -> wasip3::wit_bindgen::StreamReader<u8> {
-    let (mut writer, reader) = wasip3::wit_stream::new();
-    wasip3::wit_bindgen::spawn(async move {
-        // What is left over when the client went away is nobody's.
-        let _ = writer.write_all(Vec::from(body)).await;
-    });
-    reader
 }

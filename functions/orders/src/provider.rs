@@ -130,6 +130,7 @@ mod tests {
             pay_by: Timestamp::default(),
             paid_at: None,
             payment: None,
+            surplus: Vec::new(),
         };
         let page =
             PageTemplate::parse("https://p.example/{payment_id}/{order_id}?{amount}-{currency}").unwrap();

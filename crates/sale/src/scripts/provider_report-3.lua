@@ -13,11 +13,11 @@ local before, tries = string.match(record, '^due(|.*|)(%d+)|[^|]*$')
 -- What is delivered is delivered, whichever try it was.
 if not before or (tries ~= try and outcome ~= 'delivered') then return {'known', record} end
 
-local state = outcome
-if outcome == 'failed' then state = tonumber(tries) < MOST_TRIES and 'due' or 'given_up' end
-record = state .. before .. tries .. '|' .. answer
+local standing = outcome
+if outcome == 'failed' then standing = tonumber(tries) < MOST_TRIES and 'due' or 'given_up' end
+record = standing .. before .. tries .. '|' .. answer
 redis.call('HSET', payments, payment, record)
-if state == 'due' then
+if standing == 'due' then
   local at = now + math.min(SHORTEST_MS * 2 ^ (tonumber(tries) - 1), LONGEST_MS)
   redis.call('ZADD', due, whole(at), payment)
   set_alarm(alarm, at)

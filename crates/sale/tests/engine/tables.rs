@@ -5,6 +5,7 @@ use sale::ids::{PaymentId, ReservationId};
 use sale::item::Switch;
 use sale::order::{OrderEvent, OrderState};
 use sale::payment::{PaymentEvent, PaymentState};
+use sale::provider::Standing;
 use sale::reservation::{ReservationEvent, ReservationState};
 use sale::scripts::{Cancelled, CheckedOut, PaymentOutcome, Refunded, Released, Settled, StockChange};
 
@@ -374,4 +375,21 @@ fn scripts_speak_of_no_other_state() {
             }
         }
     }
+}
+
+/// So are words for how a payment stands with the simulated provider.
+#[test]
+fn the_simulated_provider_speaks_of_no_other_standing() {
+    let mut spoken = 0;
+    for script in sale::scripts::ALL.iter().filter(|script| script.name.starts_with("provider_")) {
+        let source = script.source();
+        for before in ["standing == '", "record = '", "MOST_TRIES and '", "'due' or '"] {
+            for (at, _) in source.match_indices(before) {
+                let word = source[at + before.len()..].split(['\'', '|']).next().unwrap();
+                assert!(Standing::parse(word).is_some(), "{}: {before}{word}'", script.name);
+                spoken += 1;
+            }
+        }
+    }
+    assert_eq!(spoken, 5, "words that were found");
 }

@@ -14,5 +14,5 @@ mod lost;
 mod pairs;
 /// Redis is killed, gone, out of disk, or forgets its scripts.
 mod redis;
-/// The key-value store is emptied; the order database is locked.
+/// The key-value store is emptied.
 mod stores;

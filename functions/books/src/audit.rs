@@ -12,8 +12,9 @@ use web::{Problem, Response, SharedRedis, catalogue};
 
 use crate::open_ledger;
 
-/// How long one call audits, or mends: less than a request may take. What is left, the next call does.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// How long one call audits, and how long it mends: both together less than a request may take. What is left, the next
+/// call does.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Events that a reconciliation copies at a time, and how often at most.
 const COPY_BATCH: u32 = 500;
 const COPY_BATCHES: u32 = 200;

@@ -2,6 +2,7 @@ use crate::support::{Chance, Client, Outbox, Told, World, lane, on_both, runtime
 use order_ledger::read::{self, PaymentState};
 use order_ledger::{Applied, Entry, Sql, apply};
 use sale::order::{OrderEvent, OrderState};
+use sale::payment::PaymentEvent;
 use sale::time::Timestamp;
 use std::collections::BTreeSet;
 
@@ -9,6 +10,7 @@ on_both![
     an_order_is_made_as_its_event_tells,
     every_legal_move_happens_and_no_other,
     the_moves_of_sql_are_those_of_the_domain,
+    every_legal_move_of_a_payment_happens_and_no_other,
     the_same_events_again_change_nothing,
     events_that_come_out_of_order_are_applied_in_order,
     nothing_behind_a_gap_is_written_until_it_closes,
@@ -96,22 +98,113 @@ async fn every_legal_move_happens_and_no_other(world: &World) {
 
 async fn the_moves_of_sql_are_those_of_the_domain(world: &World) {
     let sql = world.ledger().await;
-    let rows = sql
-        .execute("SELECT from_state, event, to_state FROM transitions WHERE subject = 'order'", &[])
-        .await
-        .unwrap();
-    let in_sql: BTreeSet<[String; 3]> =
-        rows.iter().map(|row| [0, 1, 2].map(|column| row.text(column).unwrap().to_owned())).collect();
-    let in_domain: BTreeSet<[String; 3]> = OrderState::ALL
-        .into_iter()
-        .flat_map(|from| {
-            OrderEvent::ALL.into_iter().filter_map(move |event| {
-                let to = from.after(event)?;
-                Some([from.as_str(), event.event_type(), to.as_str()].map(str::to_owned))
-            })
+    let rows =
+        sql.execute("SELECT subject, from_state, event, to_state FROM transitions", &[]).await.unwrap();
+    let in_sql: BTreeSet<[String; 4]> =
+        rows.iter().map(|row| [0, 1, 2, 3].map(|column| row.text(column).unwrap().to_owned())).collect();
+    let orders = OrderState::ALL.into_iter().flat_map(|from| {
+        OrderEvent::ALL.into_iter().filter_map(move |event| {
+            let to = from.after(event)?;
+            Some(["order", from.as_str(), event.event_type(), to.as_str()].map(str::to_owned))
         })
-        .collect();
-    assert_eq!(in_sql, in_domain);
+    });
+    let payments = PaymentState::ALL.into_iter().flat_map(|from| {
+        PaymentEvent::ALL.into_iter().filter_map(move |event| {
+            let to = from.after(event)?;
+            Some(["payment", from.as_str(), event.event_type(), to.as_str()].map(str::to_owned))
+        })
+    });
+    assert_eq!(in_sql, orders.chain(payments).collect());
+}
+
+/// The events that bring payment 1 of an order to `state`: by itself, or with payment 2 as the one that pays.
+fn way_of_payment(
+    state: PaymentState,
+    beside: bool,
+    outbox: &mut Outbox,
+    told: &mut Told,
+) -> Option<Vec<Entry>> {
+    let mut entries = vec![outbox.created(told), outbox.payment_created(told)];
+    if beside {
+        if state != PaymentState::Pending {
+            entries.push(outbox.payment_failed(told));
+        }
+        entries.push(outbox.payment_created(told));
+        entries.push(outbox.moved(told, "order.paid", "paid"));
+        told.attempt = 1;
+    }
+    match (state, beside) {
+        (PaymentState::Pending, _) | (PaymentState::Failed, true) => {}
+        (PaymentState::Failed, false) => entries.push(outbox.payment_failed(told)),
+        (PaymentState::Succeeded, false) => {
+            entries.push(outbox.moved(told, "order.cancelled", "cancelled"));
+            entries.push(outbox.moved(told, "order.refund_due", "refund_due"));
+        }
+        (PaymentState::RefundDue | PaymentState::Refunded, true) => {
+            entries.push(outbox.event("payment.refund_due", told, ""));
+            if state == PaymentState::Refunded {
+                entries.push(outbox.event("payment.refunded", told, ""));
+            }
+        }
+        _ => return None,
+    }
+    Some(entries)
+}
+
+async fn every_legal_move_of_a_payment_happens_and_no_other(world: &World) {
+    let sql = world.ledger().await;
+    let mut outbox = Outbox::new();
+    let mut number = 0;
+    let mut seen = BTreeSet::new();
+    for from in PaymentState::ALL {
+        for event in PaymentEvent::ALL {
+            for beside in [false, true] {
+                number += 1;
+                let mut told = Told::new(number);
+                let before = outbox.clone();
+                let Some(way) = way_of_payment(from, beside, &mut outbox, &mut told) else {
+                    outbox = before;
+                    continue;
+                };
+                let applied = apply(&sql, &lane(), &way).await.unwrap();
+                assert_eq!(applied.applied, way.len(), "{from:?}, {beside}: {applied:?}");
+                let entry = match event {
+                    PaymentEvent::PaidInTime => outbox.moved(&mut told, event.event_type(), "paid"),
+                    PaymentEvent::PaidLate => outbox.moved(&mut told, event.event_type(), "refund_due"),
+                    PaymentEvent::OrderRefunded => outbox.moved(&mut told, event.event_type(), "refunded"),
+                    _ => outbox.event(event.event_type(), &told, ""),
+                };
+                let outcome = apply(&sql, &lane(), &[entry]).await.unwrap();
+                // What the payment may do, its order must allow as well: it is unpaid, refund_due, or paid by the other.
+                let allowed = match event {
+                    PaymentEvent::Failed | PaymentEvent::OrderRefunded => true,
+                    PaymentEvent::PaidInTime => !beside,
+                    // An order that has not ended is not paid late.
+                    PaymentEvent::PaidLate => false,
+                    PaymentEvent::PaidTwice | PaymentEvent::SurplusRefunded => beside,
+                };
+                let legal = from.after(event).filter(|_| allowed);
+                let case = format!("{from:?} {event:?}, beside: {beside}");
+                assert_eq!(
+                    (outcome.applied, outcome.set_aside),
+                    (usize::from(legal.is_some()), usize::from(legal.is_none())),
+                    "{case}"
+                );
+                let statement = format!("SELECT state FROM payments WHERE id LIKE 'p-%{number:0>12}-1'");
+                let rows = sql.execute(&statement, &[]).await.unwrap();
+                assert_eq!(rows[0].text(0).unwrap(), legal.unwrap_or(from).as_str(), "{case}");
+                if legal.is_some() {
+                    seen.insert((from.as_str(), event.event_type()));
+                }
+            }
+        }
+    }
+    for from in PaymentState::ALL {
+        for event in PaymentEvent::ALL {
+            let made = seen.contains(&(from.as_str(), event.event_type())) || event == PaymentEvent::PaidLate;
+            assert!(from.after(event).is_none() || made, "{from:?}, {event:?}");
+        }
+    }
 }
 
 async fn the_same_events_again_change_nothing(world: &World) {

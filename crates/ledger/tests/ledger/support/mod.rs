@@ -195,6 +195,7 @@ pub fn lane() -> Lane {
 }
 
 /// The outbox of one lane: numbers events as the engine does.
+#[derive(Clone)]
 pub struct Outbox {
     lane: Lane,
     seq: i64,

@@ -314,8 +314,11 @@ async fn payments_move_as_the_table_says_and_every_move_is_told_once() {
                 let before = shop.engine().read_outbox(&shop.lane, 100).await.unwrap().len();
                 // The money that paid for an order stays; and of an attempt that does not count any more, no failure is told.
                 let legal = from.after(event).filter(|_| {
-                    !(around == Around::Counts && event == PaymentEvent::OrderRefunded)
-                        && !(around == Around::Beside && event == PaymentEvent::Failed)
+                    !matches!(
+                        (around, event),
+                        (Around::Counts, PaymentEvent::OrderRefunded)
+                            | (Around::Beside, PaymentEvent::Failed)
+                    )
                 });
                 let case = format!("{from:?}, {around:?}, {event:?}");
                 let refunded = from == PaymentState::Refunded;

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 /// An event that has the right form and belongs to its lane. What it says is for the database to judge.
 #[derive(Debug)]
-pub(crate) struct Event<'a> {
+pub struct Event<'a> {
     pub seq: i64,
     /// The order it tells of, unless it tells of the lane.
     pub order_id: Option<String>,
@@ -19,7 +19,7 @@ pub(crate) struct Event<'a> {
 
 /// Why a text is no event of its lane, and what of it could be read.
 #[derive(Debug)]
-pub(crate) struct Unreadable {
+pub struct Unreadable {
     pub seq: Option<i64>,
     pub order_id: Option<String>,
     pub error: String,

@@ -15,7 +15,7 @@
 mod apply;
 pub mod audit;
 mod copy;
-mod event;
+pub mod event;
 pub mod migrate;
 pub mod poison;
 pub mod read;

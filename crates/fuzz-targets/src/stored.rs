@@ -1,0 +1,32 @@
+//! What comes out of Redis: messages of channels that anybody with Redis can ring, and events of the outbox.
+
+use order_ledger::event::Event;
+use sale::ids::Lane;
+use sale::keys;
+
+/// A doorbell's or an alarm's message names a lane in its one spelling, or none.
+pub fn messages(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(lane) = text.parse::<Lane>() {
+        assert_eq!(lane.to_string(), text);
+    }
+    if let Some(lane) = keys::lane_of_alarm(text) {
+        assert_eq!(keys::LaneKeys::of(&lane).alarm(), text);
+    }
+}
+
+/// An event that is taken belongs to its lane; what is not, says so in few words.
+pub fn events(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let lane: Lane = "iabcdefghij:0".parse().unwrap();
+    match Event::parse(&lane, text) {
+        Ok(event) => {
+            assert!(event.seq >= 1 && event.payload == text);
+            assert!(event.order_id.starts_with("o-iabcdefghij-0-"), "{}", event.order_id);
+        }
+        Err(unreadable) => {
+            assert!(unreadable.seq.is_none_or(|seq| seq >= 1));
+            assert!(unreadable.error.chars().count() <= 200);
+        }
+    }
+}

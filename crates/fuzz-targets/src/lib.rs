@@ -33,6 +33,7 @@ pub const TARGETS: &[Target] = &[
     ("texts", sent::texts),
     ("tokens", presented::tokens),
     ("variables", configured::variables),
+    ("webhooks", presented::webhooks),
 ];
 
 /// Runs the target of this name.

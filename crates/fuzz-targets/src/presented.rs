@@ -9,6 +9,7 @@ use sha2::Sha256;
 use web::challenge::{Challenges, Verdict};
 use web::jwks::Jwks;
 use web::jwt::{Claims, Expected, SigningKey};
+use web::payment;
 
 use crate::texts;
 
@@ -96,4 +97,19 @@ pub fn challenges(bytes: &[u8]) {
     assert!(matches!(verdict, Verdict::Expired { .. }), "{verdict:?}");
     let other: UserId = "u-bert".parse().unwrap();
     assert_eq!(challenges.verify(&ours, answer, &other, &item, now), Verdict::Forged);
+}
+
+/// A header and a body that nobody signed; and one that was, with anything after it.
+pub fn webhooks(bytes: &[u8]) {
+    let Some([header, body]) = texts::<2>(bytes) else { return };
+    assert!(payment::verify(header, body.as_bytes(), SECRET).is_err());
+    let now = Timestamp::from_millis(NOW * 1_000);
+    let good = payment::sign(body.as_bytes(), SECRET, now).unwrap();
+    assert_eq!(payment::verify(&good, body.as_bytes(), SECRET), Ok(now));
+    let longer = format!("{body}{header}x");
+    assert!(payment::verify(&good, longer.as_bytes(), SECRET).is_err());
+    let _ = payment::verify(&format!("{header},{good}"), body.as_bytes(), SECRET);
+    if let Ok(signed) = payment::verify(&format!("{good},{header}"), body.as_bytes(), SECRET) {
+        assert_eq!(signed, now, "another time than was signed");
+    }
 }

@@ -2,13 +2,14 @@
 
 use std::str::FromStr;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderValue;
 use sale::ids::{ItemId, Lane, OrderId, PaymentId, ReservationId, SaleId, Tail, UserId};
 use sale::money::{Currency, Money};
 use sale::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use web::cors::Origin;
 use web::encoding::{self, Encoding};
+use web::headers::Headers;
 use web::network::Network;
 use web::{Problem, address, etag, json as strict, query, trace};
 
@@ -128,7 +129,7 @@ fn check_values(text: &str) {
 
 pub fn headers(bytes: &[u8]) {
     let Ok(value) = HeaderValue::from_bytes(bytes) else { return };
-    let with = |name: &'static str| HeaderMap::from_iter([(HeaderName::from_static(name), value.clone())]);
+    let with = |name: &str| Headers::new(vec![(name.to_owned(), value.as_bytes().to_vec())]);
 
     for name in ["x-request-id", "traceparent"] {
         let trace = trace::Trace::of(&with(name));

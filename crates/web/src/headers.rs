@@ -9,7 +9,7 @@ pub struct Headers(Vec<(String, Vec<u8>)>);
 
 impl Headers {
     /// Takes over what the platform copied out.
-    pub(crate) fn new(fields: Vec<(String, Vec<u8>)>) -> Self {
+    pub fn new(fields: Vec<(String, Vec<u8>)>) -> Self {
         Self(fields)
     }
 

@@ -3,6 +3,8 @@ use std::time::Duration;
 use serde_json::Value;
 use stampede_tests::{Item, ItemTerms, Seller, Shopper, World, crowd, eventually, meanwhile, orders_in};
 
+use crate::provider::{Provider, pay};
+
 /// Each shopper takes this many of the 10,000.
 const UNITS: i64 = 20;
 const STOCK: i64 = 10_000;
@@ -60,6 +62,15 @@ async fn recorded(world: &World, orders: usize) {
     assert_eq!(rows.len(), orders);
 }
 
+/// Waits until the order database has every event of the item.
+async fn recorded_events(seller: &Seller, item: &Item) {
+    let path = format!("/api/admin/items/{}/stats", item.id);
+    eventually("every event is in the database", Duration::from_secs(30), async || {
+        (seller.client().get(&path).insist().await.expect(200)["outbox"] == 0).then_some(())
+    })
+    .await;
+}
+
 async fn reconcile(seller: &Seller) -> Value {
     eventually("all is reconciled", Duration::from_secs(60), async || {
         let answer = seller.client().post("/api/admin/reconcile").insist().await.expect(200);
@@ -99,6 +110,10 @@ async fn redis_killed_in_a_sale_of_10_000_loses_nothing_and_emptied_is_made_anew
     assert_eq!((counters.held, counters.ordered, counters.available), (0, 6_000, 4_000));
     seller.audit(&item).await;
 
+    let (payer, provider) = (&shoppers[1], Provider::of(&world));
+    let payment = pay(payer, &orders[1]).await;
+    recorded_events(&seller, &item).await;
+
     // Now all of it is gone: nobody is sold anything, everybody is told to wait, until it is made anew.
     let _: String = world.redis.command(&["FLUSHALL"]).await;
     let late = &shoppers[300];
@@ -110,6 +125,12 @@ async fn redis_killed_in_a_sale_of_10_000_loses_nothing_and_emptied_is_made_anew
     let operator = seller.client();
     let audit = operator.post(&format!("/api/admin/items/{}/audit", item.id)).send().await.expect(200);
     assert!(audit["differences"][0].as_str().unwrap().contains("lost"), "{audit}");
+    // Money that comes now is not turned away for good, and nobody is told that their order can't be paid.
+    let total = UNITS * 39900;
+    let answer = provider.tell(&payment, "payment.succeeded", total).send().await;
+    answer.expect_problem(503, "unavailable");
+    let path = format!("/api/orders/{}/payments", orders[2]["id"].as_str().unwrap());
+    shoppers[2].client().post(&path).send().await.expect_problem(503, "unavailable");
     let mended = reconcile(&seller).await;
     assert_eq!((&mended["rebuilt"], &mended["orders"]), (&true.into(), &300.into()), "{mended}");
     assert_eq!(reconcile(&seller).await["rebuilt"], false, "once is enough");
@@ -118,6 +139,8 @@ async fn redis_killed_in_a_sale_of_10_000_loses_nothing_and_emptied_is_made_anew
         (counters.total, counters.held, counters.ordered, counters.available),
         (STOCK, 0, 6_000, 4_000)
     );
+    let answer = provider.tell(&payment, "payment.succeeded", total).insist().await.expect(200);
+    assert_eq!(answer["state"], "paid");
     seller.audit(&item).await;
 
     // The sale goes on to its last unit, and not one further.
@@ -125,7 +148,7 @@ async fn redis_killed_in_a_sale_of_10_000_loses_nothing_and_emptied_is_made_anew
     assert_eq!(more.len(), 200);
     recorded(&world, 500).await;
     let counters = seller.counters(&item).await;
-    assert_eq!((counters.ordered, counters.available), (STOCK, 0));
+    assert_eq!((counters.ordered, counters.sold, counters.available), (STOCK - UNITS, UNITS, 0));
     let one_more = world.shopper().await;
     eventually("it is sold out", Duration::from_secs(10), async || {
         let answer = one_more.ask_challenge(&item).await;

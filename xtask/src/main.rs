@@ -38,6 +38,10 @@ cargo xtask <command>
           --seconds N            how long each measurement lasts         [5]
           --connections N        connections of the load generator       [64]
           --only NAME            only the measurements whose name contains this
+  bench crowd   Simulate a sale that bots attack, with each defence on and off; see docs/crowd.md.
+          --people N --bots N --addresses N --requests N   [1000, 2000, 20, 100000]
+          --to-the-end           let bots send all their requests, also when all is decided
+          --only NAME            only the scenarios whose name contains this
   check   Formatting, lints, licences and security advisories.
 ";
 

@@ -607,9 +607,9 @@ async fn simulate(settings: &Settings, scenario: &Scenario) -> anyhow::Result<Ou
 
 fn report(settings: &Settings, outcomes: &[Outcome]) -> String {
     let Settings { people, requests, bots, addresses, .. } = settings;
-    let mut text = format!(
+    let mut text = String::from(
         "| defence | units to people | units to bots | left | half of the people's / last, s | people refused as bots | people told to wait | bot requests by then | challenges that bots answered |\n\
-         | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
+         | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
     );
     let seconds = |at: Option<f64>| at.map_or("-".to_owned(), |at| format!("{at:.1}"));
     for outcome in outcomes {

@@ -104,6 +104,11 @@ impl std::str::FromStr for Logged {
     }
 }
 
+/// Whether what went well is worth a line, by the setting `log_requests`.
+pub(crate) async fn logs_everything() -> bool {
+    settings::or("log_requests", Logged::All).await == Logged::All
+}
+
 /// A request in the log. It has no member for a token, a contact, an address or a user, so none can get there.
 #[derive(Serialize)]
 struct Line<'a> {
@@ -127,7 +132,7 @@ async fn log(component: &'static str, request: &Request, response: &Response, pr
     let took = request.began().elapsed();
     let worth_a_line = took.as_millis() >= SLOW_MS
         || problem.is_some_and(|problem| !problem.is_everyday())
-        || settings::or("log_requests", Logged::All).await == Logged::All;
+        || logs_everything().await;
     if !worth_a_line {
         return;
     }

@@ -5,7 +5,7 @@ use sale::work::Done;
 use serde::Serialize;
 
 use crate::request::local_now;
-use crate::serve::write_line;
+use crate::serve::{logs_everything, write_line};
 
 /// A piece of work in the log.
 #[derive(Serialize)]
@@ -20,9 +20,9 @@ struct Line<'a, D> {
     cause: Option<String>,
 }
 
-/// Logs what was done to a lane, if anything was.
-pub fn log_done(component: &'static str, lane: &Lane, done: &Done) {
-    if !done.is_nothing() {
+/// Logs what was done to a lane, if anything was and the setting `log_requests` asks for what goes well.
+pub async fn log_done(component: &'static str, lane: &Lane, done: &Done) {
+    if !done.is_nothing() && logs_everything().await {
         log_work(component, lane, done, false);
     }
 }

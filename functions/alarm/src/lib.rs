@@ -20,12 +20,12 @@ async fn alarm(message: Vec<u8>) -> anyhow::Result<()> {
     };
     for lane in lanes {
         match work::lapse(&engine, &lane).await {
-            Ok(done) => worker::log_done("alarm", &lane, &done),
+            Ok(done) => worker::log_done("alarm", &lane, &done).await,
             Err(error) => worker::log_failure("alarm", &lane.to_string(), error),
         }
         // What came back is for the next in line, whether or not the doorbell that the script rang is heard.
         match work::drain(&engine, &lane, BATCHES).await {
-            Ok(done) => worker::log_done("alarm", &lane, &done),
+            Ok(done) => worker::log_done("alarm", &lane, &done).await,
             Err(error) => worker::log_failure("alarm", &lane.to_string(), error),
         }
     }

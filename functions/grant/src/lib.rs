@@ -15,7 +15,7 @@ async fn grant(message: Vec<u8>) -> anyhow::Result<()> {
     let engine = Engine::new(SharedRedis);
     for lane in work::hinted(&engine, &message).await? {
         match work::drain(&engine, &lane, BATCHES).await {
-            Ok(done) => worker::log_done("grant", &lane, &done),
+            Ok(done) => worker::log_done("grant", &lane, &done).await,
             Err(error) => worker::log_failure("grant", &lane.to_string(), error),
         }
     }

@@ -30,10 +30,10 @@ async fn poll(id: &ReservationId, user: &UserId) -> Result<Response, Problem> {
     if view.overdue.queue || view.overdue.deadlines {
         if view.overdue.deadlines {
             let done = work::lapse(&engine, &id.lane).await?;
-            worker::log_done("reservation", &id.lane, &done);
+            worker::log_done("reservation", &id.lane, &done).await;
         }
         let done = work::drain(&engine, &id.lane, BATCHES).await?;
-        worker::log_done("reservation", &id.lane, &done);
+        worker::log_done("reservation", &id.lane, &done).await;
         view = engine.poll(id, user).await?.ok_or(NOT_FOUND)?;
     }
     Ok(Response::ok(&Reservation::new(id, view.state, view.quantity, view.position, view.deadline)))

@@ -121,9 +121,9 @@ impl LaneKeys {
         self.named(&format!("challenges:{}", expires_ms.div_euclid(CHALLENGE_WINDOW_MS)))
     }
 
-    /// Hash: failed tries of one window of ten seconds, by shopper.
-    pub fn tries(&self, now_ms: i64) -> String {
-        self.named(&format!("tries:{}", now_ms.div_euclid(10_000)))
+    /// Two hashes that take turns every ten seconds: buckets of shoppers and addresses.
+    pub fn callers(&self) -> [String; 2] {
+        [self.named("callers:0"), self.named("callers:1")]
     }
 
     /// The keys that live as long as the lane, for the purge.
@@ -155,10 +155,10 @@ pub fn lane_of_alarm(key: &str) -> Option<Lane> {
     key.strip_prefix('{')?.strip_suffix("}:alarm")?.parse().ok()
 }
 
-/// The set that counts sessions opened by one address in one minute.
-pub fn sessions_window(now_ms: i64) -> String {
-    format!("{{sessions}}:{}", now_ms.div_euclid(60_000))
-}
+/// Two hashes that take turns every minute: sessions that addresses open.
+pub const SESSIONS: [&str; 2] = ["{sessions}:0", "{sessions}:1"];
+/// The same for wrong operator's tokens.
+pub const OPERATOR_FAILURES: [&str; 2] = ["{operator}:0", "{operator}:1"];
 
 #[cfg(test)]
 mod tests {
@@ -168,12 +168,12 @@ mod tests {
     fn keys_of_a_lane_share_its_tag_and_the_alarm_leads_back() {
         let lane: Lane = "iabcdefghij:3".parse().unwrap();
         let keys = LaneKeys::of(&lane);
-        for key in keys.lasting().into_iter().chain([
-            keys.rebuilding(),
-            keys.untold(),
-            keys.challenges(1),
-            keys.tries(1),
-        ]) {
+        for key in keys
+            .lasting()
+            .into_iter()
+            .chain([keys.rebuilding(), keys.untold(), keys.challenges(1)])
+            .chain(keys.callers())
+        {
             assert!(key.starts_with("{iabcdefghij:3}:"), "{key}");
         }
         assert_eq!(lane_of_alarm(&keys.alarm()), Some(lane));

@@ -15,6 +15,7 @@ pub mod change;
 pub mod ids;
 pub mod item;
 pub mod keys;
+pub mod limits;
 pub mod money;
 pub mod order;
 pub mod payment;

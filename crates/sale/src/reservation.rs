@@ -22,12 +22,41 @@ pub enum ReservationState {
     Expired,
 }
 
-/// How long a page should wait before it asks for its reservation again, in milliseconds.
-///
-/// Somebody near the head is decided within a moment; somebody at place 100,000 need not ask every second. So ten
-/// million waiting pages ask about 300,000 times a second in all, and nobody waits longer than 30 s for their result.
-pub fn poll_after_ms(position: u64) -> u64 {
-    (250 + position / 20).min(30_000)
+/// A place in a lane's queue, and what says how soon whoever has it should ask again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pace {
+    /// From 1; 0 once it is decided.
+    pub position: u64,
+    /// How many wait in all.
+    pub waiting: u64,
+    /// Polls a second that all of them together should stay under; 0 for any number.
+    pub polls_per_second: u32,
+    /// How long a hold lasts, where there is a unit for this place as things stand; else 0.
+    pub hold_ms: u64,
+}
+
+impl Pace {
+    /// The least that anybody is asked to wait.
+    const LEAST_MS: u64 = 250;
+    /// Asks within a hold for whoever may get one, so that none is missed.
+    const ASKS_PER_HOLD: u64 = 3;
+
+    /// How long a page should wait before it asks for its reservation again, in milliseconds.
+    ///
+    /// Of the `rate` that the lane should stay under, two thirds are shared alike, so everybody asks at least every 1.5 ×
+    /// waiting / rate seconds, before which not all of them could be told anyway; a third is for those near the head, who
+    /// are decided first: every 52 × position / rate seconds. As 1 + 1/2 + … + 1/n is below 17.3 for ten million places,
+    /// that many waiting pages stay under the rate. Whoever may get a unit asks thrice within a hold all the same.
+    pub fn poll_after_ms(&self) -> u64 {
+        if self.polls_per_second == 0 {
+            return Self::LEAST_MS;
+        }
+        let rate = u64::from(self.polls_per_second);
+        let alike = self.waiting.max(self.position).saturating_mul(1_500) / rate;
+        let by_place = self.position.saturating_mul(52_000) / rate;
+        let in_time = if self.hold_ms > 0 { self.hold_ms / Self::ASKS_PER_HOLD } else { u64::MAX };
+        alike.min(by_place).min(in_time).max(Self::LEAST_MS)
+    }
 }
 
 /// What can happen to a reservation.
@@ -94,4 +123,47 @@ impl ReservationEvent {
         ReservationEvent::CheckedOut,
         ReservationEvent::Lapsed,
     ];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pace(position: u64, waiting: u64, polls_per_second: u32) -> Pace {
+        Pace { position, waiting, polls_per_second, hold_ms: 0 }
+    }
+
+    #[test]
+    fn however_many_wait_they_ask_no_more_often_than_the_lane_should_be_asked() {
+        for waiting in [1, 100, 7_000, 300_000] {
+            for rate in [1, 1_000, 5_000, 100_000] {
+                let asks: f64 = (1..=waiting)
+                    .map(|place| 1_000.0 / pace(place, waiting, rate).poll_after_ms() as f64)
+                    .sum();
+                // Rounding down to milliseconds may cost a thousandth.
+                assert!(
+                    asks <= f64::from(rate) * 1.01 || waiting * 4 <= u64::from(rate),
+                    "{waiting}, {rate}: {asks}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_head_asks_sooner_than_the_tail_and_nobody_is_told_to_wait_for_ever() {
+        let after = |position| pace(position, 10_000_000, 5_000).poll_after_ms();
+        assert_eq!((after(1), after(100), after(10_000)), (250, 1_040, 104_000));
+        assert_eq!((after(1_000_000), after(10_000_000)), (3_000_000, 3_000_000));
+        assert_eq!(pace(7_000, 7_000, 5_000).poll_after_ms(), 2_100);
+        assert_eq!(pace(100, 100, 5_000).poll_after_ms(), 250);
+        assert_eq!(pace(u64::MAX, u64::MAX, 0).poll_after_ms(), 250);
+        assert!(pace(u64::MAX, u64::MAX, 1).poll_after_ms() > 250);
+    }
+
+    #[test]
+    fn whoever_may_get_a_unit_asks_thrice_within_the_hold() {
+        let with_unit = Pace { hold_ms: 300_000, ..pace(1_000_000, 10_000_000, 5_000) };
+        assert_eq!(with_unit.poll_after_ms(), 100_000);
+        assert_eq!(Pace { hold_ms: 3, ..with_unit }.poll_after_ms(), 250);
+    }
 }

@@ -3,7 +3,7 @@
 use sale::ids::{OrderId, PaymentId, ReservationId};
 use sale::money::Money;
 use sale::order::OrderState;
-use sale::reservation::{ReservationState, poll_after_ms};
+use sale::reservation::{Pace, ReservationState};
 use sale::scripts::{OrderView, PaymentState};
 use sale::time::Timestamp;
 use serde::Serialize;
@@ -26,13 +26,13 @@ pub struct Reservation {
 }
 
 impl Reservation {
-    /// `position` counts while it is queued, `deadline` while it is held.
+    /// `pace` counts while it is queued, `deadline` while it is held.
     pub fn new(
         id: &ReservationId,
         state: ReservationState,
         quantity: u32,
-        position: u64,
         deadline: Option<Timestamp>,
+        pace: Pace,
     ) -> Self {
         let queued = state == ReservationState::Queued;
         Reservation {
@@ -40,8 +40,8 @@ impl Reservation {
             item_id: id.lane.item.to_string(),
             state,
             quantity,
-            position: queued.then_some(position),
-            poll_after_ms: queued.then(|| poll_after_ms(position)),
+            position: queued.then_some(pace.position),
+            poll_after_ms: queued.then(|| pace.poll_after_ms()),
             hold_expires_at: deadline.filter(|_| state == ReservationState::Held),
             order_id: (state == ReservationState::Ordered).then(|| id.order()),
         }

@@ -18,6 +18,7 @@ pub mod headers;
 pub mod json;
 pub mod jwks;
 pub mod jwt;
+pub mod limits;
 pub mod mark;
 pub mod network;
 pub mod operator;

@@ -3,6 +3,9 @@
 use http::header;
 use sale::Engine;
 use sale::change::Change;
+use sale::limits::Counted;
+use sale::rules::MAX_LIMIT;
+use sale::scripts::Taken;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -10,8 +13,8 @@ use crate::headers;
 use crate::problem::Problem;
 use crate::redis::SharedRedis;
 use crate::request::Request;
-use crate::settings;
 use crate::trace::hex;
+use crate::{limits, settings};
 
 /// The header by which one of several people who share the token says who they are.
 const X_OPERATOR: &str = "x-operator";
@@ -54,7 +57,7 @@ impl Operator {
 pub async fn check(request: &Request) -> Result<Operator, Problem> {
     let token = settings::secret("admin_token").await?;
     if !bears(request.header(header::AUTHORIZATION).unwrap_or_default(), &token) {
-        return Err(Problem::Unauthorized { detail: "This call needs the operator's bearer token" });
+        return Err(refusal(request).await);
     }
     let name = match request.headers().get(X_OPERATOR) {
         None => "operator",
@@ -67,6 +70,26 @@ pub async fn check(request: &Request) -> Result<Operator, Problem> {
         token: fingerprint(&token),
         request_id: request.request_id().to_owned(),
     })
+}
+
+/// What a wrong token gets: `unauthorized`, and `rate-limited` once its address has brought too many in a minute. The right
+/// one is never counted and always passes, so nobody can lock the operator out. Where failures can't be counted, a wrong
+/// token is refused all the same.
+async fn refusal(request: &Request) -> Problem {
+    let refused = Problem::Unauthorized { detail: "This call needs the operator's bearer token" };
+    // A call without any token guesses nothing.
+    if !request.headers().contains_key(header::AUTHORIZATION) {
+        return refused;
+    }
+    let most = settings::number("operator_failures_per_minute", 0, u64::from(MAX_LIMIT)).await;
+    let (Ok(Some(address)), Ok(most)) = (limits::caller(request).await, most) else { return refused };
+    let most = u32::try_from(most).unwrap_or(MAX_LIMIT);
+    match Engine::new(SharedRedis).count_operator_failure(&address, most).await {
+        Ok(Counted { outcome: Taken::RateLimited { retry_after_ms }, .. }) => {
+            Problem::RateLimited { retry_after_ms }
+        }
+        _ => refused,
+    }
 }
 
 /// Compares digests, in constant time: neither the token's content nor its length shows in how long it takes.

@@ -1,6 +1,6 @@
 //! The request as a handler sees it: method and route, query, headers, and a body that is read once, bounded and strict.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -35,6 +35,8 @@ pub struct Request {
     incoming: Option<types::Request>,
     trace: Trace,
     route: Cell<&'static str>,
+    /// `RateLimit-Policy` and `RateLimit`, once a limited step has run.
+    limits: RefCell<Option<(String, String)>>,
     now: Timestamp,
     began: Instant,
 }
@@ -53,6 +55,7 @@ impl Request {
             incoming: Some(incoming),
             trace,
             route: Cell::new(NO_ROUTE),
+            limits: RefCell::new(None),
             now: local_now(),
             began: Instant::now(),
         }
@@ -128,6 +131,17 @@ impl Request {
     /// The id under which the request is logged and answered.
     pub fn request_id(&self) -> &str {
         &self.trace.request_id
+    }
+
+    /// Notes what the answer's headers say of limits; the last step that counted has the word.
+    pub(crate) fn note_limits(&self, headers: Option<(String, String)>) {
+        if headers.is_some() {
+            self.limits.replace(headers);
+        }
+    }
+
+    pub(crate) fn take_limits(&self) -> Option<(String, String)> {
+        self.limits.take()
     }
 
     pub(crate) fn trace(&self) -> &Trace {

@@ -199,6 +199,10 @@ fn send(request: &Request, response: Response) -> types::Response {
     for (name, value) in &response.headers {
         fields.push((name.as_str().to_owned(), value.as_bytes().to_vec()));
     }
+    if let Some((policy, state)) = request.take_limits() {
+        fields.push(("ratelimit-policy".to_owned(), policy.into_bytes()));
+        fields.push(("ratelimit".to_owned(), state.into_bytes()));
+    }
     fields.push((X_REQUEST_ID.as_str().to_owned(), trace.request_id.clone().into_bytes()));
     fields.push((TRACEPARENT.as_str().to_owned(), trace.traceparent().into_bytes()));
     let has_body = !matches!(response.status, http::StatusCode::NO_CONTENT | http::StatusCode::NOT_MODIFIED);

@@ -2,7 +2,7 @@
 //!
 //! Route `POST /api/items/{id}/challenges`, for shoppers. The body is empty, or names the kind of challenge that the
 //! shopper prefers: where pictures are asked for, whoever can't see one may take `{"kind": "pow"}`, which is harder than
-//! a proof of work elsewhere. Runs no script; the item's snapshot decides. Problems: `unauthorized`, `not-found`,
+//! a proof of work elsewhere. The item's snapshot decides; the script `count_challenge` counts, where callers are limited. Problems: `unauthorized`, `not-found`,
 //! `blocked`, `not-started`, `ended`, `sold-out`, `paused`, `invalid`, `unavailable`.
 
 mod pool;
@@ -11,12 +11,15 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use sale::ids::{ItemId, Lane, UserId};
 use sale::item::{ItemState, LANES};
+use sale::scripts::ChallengeCount;
 use sale::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use web::catalogue::Snapshot;
 use web::challenge::{self, Challenges, Kind, LIFETIME_MS, Task, WIDGET_ACTION};
 use web::puzzles::Ready;
-use web::{Method, Problem, Response, SharedRedis, blocklist, catalogue, mark, rules, session, settings};
+use web::{
+    Method, Problem, Response, SharedRedis, blocklist, catalogue, limits, mark, rules, session, settings,
+};
 
 /// After how long a paused sale is worth another look, in milliseconds.
 const PAUSE_MS: u64 = 5_000;
@@ -53,10 +56,23 @@ async fn answer(request: &mut web::Request) -> Result<Response, Problem> {
         ItemState::Ended => return Err(Problem::Ended),
         ItemState::Draft => return Err(Problem::NotFound { what: "item" }),
     }
+    count(request, &user, &item).await?;
     let (kind, difficulty) = chosen(wish, &snapshot).await?;
     // What is shown goes by the sale's clock; the token itself by this machine's, which also checks it.
     let expires_at = server_time.plus_millis(LIFETIME_MS);
     Ok(Response::created(&issue(kind, difficulty, &user, &item, request.now(), expires_at).await?))
+}
+
+/// Counts this challenge against what shopper and address may try: the one round trip of a challenge.
+async fn count(request: &web::Request, user: &UserId, item: &ItemId) -> Result<(), Problem> {
+    let Some(address) = limits::caller(request).await? else { return Ok(()) };
+    let lane = Lane::of(item.clone(), user, LANES);
+    let counted = sale::Engine::new(SharedRedis).count_challenge(&lane, user, &address).await?;
+    match limits::noted(request, &limits::TRIES, counted) {
+        ChallengeCount::RateLimited { retry_after_ms } => Err(Problem::RateLimited { retry_after_ms }),
+        // What is no longer published is said by the reservation.
+        ChallengeCount::Counted { .. } | ChallengeCount::NotFound => Ok(()),
+    }
 }
 
 /// Whether the shopper has a reservation of a sold-out item. Whoever lost the answer to their request, and the page with

@@ -5,10 +5,10 @@
 //! completes on a host without Redis triggers.
 
 use sale::ids::{ReservationId, UserId};
-use sale::scripts::Released;
+use sale::scripts::{Polled, Released, ReservationView};
 use sale::{Engine, work};
 use web::answers::Reservation;
-use web::{Method, Problem, Request, Response, SharedRedis, worker};
+use web::{Method, Problem, Request, Response, SharedRedis, limits, worker};
 
 const NOT_FOUND: Problem = Problem::NotFound { what: "reservation" };
 
@@ -21,12 +21,13 @@ async fn handle(request: &mut Request) -> Result<Response, Problem> {
     let method = request.on("/api/reservations/:id", &[Method::GET, Method::DELETE])?;
     let user = web::session::user(request).await?;
     let id: ReservationId = request.segments().get(2).and_then(|id| id.parse().ok()).ok_or(NOT_FOUND)?;
-    if method == Method::DELETE { release(&id, &user).await } else { poll(&id, &user).await }
+    if method == Method::DELETE { release(&id, &user).await } else { poll(request, &id, &user).await }
 }
 
-async fn poll(id: &ReservationId, user: &UserId) -> Result<Response, Problem> {
+async fn poll(request: &Request, id: &ReservationId, user: &UserId) -> Result<Response, Problem> {
     let engine = Engine::new(SharedRedis);
-    let mut view = engine.poll(id, user).await?.ok_or(NOT_FOUND)?;
+    let polled = engine.poll(id, user, limits::are_on().await?).await?;
+    let mut view = found(limits::noted(request, &limits::POLLS, polled))?;
     if view.overdue.queue || view.overdue.deadlines {
         if view.overdue.deadlines {
             let done = work::lapse(&engine, &id.lane).await?;
@@ -34,9 +35,18 @@ async fn poll(id: &ReservationId, user: &UserId) -> Result<Response, Problem> {
         }
         let done = work::drain(&engine, &id.lane, BATCHES).await?;
         worker::log_done("reservation", &id.lane, &done).await;
-        view = engine.poll(id, user).await?.ok_or(NOT_FOUND)?;
+        // Whoever did the work looks again for nothing.
+        view = found(engine.poll(id, user, false).await?.outcome)?;
     }
-    Ok(Response::ok(&Reservation::new(id, view.state, view.quantity, view.position, view.deadline)))
+    Ok(Response::ok(&Reservation::new(id, view.state, view.quantity, view.deadline, view.pace)))
+}
+
+fn found(polled: Polled) -> Result<ReservationView, Problem> {
+    match polled {
+        Polled::Found(view) => Ok(view),
+        Polled::NotFound => Err(NOT_FOUND),
+        Polled::RateLimited { retry_after_ms } => Err(Problem::RateLimited { retry_after_ms }),
+    }
 }
 
 async fn release(id: &ReservationId, user: &UserId) -> Result<Response, Problem> {

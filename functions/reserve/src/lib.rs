@@ -14,14 +14,15 @@ use risk::Decision;
 use sale::Engine;
 use sale::ids::{ItemId, Lane, Tail, UserId};
 use sale::item::{LANES, MAX_PER_USER};
-use sale::reservation::ReservationState;
+use sale::reservation::{Pace, ReservationState};
 use sale::scripts::{Reserved, Wish};
 use sale::time::Timestamp;
 use serde::Deserialize;
 use web::answers::Reservation;
 use web::challenge::{Challenges, Kind, Verdict};
 use web::{
-    Method, Problem, Request, Response, SharedRedis, StatusCode, blocklist, catalogue, header, mark, random,
+    Method, Problem, Request, Response, SharedRedis, StatusCode, blocklist, catalogue, header, limits, mark,
+    random,
     settings,
 };
 
@@ -47,16 +48,17 @@ async fn handle(request: &mut Request) -> Result<Response, Problem> {
     let verdict = verdict(&body, &user, &item, now).await?;
     let lane = Lane::of(item, &user, LANES);
     match decide(request, &body, quantity, verdict, &user, &lane).await? {
-        Reserved::Queued { id, position } => {
-            let reservation = Reservation::new(&id, ReservationState::Queued, quantity, position, None);
+        Reserved::Queued { id, pace } => {
+            let reservation = Reservation::new(&id, ReservationState::Queued, quantity, None, pace);
             Ok(located(StatusCode::ACCEPTED, &reservation))
         }
         Reserved::Held { id, deadline } => {
-            let reservation = Reservation::new(&id, ReservationState::Held, quantity, 0, Some(deadline));
+            let reservation =
+                Reservation::new(&id, ReservationState::Held, quantity, Some(deadline), Pace::default());
             Ok(located(StatusCode::CREATED, &reservation))
         }
-        Reserved::Existing { id, state, quantity, position, deadline } => {
-            Ok(located(StatusCode::OK, &Reservation::new(&id, state, quantity, position, deadline)))
+        Reserved::Existing { id, state, quantity, deadline, pace } => {
+            Ok(located(StatusCode::OK, &Reservation::new(&id, state, quantity, deadline, pace)))
         }
         Reserved::NotFound => match catalogue::item(&lane.item).await {
             // Published and not in the engine: Redis was lost, and the lane is being made anew.
@@ -139,24 +141,24 @@ async fn decide(
         _ => None,
     };
     let is_hopeful = unjudged.is_some() || matches!(verdict, None | Some(Verdict::Good { .. }));
+    let address = limits::caller(request).await?;
     let mut wish = Wish {
         user,
         quantity,
         tail: Tail::random(random::bytes()),
         challenge: verdict.map(Verdict::into_use).transpose()?,
-        tries_allowed: tries_allowed().await?,
-        now: request.now(),
+        address: address.as_deref(),
     };
     let engine = Engine::new(SharedRedis);
     let asks_hook = risk::is_set().await?;
     if !is_hopeful || (unjudged.is_none() && !asks_hook) {
-        return Ok(engine.reserve(lane, &wish).await?);
+        return reserved(request, &engine, lane, &wish).await;
     }
     // Somebody outside is to be asked, which takes time and may cost money.
-    match engine.rehearse(lane, &wish).await? {
+    match limits::noted(request, &limits::TRIES, engine.rehearse(lane, &wish).await?) {
         None => {}
         // The script itself counts a challenge that is used again.
-        Some(Reserved::ChallengeFailed) => return Ok(engine.reserve(lane, &wish).await?),
+        Some(Reserved::ChallengeFailed) => return reserved(request, &engine, lane, &wish).await,
         Some(decided) => return Ok(decided),
     }
     let mut is_good = true;
@@ -172,19 +174,20 @@ async fn decide(
     }
     if is_refused {
         if wish.challenge.is_some() {
-            engine.reserve(lane, &wish).await?;
+            reserved(request, &engine, lane, &wish).await?;
         }
         return Err(Problem::Blocked);
     }
-    Ok(engine.reserve(lane, &wish).await?)
+    reserved(request, &engine, lane, &wish).await
 }
 
-async fn tries_allowed() -> Result<u32, Problem> {
-    if !settings::switch("rate_limits").await? {
-        return Ok(0);
-    }
-    let tries = settings::number("tries_per_ten_seconds", 1, 1_000_000).await?;
-    Ok(u32::try_from(tries).unwrap_or(u32::MAX))
+async fn reserved(
+    request: &Request,
+    engine: &Engine<SharedRedis>,
+    lane: &Lane,
+    wish: &Wish<'_>,
+) -> Result<Reserved, Problem> {
+    Ok(limits::noted(request, &limits::TRIES, engine.reserve(lane, wish).await?))
 }
 
 fn located(status: StatusCode, reservation: &Reservation) -> Response {

@@ -6,11 +6,12 @@
 
 use sale::Engine;
 use sale::ids::UserId;
-use sale::scripts::SessionCount;
+use sale::rules::MAX_LIMIT;
+use sale::scripts::Taken;
 use sale::time::Timestamp;
 use serde::Serialize;
 use web::session::AuthMode;
-use web::{Method, Problem, Response, SharedRedis, address, session, settings};
+use web::{Method, Problem, Response, SharedRedis, limits, session, settings};
 
 web::service!("session", answer);
 
@@ -43,14 +44,12 @@ struct Opened<'a> {
 
 /// Counts this session against what one address may open in a minute.
 async fn count(request: &web::Request) -> Result<(), Problem> {
-    if !settings::switch("rate_limits").await? {
-        return Ok(());
-    }
-    let most = settings::number("sessions_per_minute", 1, 1_000_000).await?;
-    let most = u32::try_from(most).unwrap_or(u32::MAX);
-    let address = address::of(request).await?.to_string();
-    match Engine::new(SharedRedis).count_session(&address, most, request.now()).await? {
-        SessionCount::Admitted => Ok(()),
-        SessionCount::RateLimited { retry_after_ms } => Err(Problem::RateLimited { retry_after_ms }),
+    let Some(address) = limits::caller(request).await? else { return Ok(()) };
+    let most = settings::number("sessions_per_minute", 1, u64::from(MAX_LIMIT)).await?;
+    let most = u32::try_from(most).unwrap_or(MAX_LIMIT);
+    let counted = Engine::new(SharedRedis).count_session(&address, most).await?;
+    match limits::noted(request, &limits::SESSIONS, counted) {
+        Taken::Done => Ok(()),
+        Taken::RateLimited { retry_after_ms } => Err(Problem::RateLimited { retry_after_ms }),
     }
 }

@@ -66,10 +66,9 @@ impl Shop {
             quantity: 1 + number % 3,
             tail: tail.clone(),
             challenge: None,
-            tries_allowed: 0,
-            now: Timestamp::from_millis(self.now),
+            address: None,
         };
-        let reserved = self.engine().reserve(&lane(), &wish).await.unwrap();
+        let reserved = self.engine().reserve(&lane(), &wish).await.unwrap().outcome;
         assert!(matches!(reserved, Reserved::Held { .. }), "{reserved:?}");
         self.check_out(tail, user).await
     }

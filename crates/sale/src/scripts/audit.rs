@@ -1,10 +1,10 @@
-use super::{Engine, EngineError, Script, script};
+use super::{Engine, EngineError, ORDERS, Script, script};
 use crate::ids::Lane;
 use crate::keys::LaneKeys;
 use crate::store::Redis;
 use serde::Serialize;
 
-pub(super) static SCRIPT: Script = script!("audit", 6);
+pub(super) static SCRIPT: Script = script!("audit", 6, ORDERS);
 
 /// A lane's counters beside the recount of its records, taken in one moment. All in units unless said otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -1,10 +1,11 @@
-use super::{Engine, EngineError, OrderView, Script, script};
+use super::{CALLERS, Engine, EngineError, ORDERS, OrderView, Script, script};
 use crate::ids::{OrderId, UserId};
 use crate::keys::LaneKeys;
+use crate::limits;
 use crate::order::OrderState;
 use crate::store::Redis;
 
-pub(super) static SCRIPT: Script = script!("cancel", 8);
+pub(super) static SCRIPT: Script = script!("cancel", 10, ORDERS, CALLERS);
 
 /// What became of a cancellation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +20,7 @@ impl<R: Redis> Engine<R> {
     /// Cancels an unpaid order of `user`; its units return to stock.
     pub async fn cancel(&self, id: &OrderId, user: &UserId) -> Result<Cancelled, EngineError> {
         let keys = LaneKeys::of(&id.lane);
+        let [even, odd] = keys.callers();
         let mut answer = self
             .run_on(
                 &SCRIPT,
@@ -32,8 +34,10 @@ impl<R: Redis> Engine<R> {
                     &keys.outbox(),
                     &keys.alarm(),
                     &keys.series(),
+                    &even,
+                    &odd,
                 ],
-                &[user.as_str(), id.tail.as_str()],
+                &[user.as_str(), id.tail.as_str(), &limits::shopper(user)],
             )
             .await?;
         Ok(match answer.text()?.as_str() {

@@ -1,10 +1,10 @@
-use super::{Contact, Engine, EngineError, OrderView, Script, script};
+use super::{Contact, Engine, EngineError, ORDERS, OrderView, Script, script};
 use crate::ids::{ReservationId, UserId};
 use crate::keys::LaneKeys;
 use crate::reservation::ReservationState;
 use crate::store::Redis;
 
-pub(super) static SCRIPT: Script = script!("checkout", 8);
+pub(super) static SCRIPT: Script = script!("checkout", 8, ORDERS);
 
 /// What became of a checkout.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,10 +1,10 @@
-use super::{Engine, EngineError, Script, script};
+use super::{Engine, EngineError, ORDERS, Script, script};
 use crate::catalogue::Documents;
 use crate::ids::Lane;
 use crate::keys::LaneKeys;
 use crate::store::Redis;
 
-pub(super) static SCRIPT: Script = script!("describe", 4);
+pub(super) static SCRIPT: Script = script!("describe", 4, ORDERS);
 
 impl<R: Redis> Engine<R> {
     /// Tells the order database what the operator wrote of a lane's item; answers whether there is such a lane.

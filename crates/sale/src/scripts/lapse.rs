@@ -1,9 +1,9 @@
-use super::{Engine, EngineError, Script, script};
+use super::{Engine, EngineError, ORDERS, Script, script};
 use crate::ids::Lane;
 use crate::keys::LaneKeys;
 use crate::store::Redis;
 
-pub(super) static SCRIPT: Script = script!("lapse", 9);
+pub(super) static SCRIPT: Script = script!("lapse", 9, ORDERS);
 
 /// What came back to stock because its time was over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,10 +1,10 @@
-use super::{Engine, EngineError, Script, script};
+use super::{Engine, EngineError, OPERATING, Script, script};
 use crate::ids::Lane;
 use crate::keys::LaneKeys;
 use crate::rules::{ItemRules, RulesDocument, SHOP, VersionedLimits};
 use crate::store::Redis;
 
-pub(super) static SCRIPT: Script = script!("limit", 4);
+pub(super) static SCRIPT: Script = script!("limit", 4, OPERATING);
 
 /// What became of giving a lane its limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

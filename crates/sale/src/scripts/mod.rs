@@ -4,11 +4,13 @@
 //! fails half-way; no script builds a key; the reply is flat, its first word says what happened; time is the
 //! server's own, or an argument, never a shopper's.
 //!
-//! `prelude.lua` stands before each script of this folder and holds what they share.
+//! `prelude.lua` stands before each script of this folder and holds what they share; other preludes what some share.
 
 use crate::change::Change;
 use crate::ids::Lane;
 use crate::keys;
+use crate::limits::{Allowance, Counted};
+use crate::reservation::Pace;
 use crate::store::{Redis, RedisError, Reply};
 use crate::time::Timestamp;
 use sha1::{Digest, Sha1};
@@ -20,6 +22,7 @@ mod block;
 mod cancel;
 mod checkout;
 mod claim;
+mod count_challenge;
 mod describe;
 mod grant;
 mod holders;
@@ -46,10 +49,10 @@ mod retell;
 mod rows;
 mod save_document;
 mod seat;
-mod session;
 mod settle;
 mod stock;
 mod switch;
+mod take;
 mod unseat;
 mod view;
 
@@ -57,13 +60,14 @@ pub use audit::Audit;
 pub use block::{Blocked, BlockedEntry, MOST_BLOCKED};
 pub use cancel::Cancelled;
 pub use checkout::CheckedOut;
+pub use count_challenge::ChallengeCount;
 pub use grant::Granted;
 pub use holders::Holders;
 pub use lapse::Lapsed;
 pub use limit::Limited;
 pub use order::{Contact, OrderView, PaymentState, Surplus};
 pub use pay::PaymentOpened;
-pub use poll::{Overdue, ReservationView};
+pub use poll::{Overdue, Polled, ReservationView};
 pub use provider_choose::Chosen;
 pub use publish::Published;
 pub use purge::Purged;
@@ -74,40 +78,54 @@ pub use reserve::{ChallengeUse, Reserved, Wish};
 pub use restore::Restored;
 pub use rows::{LaneRow, Rows};
 pub use save_document::Saved;
-pub use session::SessionCount;
 pub use settle::{PaymentOutcome, Settled};
 pub use stock::{StockChange, Stocked};
 pub use switch::Switched;
+pub use take::Taken;
 pub use unseat::{Position, Rebuilding};
 pub use view::{LaneView, SeriesPoint};
 
 /// A Lua script, named by its file.
 pub struct Script {
     pub name: &'static str,
-    /// Its own file, without the prelude: a function that has twenty scripts has one prelude.
+    /// What it shares with some others.
+    preludes: &'static [&'static str],
+    /// Its own file, without the preludes: a function that has twenty scripts has one of each.
     body: &'static str,
     /// How many keys it takes, as the file's name says.
     pub keys: usize,
     sha: OnceLock<String>,
 }
 
-/// What stands before every script.
+/// What stands before every script, and what stands before some.
 const PRELUDE: &str = include_str!("prelude.lua");
+const ORDERS: &str = include_str!("prelude_orders.lua");
+const OPERATING: &str = include_str!("prelude_operating.lua");
+const CALLERS: &str = include_str!("prelude_callers.lua");
 
 impl Script {
-    const fn new(name: &'static str, body: &'static str, keys: usize) -> Self {
-        Script { name, body, keys, sha: OnceLock::new() }
+    const fn new(
+        name: &'static str,
+        preludes: &'static [&'static str],
+        body: &'static str,
+        keys: usize,
+    ) -> Self {
+        Script { name, preludes, body, keys, sha: OnceLock::new() }
+    }
+
+    fn parts(&self) -> impl Iterator<Item = &'static str> {
+        [PRELUDE].into_iter().chain(self.preludes.iter().copied()).chain([self.body])
     }
 
     /// The whole text, as Redis gets it.
     pub fn source(&self) -> String {
-        [PRELUDE, self.body].concat()
+        self.parts().collect()
     }
 
     /// The name that EVALSHA knows it by.
     pub fn sha(&self) -> &str {
         self.sha.get_or_init(|| {
-            let digest = Sha1::new().chain_update(PRELUDE).chain_update(self.body).finalize();
+            let digest = self.parts().fold(Sha1::new(), |digest, part| digest.chain_update(part)).finalize();
             digest.iter().map(|byte| format!("{byte:02x}")).collect()
         })
     }
@@ -115,14 +133,14 @@ impl Script {
 
 /// Declares a script from its file, `<name>-<keys>.lua`.
 macro_rules! script {
-    ($name:literal, $keys:literal) => {
-        $crate::scripts::Script::new($name, include_str!(concat!($name, "-", $keys, ".lua")), $keys)
+    ($name:literal, $keys:literal $(, $prelude:ident)*) => {
+        $crate::scripts::Script::new($name, &[$($prelude),*], include_str!(concat!($name, "-", $keys, ".lua")), $keys)
     };
 }
 use script;
 
 /// Every script, for tests that hold all of them to the rules.
-pub static ALL: [&Script; 38] = [
+pub static ALL: [&Script; 39] = [
     &acknowledge::SCRIPT,
     &audit::SCRIPT,
     &block::SCRIPT,
@@ -130,6 +148,7 @@ pub static ALL: [&Script; 38] = [
     &checkout::SCRIPT,
     &claim::SCRIPT,
     &describe::SCRIPT,
+    &count_challenge::SCRIPT,
     &grant::SCRIPT,
     &holders::SCRIPT,
     &lapse::SCRIPT,
@@ -155,11 +174,11 @@ pub static ALL: [&Script; 38] = [
     &rows::SCRIPT,
     &save_document::SCRIPT,
     &seat::SCRIPT,
-    &session::SCRIPT,
     &settle::SCRIPT,
     &stock::SCRIPT,
     &switch::SCRIPT,
     &unseat::SCRIPT,
+    &take::SCRIPT,
     &view::SCRIPT,
 ];
 
@@ -330,6 +349,24 @@ impl Answer {
         crate::order::OrderState::parse(&word).ok_or_else(|| self.unexpected())
     }
 
+    fn pace(&mut self) -> Result<Pace, EngineError> {
+        Ok(Pace {
+            position: self.count()?,
+            waiting: self.count()?,
+            polls_per_second: self.quantity()?,
+            hold_ms: self.count()?,
+        })
+    }
+
+    /// `outcome`, with the allowances that are the rest of the reply.
+    fn counted<T>(mut self, outcome: T) -> Result<Counted<T>, EngineError> {
+        let mut allowances = Vec::new();
+        while !self.is_finished() {
+            allowances.push(Allowance { limit: self.quantity()?, owed: self.count()? });
+        }
+        Ok(Counted { outcome, allowances })
+    }
+
     fn is_finished(&self) -> bool {
         self.at >= self.replies.len()
     }
@@ -342,7 +379,6 @@ mod tests {
     /// The file's name, its header and its body agree on the keys, and no key is built in a script.
     #[test]
     fn headers_names_and_bodies_agree() {
-        let prelude = include_str!("prelude.lua");
         for script in ALL {
             let body = script.body;
             let used = (1..=20).filter(|n| body.contains(&format!("KEYS[{n}]"))).max().unwrap_or(0);
@@ -364,7 +400,9 @@ mod tests {
                 let built = key.contains("..") || key.starts_with('\'');
                 assert!(!(names_key && built), "{}: builds the key {key}", script.name);
             }
-            assert!(!prelude.contains("KEYS["), "the prelude takes keys as arguments");
+            for prelude in [PRELUDE, ORDERS, OPERATING, CALLERS] {
+                assert!(!prelude.contains("KEYS["), "a prelude takes keys as arguments");
+            }
         }
     }
 

@@ -1,4 +1,4 @@
-use super::{Answer, Engine, EngineError, Script, script};
+use super::{Answer, Engine, EngineError, ORDERS, Script, script};
 use crate::ids::{OrderId, PaymentId, UserId};
 use crate::keys::LaneKeys;
 use crate::money::{Currency, Money};
@@ -7,7 +7,7 @@ use crate::store::Redis;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub(super) static SCRIPT: Script = script!("order", 2);
+pub(super) static SCRIPT: Script = script!("order", 2, ORDERS);
 
 /// An order as the engine knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]

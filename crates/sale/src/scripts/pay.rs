@@ -1,10 +1,10 @@
-use super::{Engine, EngineError, OrderView, Script, script};
+use super::{Engine, EngineError, ORDERS, OrderView, Script, script};
 use crate::ids::{OrderId, UserId};
 use crate::keys::LaneKeys;
 use crate::order::OrderState;
 use crate::store::Redis;
 
-pub(super) static SCRIPT: Script = script!("pay", 5);
+pub(super) static SCRIPT: Script = script!("pay", 5, ORDERS);
 
 /// What became of opening a payment. The order names the attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]

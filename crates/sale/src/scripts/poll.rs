@@ -1,22 +1,23 @@
-use super::{Engine, EngineError, Script, script};
+use super::{CALLERS, Engine, EngineError, Script, script};
 use crate::ids::{ReservationId, UserId};
 use crate::keys::LaneKeys;
-use crate::reservation::ReservationState;
+use crate::limits::{self, Counted};
+use crate::reservation::{Pace, ReservationState};
 use crate::store::Redis;
 use crate::time::Timestamp;
 
-pub(super) static SCRIPT: Script = script!("poll", 3);
+pub(super) static SCRIPT: Script = script!("poll", 5, CALLERS);
 
 /// A reservation as its shopper may see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReservationView {
     pub state: ReservationState,
     pub quantity: u32,
-    /// Place in the queue from 1; meaningful while queued.
-    pub position: u64,
     /// When a hold lapses.
     pub deadline: Option<Timestamp>,
     pub overdue: Overdue,
+    /// The place in the queue, and when to ask again; meaningful while queued.
+    pub pace: Pace,
 }
 
 /// Work of the lane that has waited too long: a doorbell or an alarm was lost. Whoever is told does it.
@@ -26,32 +27,48 @@ pub struct Overdue {
     pub deadlines: bool,
 }
 
+/// What a poll finds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Polled {
+    Found(ReservationView),
+    /// It is not this shopper's, or does not exist.
+    NotFound,
+    RateLimited {
+        retry_after_ms: u64,
+    },
+}
+
 impl<R: Redis> Engine<R> {
-    /// Shows `user` their reservation, or nothing where it is not theirs or does not exist.
+    /// Shows `user` their reservation. Where polls are `limited`, the allowance is the shopper's.
     pub async fn poll(
         &self,
         id: &ReservationId,
         user: &UserId,
-    ) -> Result<Option<ReservationView>, EngineError> {
+        limited: bool,
+    ) -> Result<Counted<Polled>, EngineError> {
         let keys = LaneKeys::of(&id.lane);
+        let [even, odd] = keys.callers();
+        let bucket = if limited { limits::polls(user) } else { String::new() };
         let mut answer = self
             .run_on(
                 &SCRIPT,
                 &id.lane,
-                &[&keys.lane(), &keys.reservations(), &keys.deadlines()],
-                &[user.as_str(), id.tail.as_str()],
+                &[&keys.lane(), &keys.reservations(), &keys.deadlines(), &even, &odd],
+                &[user.as_str(), id.tail.as_str(), &bucket],
             )
             .await?;
-        Ok(match answer.text()?.as_str() {
-            "found" => Some(ReservationView {
+        let outcome = match answer.text()?.as_str() {
+            "found" => Polled::Found(ReservationView {
                 state: answer.reservation_state()?,
                 quantity: answer.quantity()?,
-                position: answer.count()?,
                 deadline: answer.moment_if_any()?,
                 overdue: Overdue { queue: answer.int()? == 1, deadlines: answer.int()? == 1 },
+                pace: answer.pace()?,
             }),
-            "not_found" => None,
+            "not_found" => Polled::NotFound,
+            "rate_limited" => Polled::RateLimited { retry_after_ms: answer.count()? },
             _ => return Err(answer.unexpected()),
-        })
+        };
+        answer.counted(outcome)
     }
 }

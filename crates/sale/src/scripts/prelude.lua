@@ -1,4 +1,5 @@
--- Put before every script of a lane. Binds the arguments that all of them begin with, and holds what they share.
+-- Put before every script. Binds the arguments that all of them begin with, and holds what most of them share. What only
+-- some share stands in prelude_orders, prelude_operating and prelude_callers: each function costs its making at every run.
 -- ARGV[1] the moment in milliseconds, or '' for the server's own clock
 -- ARGV[2] the lane, `<item>:<lane>`, as doorbells carry it
 -- ARGV[3] the channel that wakes grant
@@ -53,40 +54,6 @@ local function return_units(users, user, tail, quantity)
   end
 end
 
--- An order's record: state|user|quantity|unit price|currency|created|pay by|paid at|attempt|payment state|attempts, and
--- |surplus where there is any. `attempt` is the payment that counts, the latest until one succeeds; `attempts` is how many
--- were opened. `surplus` names the other payments that succeeded: `2:due,3:refunded`. Their money goes back.
-local function read_order(record)
-  local fields = {}
-  for field in string.gmatch(record .. '|', '([^|]*)|') do fields[#fields + 1] = field end
-  return {
-    state = fields[1], user = fields[2], quantity = tonumber(fields[3]), unit = tonumber(fields[4]), currency = fields[5],
-    created = tonumber(fields[6]), pay_by = tonumber(fields[7]), paid_at = tonumber(fields[8]),
-    attempt = tonumber(fields[9]), payment = fields[10], attempts = tonumber(fields[11]), surplus = fields[12] or '',
-  }
-end
-
-local function write_order(orders, tail, order)
-  redis.call('HSET', orders, tail, table.concat({
-    order.state, order.user, whole(order.quantity), whole(order.unit), order.currency, whole(order.created),
-    whole(order.pay_by), whole(order.paid_at), whole(order.attempt), order.payment,
-    whole(order.attempts), order.surplus ~= '' and order.surplus or nil,
-  }, '|'))
-end
-
--- What became of a payment beside the one that counts: 'due', 'refunded', or nothing where no money came.
-local function surplus_of(order, attempt)
-  return string.match(',' .. order.surplus, ',' .. whole(attempt) .. ':(%a+)')
-end
-
--- What every script answers that has an order to show.
-local function order_reply(status, order)
-  return {
-    status, order.state, order.user, order.quantity, order.unit, order.currency, order.created, order.pay_by,
-    order.paid_at, order.attempt, order.payment, order.surplus,
-  }
-end
-
 -- Lets the alarm lapse at that moment. One that stands earlier stays: whoever hears it looks again.
 -- The key itself says when that is; a note of it beside the key would outlive a key that was lost.
 local function set_alarm(alarm, at)
@@ -113,84 +80,9 @@ local function ring_grant(queue)
   if redis.call('EXISTS', queue) == 1 then redis.call('PUBLISH', grant_doorbell, this_lane) end
 end
 
--- Appends an event to the outbox; `members` are its JSON members beside those that every event has, each after a comma.
-local function append(lane, outbox, kind, members)
-  local seq = redis.call('HINCRBY', lane, 'outbox_seq', 1)
-  local item, number = string.match(this_lane, '^([^:]+):(%d+)$')
-  redis.call('XADD', outbox, '*', 'event', '{"seq":' .. whole(seq) .. ',"type":"' .. kind .. '","at":' .. whole(now)
-    .. ',"item_id":"' .. item .. '","lane":' .. number .. members .. '}')
-  if redis.call('XLEN', outbox) == 1 then
-    redis.call('HSET', lane, 'outbox_since', whole(now))
-    redis.call('PUBLISH', ledger_doorbell, this_lane)
-  end
-end
-
--- Appends an event of an order, or of its payment `attempt`, which is the one that counts where none is given; `more` is
--- further JSON members, each after a comma.
-local function append_event(lane, outbox, kind, tail, order, more, attempt)
-  attempt = attempt or order.attempt
-  local item, number = string.match(this_lane, '^([^:]+):(%d+)$')
-  local suffix = '-' .. item .. '-' .. number .. '-' .. tail
-  local members = ',"order_id":"o' .. suffix .. '","reservation_id":"r' .. suffix .. '","user_id":"' .. order.user
-    .. '","quantity":' .. whole(order.quantity) .. ',"unit_price":' .. whole(order.unit) .. ',"currency":"'
-    .. order.currency .. '","state":"' .. order.state .. '","pay_by":' .. whole(order.pay_by)
-  if attempt > 0 then
-    members = members .. ',"payment_id":"p' .. suffix .. '-' .. whole(attempt) .. '","amount":'
-      .. whole(order.unit * order.quantity)
-  end
-  if order.paid_at > 0 then members = members .. ',"paid_at":' .. whole(order.paid_at) end
-  append(lane, outbox, kind, members .. (more or ''))
-end
-
--- Tells the order database the whole of the lane's stock and terms, so that a lane that Redis loses can be made anew.
-local function append_terms(lane, outbox)
-  local known = redis.call('HMGET', lane, 'switch', 'total', 'starts_at', 'ends_at', 'limit', 'mode', 'price', 'currency',
-    'hold_ms', 'pay_ms', 'queue_factor', 'purge_at', 'limits')
-  append(lane, outbox, 'lane.changed', ',"switch":"' .. known[1] .. '","total":' .. known[2] .. ',"starts_at":' .. known[3]
-    .. ',"ends_at":' .. known[4] .. ',"limit":' .. known[5] .. ',"mode":"' .. known[6] .. '","price":' .. known[7]
-    .. ',"currency":"' .. known[8] .. '","hold_ms":' .. known[9] .. ',"pay_ms":' .. known[10]
-    .. ',"queue_factor":' .. known[11] .. ',"purge_at":' .. known[12] .. ',"limits":"' .. known[13] .. '"')
-end
-
 -- Counts `count` of `name` in the time series, in buckets of ten seconds.
 local function count_in_series(series, name, count)
   if count > 0 then
     redis.call('HINCRBY', series, whole(math.floor(now / 10000) * 10000) .. ':' .. name, count)
   end
-end
-
-
--- Ends a pause: who waited meanwhile is next.
-local function resume(lane, queue, deadlines, alarm)
-  redis.call('HSET', lane, 'switch', 'open')
-  if redis.call('EXISTS', queue) == 1 then redis.call('HSET', lane, 'waiting_since', whole(now)) end
-  ring_grant(queue)
-  arm(lane, deadlines, alarm)
-end
-
--- Gives the lane its limits from ARGV[first] on, unless it has those of younger rules: version of the shop's rules and of
--- the item's, limits as the lane keeps them, queue factor, '1' if the rules pause it. Says whether it has them now.
-local function set_limits(lane, queue, deadlines, alarm, first)
-  local known = redis.call('HMGET', lane, 'shop_rules', 'item_rules', 'switch', 'paused_by_rules')
-  local shop, item, paused = tonumber(ARGV[first]), tonumber(ARGV[first + 1]), ARGV[first + 4] == '1'
-  if shop < tonumber(known[1] or 0) or item < tonumber(known[2] or 0) then return false end
-  redis.call('HSET', lane, 'shop_rules', whole(shop), 'item_rules', whole(item), 'limits', ARGV[first + 2],
-    'queue_factor', ARGV[first + 3])
-  if paused and not known[4] and known[3] == 'open' then
-    redis.call('HSET', lane, 'switch', 'paused', 'paused_by_rules', '1')
-  elseif not paused and known[4] then
-    redis.call('HDEL', lane, 'paused_by_rules')
-    if known[3] == 'paused' then resume(lane, queue, deadlines, alarm) end
-  end
-  return true
-end
-
--- Notes what an operator changed, and what was before and is after it, both as JSON. It waits in the lane until the
--- shop's log has it. Its number never comes twice, even where the lane was lost and made anew.
-local function note_change(lane, changes, members, before, after)
-  if members == '' then return end
-  local number = math.max(tonumber(redis.call('HGET', lane, 'last_change') or 0) + 1, now * 1000)
-  redis.call('HSET', lane, 'last_change', whole(number))
-  redis.call('RPUSH', changes, whole(number) .. '|{"at":' .. whole(now) .. ',' .. members .. ',"before":' .. before
-    .. ',"after":' .. after .. '}')
 end

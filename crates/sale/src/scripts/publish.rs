@@ -1,10 +1,10 @@
-use super::{Engine, EngineError, Script, script};
+use super::{Engine, EngineError, OPERATING, ORDERS, Script, script};
 use crate::ids::Lane;
 use crate::item::Terms;
 use crate::keys::LaneKeys;
 use crate::store::Redis;
 
-pub(super) static SCRIPT: Script = script!("publish", 6);
+pub(super) static SCRIPT: Script = script!("publish", 6, ORDERS, OPERATING);
 
 /// What became of publishing or revising a lane.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,10 +1,11 @@
-use super::{Engine, EngineError, Script, script};
+use super::{CALLERS, Engine, EngineError, Script, script};
 use crate::ids::{ReservationId, UserId};
 use crate::keys::LaneKeys;
+use crate::limits;
 use crate::reservation::ReservationState;
 use crate::store::Redis;
 
-pub(super) static SCRIPT: Script = script!("release", 7);
+pub(super) static SCRIPT: Script = script!("release", 9, CALLERS);
 
 /// What became of giving a reservation back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +21,7 @@ impl<R: Redis> Engine<R> {
     /// Gives a place in the queue or a hold back.
     pub async fn release(&self, id: &ReservationId, user: &UserId) -> Result<Released, EngineError> {
         let keys = LaneKeys::of(&id.lane);
+        let [even, odd] = keys.callers();
         let mut answer = self
             .run_on(
                 &SCRIPT,
@@ -32,8 +34,10 @@ impl<R: Redis> Engine<R> {
                     &keys.deadlines(),
                     &keys.alarm(),
                     &keys.series(),
+                    &even,
+                    &odd,
                 ],
-                &[user.as_str(), id.tail.as_str()],
+                &[user.as_str(), id.tail.as_str(), &limits::shopper(user)],
             )
             .await?;
         Ok(match answer.text()?.as_str() {

@@ -1,11 +1,12 @@
-use super::{Engine, EngineError, Script, script};
+use super::{CALLERS, Engine, EngineError, Script, script};
 use crate::ids::{Lane, ReservationId, Tail, UserId};
 use crate::keys::{CHALLENGE_WINDOW_MS, LaneKeys};
-use crate::reservation::ReservationState;
+use crate::limits::{self, Counted};
+use crate::reservation::{Pace, ReservationState};
 use crate::store::Redis;
 use crate::time::Timestamp;
 
-pub(super) static SCRIPT: Script = script!("reserve", 9);
+pub(super) static SCRIPT: Script = script!("reserve", 10, CALLERS);
 
 /// What a shopper asks for.
 pub struct Wish<'a> {
@@ -15,10 +16,8 @@ pub struct Wish<'a> {
     pub tail: Tail,
     /// The answered challenge, or nothing where challenges are off.
     pub challenge: Option<ChallengeUse>,
-    /// Failed tries that a shopper has in ten seconds; 0 for any number.
-    pub tries_allowed: u32,
-    /// The caller's clock; it only names the window that failed tries are counted in.
-    pub now: Timestamp,
+    /// Where the wish comes from; nothing where callers are not limited.
+    pub address: Option<&'a str>,
 }
 
 /// A challenge with a good signature, about to be used up, right or wrong.
@@ -35,7 +34,7 @@ pub enum Reserved {
     /// Admitted to the queue, at `position` from 1.
     Queued {
         id: ReservationId,
-        position: u64,
+        pace: Pace,
     },
     /// Decided on the spot (instant mode): the shopper's until `deadline`.
     Held {
@@ -47,8 +46,8 @@ pub enum Reserved {
         id: ReservationId,
         state: ReservationState,
         quantity: u32,
-        position: u64,
         deadline: Option<Timestamp>,
+        pace: Pace,
     },
     NotFound,
     NotStarted {
@@ -66,6 +65,7 @@ pub enum Reserved {
         taken: u32,
     },
     QueueFull,
+    /// The shopper, their address or the item has had too many. The challenge stays good.
     RateLimited {
         retry_after_ms: u64,
     },
@@ -74,27 +74,39 @@ pub enum Reserved {
 }
 
 impl<R: Redis> Engine<R> {
-    /// Admits a shopper, or says why not. Asking again gives the same reservation.
-    pub async fn reserve(&self, lane: &Lane, wish: &Wish<'_>) -> Result<Reserved, EngineError> {
-        match self.ask(lane, wish, Purpose::Reserve).await? {
-            Asked::Decided(reserved) => Ok(reserved),
-            Asked::Clear => {
-                Err(EngineError::UnexpectedReply { script: SCRIPT.name, reply: "clear".to_owned() })
-            }
+    /// Admits a shopper, or says why not. Asking again gives the same reservation. Allowances are the shopper's and the
+    /// address's.
+    pub async fn reserve(&self, lane: &Lane, wish: &Wish<'_>) -> Result<Counted<Reserved>, EngineError> {
+        let Counted { outcome, allowances } = self.ask(lane, wish, Purpose::Reserve).await?;
+        match outcome {
+            Some(outcome) => Ok(Counted { outcome, allowances }),
+            None => Err(EngineError::UnexpectedReply { script: SCRIPT.name, reply: "clear".to_owned() }),
         }
     }
 
     /// What [`Engine::reserve`] would say to a right answer, where that is no admission; nothing where it would admit.
-    /// Nothing is used up. For those who want to ask somebody slow first, but not for a wish that has no chance.
-    pub async fn rehearse(&self, lane: &Lane, wish: &Wish<'_>) -> Result<Option<Reserved>, EngineError> {
-        Ok(match self.ask(lane, wish, Purpose::Rehearse).await? {
-            Asked::Decided(reserved) => Some(reserved),
-            Asked::Clear => None,
-        })
+    /// No challenge is used up; a refusal is counted as a try all the same, since it is an answer. For those who want to
+    /// ask somebody slow first, but not for a wish that has no chance.
+    pub async fn rehearse(
+        &self,
+        lane: &Lane,
+        wish: &Wish<'_>,
+    ) -> Result<Counted<Option<Reserved>>, EngineError> {
+        self.ask(lane, wish, Purpose::Rehearse).await
     }
 
-    async fn ask(&self, lane: &Lane, wish: &Wish<'_>, purpose: Purpose) -> Result<Asked, EngineError> {
+    async fn ask(
+        &self,
+        lane: &Lane,
+        wish: &Wish<'_>,
+        purpose: Purpose,
+    ) -> Result<Counted<Option<Reserved>>, EngineError> {
         let keys = LaneKeys::of(lane);
+        let [even, odd] = keys.callers();
+        let (shopper, address) = match wish.address {
+            Some(address) => (limits::shopper(wish.user), limits::address(address)),
+            None => Default::default(),
+        };
         let expires = wish.challenge.as_ref().map_or(0, |challenge| challenge.expires_at.millis());
         let (id, answered) = match &wish.challenge {
             Some(challenge) => (challenge.id.as_str(), if challenge.answered { "1" } else { "0" }),
@@ -110,10 +122,11 @@ impl<R: Redis> Engine<R> {
                     &keys.users(),
                     &keys.queue(),
                     &keys.challenges(expires),
-                    &keys.tries(wish.now.millis()),
                     &keys.deadlines(),
                     &keys.alarm(),
                     &keys.series(),
+                    &even,
+                    &odd,
                 ],
                 &[
                     wish.user.as_str(),
@@ -124,18 +137,19 @@ impl<R: Redis> Engine<R> {
                     // From the first use in a window to the last moment of the window is less than two of them,
                     // as a challenge lives for less than one. So no host's clock has a say in this.
                     &(2 * CHALLENGE_WINDOW_MS).to_string(),
-                    &wish.tries_allowed.to_string(),
+                    &shopper,
+                    &address,
                     if purpose == Purpose::Rehearse { "1" } else { "0" },
                 ],
             )
             .await?;
         let named = |tail: Tail| ReservationId::new(lane.clone(), tail);
-        Ok(Asked::Decided(match answer.text()?.as_str() {
-            "clear" => return Ok(Asked::Clear),
+        let outcome = match answer.text()?.as_str() {
+            "clear" => return answer.counted(None),
             "queued" => {
                 let id = named(answer.parsed()?);
                 answer.quantity()?;
-                Reserved::Queued { id, position: answer.count()? }
+                Reserved::Queued { id, pace: answer.pace()? }
             }
             "held" => {
                 let id = named(answer.parsed()?);
@@ -146,8 +160,8 @@ impl<R: Redis> Engine<R> {
                 id: named(answer.parsed()?),
                 state: answer.reservation_state()?,
                 quantity: answer.quantity()?,
-                position: answer.count()?,
                 deadline: answer.moment_if_any()?,
+                pace: answer.pace()?,
             },
             "not_found" => Reserved::NotFound,
             "not_started" => Reserved::NotStarted { starts_at: answer.moment()? },
@@ -161,7 +175,8 @@ impl<R: Redis> Engine<R> {
             "rate_limited" => Reserved::RateLimited { retry_after_ms: answer.count()? },
             "challenge_failed" => Reserved::ChallengeFailed,
             _ => return Err(answer.unexpected()),
-        }))
+        };
+        answer.counted(Some(outcome))
     }
 }
 
@@ -169,10 +184,4 @@ impl<R: Redis> Engine<R> {
 enum Purpose {
     Reserve,
     Rehearse,
-}
-
-enum Asked {
-    Decided(Reserved),
-    /// A rehearsal that went well.
-    Clear,
 }

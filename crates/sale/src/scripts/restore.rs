@@ -1,9 +1,9 @@
-use super::{Contact, Engine, EngineError, OrderView, PaymentState, Rebuilding, Script, script};
+use super::{Contact, Engine, EngineError, ORDERS, OrderView, PaymentState, Rebuilding, Script, script};
 use crate::ids::Lane;
 use crate::keys::LaneKeys;
 use crate::store::Redis;
 
-pub(super) static SCRIPT: Script = script!("restore", 6);
+pub(super) static SCRIPT: Script = script!("restore", 6, ORDERS);
 
 /// An order as the order database has it, for a lane that is being made anew.
 #[derive(Clone, PartialEq, Eq)]

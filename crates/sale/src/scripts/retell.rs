@@ -1,9 +1,9 @@
-use super::{Engine, EngineError, OutboxEntry, Script, script};
+use super::{Engine, EngineError, ORDERS, OutboxEntry, Script, script};
 use crate::ids::{Lane, OrderId};
 use crate::keys::LaneKeys;
 use crate::store::{Redis, Reply};
 
-pub(super) static SCRIPT: Script = script!("retell", 7);
+pub(super) static SCRIPT: Script = script!("retell", 7, ORDERS);
 
 impl<R: Redis> Engine<R> {
     /// Tells of an order again that entry `id` of the untold events told of; answers whether it was cancelled, because its

@@ -1,10 +1,10 @@
-use super::{Engine, EngineError, OrderView, Script, script};
+use super::{Engine, EngineError, ORDERS, OrderView, Script, script};
 use crate::ids::{Lane, ReservationId, Tail};
 use crate::keys::LaneKeys;
 use crate::reservation::ReservationState;
 use crate::store::Redis;
 
-pub(super) static SCRIPT: Script = script!("rows", 5);
+pub(super) static SCRIPT: Script = script!("rows", 5, ORDERS);
 
 /// Some of a lane's reservations, at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]

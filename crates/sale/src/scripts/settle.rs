@@ -1,9 +1,9 @@
-use super::{Engine, EngineError, OrderView, Script, script};
+use super::{Engine, EngineError, ORDERS, OrderView, Script, script};
 use crate::ids::PaymentId;
 use crate::keys::LaneKeys;
 use crate::store::Redis;
 
-pub(super) static SCRIPT: Script = script!("settle", 8);
+pub(super) static SCRIPT: Script = script!("settle", 8, ORDERS);
 
 /// How a payment went, in the provider's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,10 +1,10 @@
-use super::{Engine, EngineError, Script, script};
+use super::{Engine, EngineError, OPERATING, ORDERS, Script, script};
 use crate::ids::Lane;
 use crate::item::MAX_STOCK;
 use crate::keys::LaneKeys;
 use crate::store::Redis;
 
-pub(super) static SCRIPT: Script = script!("stock", 6);
+pub(super) static SCRIPT: Script = script!("stock", 6, ORDERS, OPERATING);
 
 /// A change of an item's stock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,10 +1,10 @@
-use super::{Engine, EngineError, Script, script};
+use super::{Engine, EngineError, OPERATING, ORDERS, Script, script};
 use crate::ids::Lane;
 use crate::item::Switch;
 use crate::keys::LaneKeys;
 use crate::store::Redis;
 
-pub(super) static SCRIPT: Script = script!("switch", 6);
+pub(super) static SCRIPT: Script = script!("switch", 6, ORDERS, OPERATING);
 
 /// What became of pausing, resuming or closing a lane.
 #[derive(Debug, Clone, PartialEq, Eq)]

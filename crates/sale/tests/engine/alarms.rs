@@ -3,12 +3,12 @@
 use crate::server::{Listener, Server};
 use crate::shop::{Shop, assert_sound, contact, terms, user};
 use sale::Engine;
-use sale::ids::Lane;
+use sale::ids::{Lane, ReservationId};
 use sale::item::Terms;
 use sale::keys::{GRANT_DOORBELL, LEDGER_DOORBELL, lane_of_alarm};
 use sale::order::OrderState;
 use sale::reservation::ReservationState;
-use sale::scripts::{CheckedOut, Reserved, Wish};
+use sale::scripts::{CheckedOut, Polled, Reserved, Wish};
 use sale::time::Timestamp;
 use std::time::{Duration, Instant};
 
@@ -36,20 +36,20 @@ async fn open(hold_ms: i64, pay_ms: i64) -> (Shop, Engine<crate::server::Connect
     (shop, engine)
 }
 
-async fn reserve(
-    shop: &Shop,
+async fn state_of(
     engine: &Engine<crate::server::Connection>,
+    id: &ReservationId,
     name: &str,
-) -> sale::ids::ReservationId {
-    let wish = Wish {
-        user: &user(name),
-        quantity: 1,
-        tail: shop.tail(),
-        challenge: None,
-        tries_allowed: 0,
-        now: clock(&shop.redis).await,
-    };
-    match engine.reserve(&shop.lane, &wish).await.unwrap() {
+) -> ReservationState {
+    match engine.poll(id, &user(name), false).await.unwrap().outcome {
+        Polled::Found(view) => view.state,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn reserve(shop: &Shop, engine: &Engine<crate::server::Connection>, name: &str) -> ReservationId {
+    let wish = Wish { user: &user(name), quantity: 1, tail: shop.tail(), challenge: None, address: None };
+    match engine.reserve(&shop.lane, &wish).await.unwrap().outcome {
         Reserved::Queued { id, .. } => id,
         other => panic!("{other:?}"),
     }
@@ -74,7 +74,7 @@ async fn a_queue_whose_doorbell_was_lost_is_rung_for_within_a_second() {
     assert_eq!(bells.next(PATIENCE).await.unwrap().1, shop.lane.to_string());
     engine.grant(&shop.lane, 10).await.unwrap();
     assert!(since.elapsed() < PATIENCE, "{:?}", since.elapsed());
-    assert_eq!(engine.poll(&id, &user("ann")).await.unwrap().unwrap().state, ReservationState::Held);
+    assert_eq!(state_of(&engine, &id, "ann").await, ReservationState::Held);
 }
 
 #[tokio::test]
@@ -98,7 +98,7 @@ async fn alarms_alone_return_holds_and_orders_and_then_rest() {
         sale::work::lapse(&engine, &shop.lane).await.unwrap();
         lapses += 1;
     }
-    assert_eq!(engine.poll(&bob, &user("bob")).await.unwrap().unwrap().state, ReservationState::Expired);
+    assert_eq!(state_of(&engine, &bob, "bob").await, ReservationState::Expired);
     assert_eq!(assert_sound(&shop.redis, &shop.lane).await.available, 10);
     assert!(lapses <= 12, "{lapses} alarms: they must not run hot");
 
@@ -142,10 +142,9 @@ async fn a_hundred_lanes_are_never_forgotten_by_their_alarms() {
                 quantity: 1,
                 tail: format!("{at:012}").parse().unwrap(),
                 challenge: None,
-                tries_allowed: 0,
-                now,
+                address: None,
             };
-            let Reserved::Held { deadline, .. } = engine.reserve(lane, &wish).await.unwrap() else {
+            let Reserved::Held { deadline, .. } = engine.reserve(lane, &wish).await.unwrap().outcome else {
                 panic!()
             };
             last = last.max(deadline);

@@ -3,6 +3,7 @@
 use crate::server::Connection;
 use crate::shop::Shop;
 use sale::ids::{Tail, UserId};
+use sale::rules::Limits;
 use sale::scripts::{ChallengeUse, Reserved, Wish};
 
 /// Bytes that Redis has allocated, once what it freed is given back.
@@ -25,10 +26,20 @@ fn bytes<const COUNT: usize>(seed: usize) -> [u8; COUNT] {
 async fn a_reservation_costs_at_most_four_hundred_bytes_with_its_challenge() {
     const SHOPPERS: usize = 20_000;
     for (units, what) in [(100, "sold out"), (SHOPPERS as i64, "held")] {
-        let shop = Shop::with(units, |terms| terms.limits.limits.queue_factor = 1_000_000).await;
+        let shop = Shop::with(units, |terms| {
+            terms.limits.limits = Limits {
+                tries_per_ten_seconds: 10,
+                address_tries_per_ten_seconds: 60,
+                queue_factor: 1_000_000,
+                ..Limits::NONE
+            };
+        })
+        .await;
         let before = used_memory(&shop.redis).await;
         for n in 0..SHOPPERS {
             let user = UserId::guest(bytes(n));
+            // Everybody from an address of their own, which is the worst.
+            let address = format!("10.{}.{}.{}", n >> 16, n >> 8 & 255, n & 255);
             // Twelve characters, as the ids of challenges are.
             let challenge = ChallengeUse {
                 id: Tail::random(bytes(n + SHOPPERS)).as_str().to_owned(),
@@ -40,18 +51,22 @@ async fn a_reservation_costs_at_most_four_hundred_bytes_with_its_challenge() {
                 quantity: 1,
                 tail: Tail::random(bytes(n)),
                 challenge: Some(challenge),
-                tries_allowed: 3,
-                now: shop.now(),
+                address: Some(&address),
             };
-            let answer = shop.engine().reserve(&shop.lane, &wish).await.unwrap();
+            let answer = shop.engine().reserve(&shop.lane, &wish).await.unwrap().outcome;
             assert!(matches!(answer, Reserved::Queued { .. }));
         }
         let peak = used_memory(&shop.redis).await - before;
+        // The buckets of addresses lapse by themselves within twenty seconds.
+        shop.redis.command("DEL", &shop.keys.callers().each_ref().map(String::as_str)).await;
+        let buckets = before + peak - used_memory(&shop.redis).await;
         sale::work::drain(&shop.engine(), &shop.lane, 1_000).await.unwrap();
         let after = used_memory(&shop.redis).await - before;
         let each = |bytes: i64| bytes / SHOPPERS as i64;
+        println!("a bucket costs {} bytes", each(buckets));
         println!("a reservation costs {} bytes while queued, {} once {what}", each(peak), each(after));
         assert!(each(peak) <= 400 && each(after) <= 400);
+        assert!((1..=64).contains(&each(buckets)));
         assert_eq!(shop.view().await.waiting, 0);
     }
 }

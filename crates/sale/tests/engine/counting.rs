@@ -1,9 +1,9 @@
-//! Every answer of `save_document`, `session` and `claim`.
+//! Every answer of `save_document` and `claim`.
 
 use crate::shop::{NOW, Shop};
 use sale::catalogue::Sale;
 use sale::ids::SaleId;
-use sale::scripts::{Saved, SessionCount};
+use sale::scripts::Saved;
 use sale::time::Timestamp;
 
 #[tokio::test]
@@ -42,28 +42,6 @@ async fn a_document_is_saved_only_on_the_version_that_was_read() {
         .map(async |redis| sale::Engine::new(redis).save_document(&sale(3, "three"), 2).await.unwrap());
     let answers = futures::future::join_all(writes).await;
     assert_eq!(answers.iter().filter(|answer| **answer == Saved::Done).count(), 1);
-}
-
-#[tokio::test]
-async fn sessions_of_an_address_are_counted_by_the_minute() {
-    let shop = Shop::empty().await;
-    shop.advance(45_000 - NOW % 60_000);
-    let count =
-        async |address: &str, most| shop.engine().count_session(address, most, shop.now()).await.unwrap();
-    let limited = SessionCount::RateLimited { retry_after_ms: 15_000 };
-    for _ in 0..3 {
-        assert_eq!(count("192.0.2.1", 3).await, SessionCount::Admitted);
-    }
-    assert_eq!(count("192.0.2.1", 3).await, limited);
-    assert_eq!(count("2001:db8::1", 3).await, SessionCount::Admitted);
-    assert_eq!(count("192.0.2.1", 4).await, SessionCount::Admitted);
-    assert_eq!(count("192.0.2.2", 0).await, limited);
-    let key = sale::keys::sessions_window(shop.now().millis());
-    let left = shop.redis.number("PTTL", &[&key]).await;
-    assert!(left > 0 && left <= 120_000);
-    assert_eq!(shop.redis.number("DBSIZE", &[]).await, 1, "one key a minute, not one a shopper");
-    shop.advance(15_000);
-    assert_eq!(count("192.0.2.1", 3).await, SessionCount::Admitted);
 }
 
 #[tokio::test]

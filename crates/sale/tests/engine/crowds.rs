@@ -43,15 +43,8 @@ async fn reserve(
         expires_at: clock().plus_millis(60_000),
         answered: true,
     });
-    let wish = Wish {
-        user: &user(name),
-        quantity: 1,
-        tail: tail(number),
-        challenge,
-        tries_allowed: 0,
-        now: clock(),
-    };
-    Engine::new(redis).reserve(lane, &wish).await.unwrap()
+    let wish = Wish { user: &user(name), quantity: 1, tail: tail(number), challenge, address: None };
+    Engine::new(redis).reserve(lane, &wish).await.unwrap().outcome
 }
 
 async fn drain(redis: &Connection, lane: &Lane) {

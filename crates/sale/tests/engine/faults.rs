@@ -1,6 +1,7 @@
 //! What Redis may lose while a sale goes on.
 
 use crate::shop::{HOLD_MS, Shop, contact, user};
+use sale::limits::Counted;
 use sale::reservation::ReservationState;
 use sale::scripts::{CheckedOut, EngineError, PaymentOutcome, Reserved};
 use sale::store::{Redis, RedisError};
@@ -44,13 +45,12 @@ async fn a_crowd_goes_on_while_the_script_cache_is_flushed_again_and_again() {
             quantity: 1,
             tail: format!("{n:012}").parse().unwrap(),
             challenge: None,
-            tries_allowed: 0,
-            now: shop.now(),
+            address: None,
         };
         if n.is_multiple_of(50) {
             connections[0].command("SCRIPT", &["FLUSH"]).await;
         }
-        sale::Engine::at(&connections[n % 8], shop.now()).reserve(&shop.lane, &wish).await.unwrap()
+        sale::Engine::at(&connections[n % 8], shop.now()).reserve(&shop.lane, &wish).await.unwrap().outcome
     };
     futures::future::join_all((0..1_000).map(reserve)).await;
     sale::work::drain(&shop.engine(), &shop.lane, 10).await.unwrap();
@@ -127,7 +127,7 @@ async fn records_without_their_lane_are_refused_before_anything_is_written() {
         let told = matches!(&error, Some(EngineError::Redis(RedisError::Refused(text))) if text.contains("without their lane"));
         assert!(told, "{name}: {error:?}");
     };
-    refused("poll", engine.poll(&held, &user("bob")).await.err());
+    refused("poll", engine.poll(&held, &user("bob"), true).await.err());
     refused("release", engine.release(&held, &user("bob")).await.err());
     refused("checkout", engine.checkout(&held, &user("bob"), &contact()).await.err());
     refused("cancel", engine.cancel(&order, &user("ann")).await.err());
@@ -152,8 +152,7 @@ async fn with_redis_out_of_memory_a_step_is_refused_whole_and_money_still_counts
         quantity: 1,
         tail: shop.tail(),
         challenge: Some(shop.challenge("c", true)),
-        tries_allowed: 3,
-        now: shop.now(),
+        address: None,
     };
     let unavailable = |error: Option<EngineError>| {
         assert!(matches!(error, Some(EngineError::Redis(RedisError::Unavailable(_)))), "{error:?}");
@@ -180,7 +179,7 @@ async fn what_a_binding_does_not_know_is_an_error() {
     let id = shop.queued("ann").await;
     let key = shop.keys.reservations();
     shop.redis.command("HSET", &[&key, id.tail.as_str(), "lost|ann|1"]).await;
-    let answer = shop.engine().poll(&id, &user("ann")).await;
+    let answer = shop.engine().poll(&id, &user("ann"), true).await;
     assert!(matches!(answer, Err(EngineError::UnexpectedReply { script: "poll", .. })), "{answer:?}");
     assert!(
         shop.redis
@@ -209,11 +208,13 @@ async fn with_redis_killed_in_the_middle_of_a_crowd_nothing_that_was_answered_is
                 quantity: 1,
                 tail: format!("{n:012}").parse().unwrap(),
                 challenge: None,
-                tries_allowed: 0,
-                now,
+                address: None,
             };
             // Each goes as far as the server lives, and tells how far it was told it came.
-            let Ok(Reserved::Queued { id, .. }) = engine.reserve(lane, &wish).await else { return None };
+            let Ok(Counted { outcome: Reserved::Queued { id, .. }, .. }) = engine.reserve(lane, &wish).await
+            else {
+                return None;
+            };
             answered.set(answered.get() + 1);
             if engine.grant(lane, 1).await.is_err() {
                 return Some((id, ReservationState::Queued));

@@ -22,14 +22,14 @@ async fn the_queue_is_served_in_order_of_admission_batch_after_batch() {
         async move { engine.grant(&lane, most).await.unwrap() }
     };
     assert_eq!(grant(2).await, drained(2, 0, 0, 6));
-    assert_eq!(shop.poll(&ids[2], "user-2").await.position, 1, "places move up");
+    assert_eq!(shop.poll(&ids[2], "user-2").await.pace.position, 1, "places move up");
     assert_eq!(grant(3).await, drained(1, 2, 0, 3));
     assert_eq!(grant(1000).await, drained(0, 3, 0, 0));
     assert_eq!(grant(1000).await, drained(0, 0, 0, 0));
     for (n, id) in ids.iter().enumerate() {
         let view = shop.poll(id, &format!("user-{n}")).await;
         let expected = if n < 3 { ReservationState::Held } else { ReservationState::SoldOut };
-        assert_eq!((view.state, view.position), (expected, 0));
+        assert_eq!((view.state, view.pace.position), (expected, 0));
         assert_eq!(view.deadline, (n < 3).then(|| shop.now().plus_millis(HOLD_MS)));
     }
     assert_eq!(shop.counters().await, [0, 3, 0, 0]);
@@ -86,7 +86,10 @@ async fn a_paused_item_keeps_its_queue_and_asks_nobody_to_look() {
     assert_eq!(shop.grant().await, Granted::Paused);
     shop.advance(10_000);
     let view = shop.poll(&id, "ann").await;
-    assert_eq!((view.state, view.position, view.overdue), (ReservationState::Queued, 1, Overdue::default()));
+    assert_eq!(
+        (view.state, view.pace.position, view.overdue),
+        (ReservationState::Queued, 1, Overdue::default())
+    );
     shop.engine().switch(&shop.lane, Switch::Open).await.unwrap();
     assert_eq!(shop.grant().await, drained(1, 0, 0, 0));
     shop.assert_sound().await;
@@ -116,7 +119,7 @@ async fn who_gave_the_place_back_is_passed_over() {
     shop.engine().release(&gone, &user("ann")).await.unwrap();
     // Back again, at the end.
     let again = shop.queued("ann").await;
-    assert_eq!(shop.poll(&again, "ann").await.position, 3);
+    assert_eq!(shop.poll(&again, "ann").await.pace.position, 3);
     assert_eq!(shop.grant().await, drained(1, 1, 0, 0));
     assert_eq!(shop.state(&gone, "ann").await, ReservationState::Released);
     assert_eq!(shop.state(&next, "bob").await, ReservationState::Held);

@@ -1,18 +1,19 @@
 //! Every answer of `poll`: the shopper's view, and who is told of work that waited too long.
 
 use crate::shop::{HOLD_MS, Shop, user};
-use sale::scripts::Overdue;
+use sale::scripts::{Overdue, Polled};
 
 #[tokio::test]
 async fn a_reservation_is_shown_to_its_shopper_only() {
     let shop = Shop::open(1).await;
     let id = shop.queued("ann").await;
-    assert!(shop.engine().poll(&id, &user("ann")).await.unwrap().is_some());
-    assert_eq!(shop.engine().poll(&id, &user("bob")).await.unwrap(), None);
+    let poll = async |id, name| shop.engine().poll(id, &user(name), true).await.unwrap().outcome;
+    assert!(matches!(poll(&id, "ann").await, Polled::Found(_)));
+    assert_eq!(poll(&id, "bob").await, Polled::NotFound);
     let unknown = sale::ids::ReservationId::new(shop.lane.clone(), shop.tail());
-    assert_eq!(shop.engine().poll(&unknown, &user("ann")).await.unwrap(), None);
+    assert_eq!(poll(&unknown, "ann").await, Polled::NotFound);
     let elsewhere = sale::ids::ReservationId::new("izzzzzzzzzz:0".parse().unwrap(), id.tail.clone());
-    assert_eq!(shop.engine().poll(&elsewhere, &user("ann")).await.unwrap(), None);
+    assert_eq!(poll(&elsewhere, "ann").await, Polled::NotFound);
 }
 
 #[tokio::test]

@@ -57,7 +57,10 @@ async fn a_lane_stays_until_its_time_and_until_all_is_settled_and_then_leaves_no
     // Nobody finds anything, and looking makes nothing.
     let name = user("paid");
     let reservation = payment.order.reservation();
-    assert_eq!(shop.engine().poll(&reservation, &name).await.unwrap(), None);
+    assert_eq!(
+        shop.engine().poll(&reservation, &name, false).await.unwrap().outcome,
+        sale::scripts::Polled::NotFound
+    );
     assert_eq!(shop.engine().release(&reservation, &name).await.unwrap(), sale::scripts::Released::NotFound);
     assert_eq!(
         shop.engine().settle(&payment, PaymentOutcome::Succeeded, crate::shop::PRICE).await.unwrap(),

@@ -3,7 +3,7 @@
 use crate::shop::{ENDS, HOLD_MS, NOW, STARTS, Shop, user};
 use sale::item::{Mode, Switch};
 use sale::keys::{CHALLENGE_WINDOW_MS, GRANT_DOORBELL};
-use sale::reservation::ReservationState;
+use sale::reservation::{Pace, ReservationState};
 use sale::scripts::{ChallengeUse, Granted, PaymentOutcome, Reserved, StockChange};
 use sale::time::Timestamp;
 
@@ -12,10 +12,10 @@ async fn shoppers_are_queued_in_order_and_the_first_rings() {
     let shop = Shop::open(3).await;
     let mut bell = shop.server.listen(&[GRANT_DOORBELL, "end"]).await;
     for (name, place) in [("ann", 1), ("bob", 2), ("cat", 3), ("dan", 4)] {
-        let Reserved::Queued { id, position } = shop.reserve(name, 1).await else { panic!() };
-        assert_eq!(position, place);
+        let Reserved::Queued { id, pace } = shop.reserve(name, 1).await else { panic!() };
+        assert_eq!((pace.position, pace.waiting), (place, place));
         let view = shop.poll(&id, name).await;
-        assert_eq!((view.state, view.quantity, view.position), (ReservationState::Queued, 1, place));
+        assert_eq!((view.state, view.quantity, view.pace.position), (ReservationState::Queued, 1, place));
         assert_eq!(view.deadline, None);
     }
     let heard = bell.heard(&shop.redis, "end").await;
@@ -50,8 +50,8 @@ async fn an_instant_item_lets_nobody_overtake_those_who_wait() {
     let mut terms = crate::shop::terms();
     terms.mode = Mode::Instant;
     shop.engine().revise(&shop.lane, &terms).await.unwrap();
-    let Reserved::Queued { position, .. } = shop.reserve("bob", 1).await else { panic!() };
-    assert_eq!(position, 2);
+    let Reserved::Queued { pace, .. } = shop.reserve("bob", 1).await else { panic!() };
+    assert_eq!(pace.position, 2);
     shop.grant().await;
     assert_eq!(shop.state(&waiting, "ann").await, ReservationState::Held);
     assert_eq!(shop.reserve("cat", 1).await, Reserved::SoldOut { available: 0 });
@@ -65,24 +65,21 @@ async fn asking_again_gives_the_reservation_that_is_alive() {
     let shop = Shop::with(5, |terms| terms.per_user_limit = 3).await;
     let id = shop.queued("ann").await;
     shop.queued("bob").await;
-    let existing = |state, position, deadline| Reserved::Existing {
-        id: id.clone(),
-        state,
-        quantity: 1,
-        position,
-        deadline,
-    };
-    assert_eq!(shop.reserve("ann", 2).await, existing(ReservationState::Queued, 1, None));
+    let hold_ms = HOLD_MS as u64;
+    let pace = |position, waiting| Pace { position, waiting, polls_per_second: 0, hold_ms };
+    let existing =
+        |state, pace, deadline| Reserved::Existing { id: id.clone(), state, quantity: 1, deadline, pace };
+    assert_eq!(shop.reserve("ann", 2).await, existing(ReservationState::Queued, pace(1, 2), None));
     shop.grant().await;
     let deadline = Some(Timestamp::from_millis(NOW + HOLD_MS));
-    assert_eq!(shop.reserve("ann", 1).await, existing(ReservationState::Held, 0, deadline));
+    assert_eq!(shop.reserve("ann", 1).await, existing(ReservationState::Held, pace(0, 0), deadline));
     shop.checked_out(&id, "ann").await;
-    assert_eq!(shop.reserve("ann", 1).await, existing(ReservationState::Ordered, 0, None));
+    assert_eq!(shop.reserve("ann", 1).await, existing(ReservationState::Ordered, pace(0, 0), None));
     // The same wish is the same request, whatever has become of the item since.
     shop.engine().switch(&shop.lane, Switch::Paused).await.unwrap();
-    assert_eq!(shop.reserve("ann", 1).await, existing(ReservationState::Ordered, 0, None));
+    assert_eq!(shop.reserve("ann", 1).await, existing(ReservationState::Ordered, pace(0, 0), None));
     shop.engine().switch(&shop.lane, Switch::Closed).await.unwrap();
-    assert_eq!(shop.reserve("ann", 1).await, existing(ReservationState::Ordered, 0, None));
+    assert_eq!(shop.reserve("ann", 1).await, existing(ReservationState::Ordered, pace(0, 0), None));
     assert_eq!(shop.view().await.admitted, 2);
     shop.assert_sound().await;
 }
@@ -91,9 +88,9 @@ async fn asking_again_gives_the_reservation_that_is_alive() {
 async fn an_existing_reservation_uses_no_challenge_up() {
     let shop = Shop::open(5).await;
     shop.queued("ann").await;
-    let again = shop.reserve_answering("ann", 1, Some(shop.challenge("c1", true)), 3).await;
+    let again = shop.reserve_answering("ann", 1, Some(shop.challenge("c1", true))).await;
     assert!(matches!(again, Reserved::Existing { .. }));
-    let other = shop.reserve_answering("bob", 1, Some(shop.challenge("c1", true)), 3).await;
+    let other = shop.reserve_answering("bob", 1, Some(shop.challenge("c1", true))).await;
     assert!(matches!(other, Reserved::Queued { .. }));
 }
 
@@ -174,8 +171,8 @@ async fn a_queue_is_full_at_its_factor_and_never_falsely_sold_out() {
         shop.engine().grant(&shop.lane, 1).await.unwrap(),
         Granted::Drained { decided: 1, held: 1, sold_out: 0, rejected: 0, waiting: 3 }
     );
-    let Reserved::Queued { position, .. } = shop.reserve("late", 1).await else { panic!() };
-    assert_eq!(position, 4);
+    let Reserved::Queued { pace, .. } = shop.reserve("late", 1).await else { panic!() };
+    assert_eq!(pace.position, 4);
     shop.assert_sound().await;
 }
 
@@ -184,17 +181,17 @@ async fn a_challenge_is_used_up_right_or_wrong() {
     let shop = Shop::open(10).await;
     let right = |id| Some(shop.challenge(id, true));
     let wrong = |id| Some(shop.challenge(id, false));
-    assert!(matches!(shop.reserve_answering("ann", 1, right("c1"), 0).await, Reserved::Queued { .. }));
-    assert_eq!(shop.reserve_answering("bob", 1, right("c1"), 0).await, Reserved::ChallengeFailed);
-    assert_eq!(shop.reserve_answering("bob", 1, wrong("c2"), 0).await, Reserved::ChallengeFailed);
-    assert_eq!(shop.reserve_answering("bob", 1, right("c2"), 0).await, Reserved::ChallengeFailed);
-    assert!(matches!(shop.reserve_answering("bob", 1, right("c3"), 0).await, Reserved::Queued { .. }));
+    assert!(matches!(shop.reserve_answering("ann", 1, right("c1")).await, Reserved::Queued { .. }));
+    assert_eq!(shop.reserve_answering("bob", 1, right("c1")).await, Reserved::ChallengeFailed);
+    assert_eq!(shop.reserve_answering("bob", 1, wrong("c2")).await, Reserved::ChallengeFailed);
+    assert_eq!(shop.reserve_answering("bob", 1, right("c2")).await, Reserved::ChallengeFailed);
+    assert!(matches!(shop.reserve_answering("bob", 1, right("c3")).await, Reserved::Queued { .. }));
     assert_eq!(shop.view().await.admitted, 2);
     // Refused for another reason, it is not used up.
     shop.engine().switch(&shop.lane, Switch::Paused).await.unwrap();
-    assert_eq!(shop.reserve_answering("cat", 1, right("c4"), 0).await, Reserved::Paused);
+    assert_eq!(shop.reserve_answering("cat", 1, right("c4")).await, Reserved::Paused);
     shop.engine().switch(&shop.lane, Switch::Open).await.unwrap();
-    assert!(matches!(shop.reserve_answering("cat", 1, right("c4"), 0).await, Reserved::Queued { .. }));
+    assert!(matches!(shop.reserve_answering("cat", 1, right("c4")).await, Reserved::Queued { .. }));
     shop.assert_sound().await;
 }
 
@@ -206,39 +203,11 @@ async fn used_challenges_are_remembered_for_longer_than_any_of_their_window_live
     for (name, skew) in [("ann", -24 * hour), ("bob", -hour), ("cat", 0), ("dan", hour)] {
         let expires_at = shop.now().plus_millis(skew);
         let used = || Some(ChallengeUse { id: format!("of-{name}"), expires_at, answered: true });
-        assert!(matches!(shop.reserve_answering(name, 1, used(), 0).await, Reserved::Queued { .. }));
-        assert_eq!(shop.reserve_answering("thief", 1, used(), 0).await, Reserved::ChallengeFailed);
+        assert!(matches!(shop.reserve_answering(name, 1, used()).await, Reserved::Queued { .. }));
+        assert_eq!(shop.reserve_answering("thief", 1, used()).await, Reserved::ChallengeFailed);
         let left = shop.redis.number("PTTL", &[&shop.keys.challenges(expires_at.millis())]).await;
         assert!(left > 2 * CHALLENGE_WINDOW_MS - 10_000 && left <= 2 * CHALLENGE_WINDOW_MS, "{left}");
     }
-}
-
-#[tokio::test]
-async fn failed_tries_are_limited_by_shopper_and_window() {
-    let shop = Shop::open(10).await;
-    shop.set_now(NOW + 1_500);
-    let failed = Reserved::ChallengeFailed;
-    let wrong = |id: &str| Some(shop.challenge(id, false));
-    for id in ["a", "b", "c"] {
-        assert_eq!(shop.reserve_answering("ann", 1, wrong(id), 3).await, failed);
-    }
-    // A replay is a failed try as well.
-    for _ in 0..3 {
-        assert_eq!(shop.reserve_answering("bob", 1, wrong("a"), 3).await, failed);
-    }
-    let limited = Reserved::RateLimited { retry_after_ms: 8_500 };
-    assert_eq!(shop.reserve_answering("ann", 1, wrong("d"), 3).await, limited);
-    assert_eq!(shop.reserve_answering("bob", 1, Some(shop.challenge("e", true)), 3).await, limited);
-    // Not limited where no limit is set, for others, and in the next window; and what was not looked at is not used up.
-    assert_eq!(shop.reserve_answering("ann", 1, wrong("f"), 0).await, failed);
-    let other = shop.reserve_answering("cat", 1, Some(shop.challenge("g", true)), 3).await;
-    assert!(matches!(other, Reserved::Queued { .. }));
-    let challenge = shop.challenge("e", true);
-    shop.set_now(NOW + 10_000);
-    assert!(matches!(shop.reserve_answering("bob", 1, Some(challenge), 3).await, Reserved::Queued { .. }));
-    let tries = shop.keys.tries(NOW + 1_500);
-    let left = shop.redis.number("PTTL", &[&tries]).await;
-    assert!(left > 0 && left <= 20_000, "counters of a window go by themselves, {left} ms");
 }
 
 #[tokio::test]
@@ -256,39 +225,34 @@ async fn a_rehearsal_says_what_would_happen_and_changes_nothing() {
     };
 
     let before = everything().await;
-    assert_eq!(shop.rehearse("ann", 1, right("c1"), 3).await, None);
-    assert_eq!(shop.rehearse("ann", 1, None, 3).await, None);
+    assert_eq!(shop.rehearse("ann", 1, right("c1")).await, None);
+    assert_eq!(shop.rehearse("ann", 1, None).await, None);
     assert_eq!(everything().await, before);
     // It was not used up, and whoever rehearsed is nobody yet.
-    assert!(matches!(shop.reserve_answering("ann", 1, right("c1"), 3).await, Reserved::Queued { .. }));
+    assert!(matches!(shop.reserve_answering("ann", 1, right("c1")).await, Reserved::Queued { .. }));
 
     // What would refuse, refuses, and is as unused as before; who has something, sees it.
     let before = everything().await;
-    assert_eq!(shop.rehearse("bob", 1, right("c1"), 3).await, Some(Reserved::ChallengeFailed));
+    assert_eq!(shop.rehearse("bob", 1, right("c1")).await, Some(Reserved::ChallengeFailed));
     assert_eq!(
-        shop.rehearse("bob", 3, right("c2"), 3).await,
+        shop.rehearse("bob", 3, right("c2")).await,
         Some(Reserved::PurchaseLimit { limit: 1, taken: 0 })
     );
-    assert!(matches!(shop.rehearse("ann", 1, right("c2"), 3).await, Some(Reserved::Existing { .. })));
+    assert!(matches!(shop.rehearse("ann", 1, right("c2")).await, Some(Reserved::Existing { .. })));
     assert_eq!(everything().await, before);
 
-    for id in ["x", "y", "z"] {
-        let wrong = Some(shop.challenge(id, false));
-        assert_eq!(shop.reserve_answering("bob", 1, wrong, 3).await, Reserved::ChallengeFailed);
-    }
-    assert!(matches!(shop.rehearse("bob", 1, right("c2"), 3).await, Some(Reserved::RateLimited { .. })));
     shop.engine().switch(&shop.lane, Switch::Paused).await.unwrap();
-    assert_eq!(shop.rehearse("cat", 1, right("c3"), 3).await, Some(Reserved::Paused));
+    assert_eq!(shop.rehearse("cat", 1, right("c3")).await, Some(Reserved::Paused));
     shop.assert_sound().await;
 }
 
 #[tokio::test]
 async fn a_rehearsal_of_an_instant_item_takes_no_unit() {
     let shop = Shop::with(1, |terms| terms.mode = Mode::Instant).await;
-    assert_eq!(shop.rehearse("ann", 1, None, 0).await, None);
+    assert_eq!(shop.rehearse("ann", 1, None).await, None);
     assert_eq!(shop.counters().await, [1, 0, 0, 0]);
     assert!(matches!(shop.reserve("bob", 1).await, Reserved::Held { .. }));
-    assert_eq!(shop.rehearse("ann", 1, None, 0).await, Some(Reserved::SoldOut { available: 0 }));
+    assert_eq!(shop.rehearse("ann", 1, None).await, Some(Reserved::SoldOut { available: 0 }));
 }
 
 #[tokio::test]
@@ -306,8 +270,8 @@ async fn large_numbers_are_kept_whole() {
     shop.redis
         .command("HSET", &[&shop.keys.lane(), "admitted", "999999999999", "drained", "999999999999"])
         .await;
-    let Reserved::Queued { id, position } = shop.reserve("ann", 1000).await else { panic!() };
-    assert_eq!(position, 1);
+    let Reserved::Queued { id, pace } = shop.reserve("ann", 1000).await else { panic!() };
+    assert_eq!(pace.position, 1);
     shop.grant().await;
     assert_eq!(shop.poll(&id, "ann").await.deadline, Some(shop.now().plus_millis(100_000_000_000_000)));
     let order = shop.checked_out(&id, "ann").await;

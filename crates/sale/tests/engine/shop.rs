@@ -10,7 +10,7 @@ use sale::reservation::ReservationState;
 use sale::rules::VersionedLimits;
 use sale::scripts::{
     Audit, ChallengeUse, CheckedOut, Contact, Granted, LaneView, OrderView, PaymentOpened, PaymentOutcome,
-    Published, ReservationView, Reserved, Settled, StockChange, Wish,
+    Polled, Published, ReservationView, Reserved, Settled, StockChange, Wish,
 };
 use sale::time::Timestamp;
 use std::cell::Cell;
@@ -115,7 +115,7 @@ impl Shop {
     }
 
     pub async fn reserve(&self, name: &str, quantity: u32) -> Reserved {
-        self.reserve_answering(name, quantity, None, 0).await
+        self.reserve_answering(name, quantity, None).await
     }
 
     pub async fn reserve_answering(
@@ -123,12 +123,10 @@ impl Shop {
         name: &str,
         quantity: u32,
         challenge: Option<ChallengeUse>,
-        tries_allowed: u32,
     ) -> Reserved {
         let user = user(name);
-        let wish =
-            Wish { user: &user, quantity, tail: self.tail(), challenge, tries_allowed, now: self.now() };
-        self.engine().reserve(&self.lane, &wish).await.unwrap()
+        let wish = Wish { user: &user, quantity, tail: self.tail(), challenge, address: None };
+        self.engine().reserve(&self.lane, &wish).await.unwrap().outcome
     }
 
     /// What `reserve_answering` would say; nothing where it would admit.
@@ -137,12 +135,10 @@ impl Shop {
         name: &str,
         quantity: u32,
         challenge: Option<ChallengeUse>,
-        tries_allowed: u32,
     ) -> Option<Reserved> {
         let user = user(name);
-        let wish =
-            Wish { user: &user, quantity, tail: self.tail(), challenge, tries_allowed, now: self.now() };
-        self.engine().rehearse(&self.lane, &wish).await.unwrap()
+        let wish = Wish { user: &user, quantity, tail: self.tail(), challenge, address: None };
+        self.engine().rehearse(&self.lane, &wish).await.unwrap().outcome
     }
 
     /// A challenge that expires in two minutes.
@@ -201,7 +197,10 @@ impl Shop {
     }
 
     pub async fn poll(&self, id: &ReservationId, name: &str) -> ReservationView {
-        self.engine().poll(id, &user(name)).await.unwrap().expect("it exists")
+        match self.engine().poll(id, &user(name), false).await.unwrap().outcome {
+            Polled::Found(view) => view,
+            other => panic!("{other:?}"),
+        }
     }
 
     pub async fn state(&self, id: &ReservationId, name: &str) -> ReservationState {

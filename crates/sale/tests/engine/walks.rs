@@ -12,20 +12,19 @@ use sale::ids::{Lane, OrderId, PaymentId, ReservationId, Tail};
 use sale::item::{Mode, Switch, Terms};
 use sale::money::Money;
 use sale::order::{OrderEvent, OrderState};
-use sale::reservation::ReservationState;
+use sale::reservation::{Pace, ReservationState};
 use sale::scripts::{
     Cancelled, ChallengeUse, CheckedOut, Contact, Granted, Lapsed, OrderView, Overdue, PaymentOpened,
-    PaymentOutcome, PaymentState, Published, Refunded, Released, ReservationView, Reserved, Settled,
+    PaymentOutcome, PaymentState, Polled, Published, Refunded, Released, ReservationView, Reserved, Settled,
     StockChange, Stocked, Surplus, Switched, Wish,
 };
 use sale::time::Timestamp;
 use serde_json::{Value, json};
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 const USERS: [&str; 5] = ["ann", "bob", "cat@example.org", "u-22222222222222222222", "a:b_c.d-e"];
 const ENDS: i64 = NOW + 6_000_000;
-const TRIES: u32 = 3;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -138,7 +137,6 @@ struct Model {
     drained: i64,
     waiting_since: Option<i64>,
     burnt: BTreeSet<u8>,
-    tries: BTreeMap<(i64, usize), u32>,
     events: Vec<Value>,
     /// Numbers of events that the order database does not have.
     uncopied: BTreeSet<usize>,
@@ -254,6 +252,12 @@ impl Model {
         self.tell(at, event.event_type(), None);
     }
 
+    fn pace(&self, position: u64) -> Pace {
+        let has_unit = i64::try_from(position).unwrap() <= self.available();
+        let hold_ms = if has_unit { u64::try_from(self.terms.hold_ms).unwrap() } else { 0 };
+        Pace { position, waiting: self.queue.len() as u64, polls_per_second: 0, hold_ms }
+    }
+
     fn reserve(&mut self, tail: Tail, who: usize, quantity: u32, challenge: Option<(u8, bool)>) -> Reserved {
         if let Some(at) = self.reservations.iter().position(|r| r.user == who && r.takes().1) {
             let r = &self.reservations[at];
@@ -261,8 +265,8 @@ impl Model {
                 id: self.id(at),
                 state: r.state,
                 quantity: r.quantity,
-                position: self.position(r),
                 deadline: Self::deadline(r),
+                pace: self.pace(self.position(r)),
             };
         }
         if self.switch == Switch::Closed || self.now >= ENDS {
@@ -285,13 +289,7 @@ impl Model {
             return Reserved::QueueFull;
         }
         if let Some((challenge, answered)) = challenge {
-            let tries = self.tries.entry((self.now / 10_000, who)).or_default();
-            if *tries >= TRIES {
-                let retry_after_ms = u64::try_from(10_000 - self.now % 10_000).unwrap();
-                return Reserved::RateLimited { retry_after_ms };
-            }
             if !self.burnt.insert(challenge) || !answered {
-                *tries += 1;
                 return Reserved::ChallengeFailed;
             }
         }
@@ -312,7 +310,7 @@ impl Model {
             if self.queue.len() == 1 {
                 self.waiting_since = Some(self.now);
             }
-            return Reserved::Queued { id: self.id(at), position: self.queue.len() as u64 };
+            return Reserved::Queued { id: self.id(at), pace: self.pace(self.queue.len() as u64) };
         }
         self.drained += 1;
         reservation.state = ReservationState::Held;
@@ -398,9 +396,9 @@ impl Model {
         Some(ReservationView {
             state: r.state,
             quantity: r.quantity,
-            position: self.position(r),
             deadline: Self::deadline(r),
             overdue: Overdue { queue, deadlines: !self.due().is_empty() },
+            pace: self.pace(self.position(r)),
         })
     }
 
@@ -590,7 +588,6 @@ async fn walk(redis: &Connection, lane: Lane, steps: &[Step]) {
         drained: 0,
         waiting_since: None,
         burnt: BTreeSet::new(),
-        tries: BTreeMap::new(),
         events: Vec::new(),
         uncopied: BTreeSet::new(),
     };
@@ -640,22 +637,16 @@ async fn take(redis: &Connection, model: &mut Model, number: usize, step: &Step)
                 answered,
             });
             let name = user(USERS[*who]);
-            let wish = Wish {
-                user: &name,
-                quantity: *quantity,
-                tail: tail.clone(),
-                challenge: used,
-                tries_allowed: TRIES,
-                now,
-            };
-            let answer = engine.reserve(&lane, &wish).await.unwrap();
+            let wish =
+                Wish { user: &name, quantity: *quantity, tail: tail.clone(), challenge: used, address: None };
+            let answer = engine.reserve(&lane, &wish).await.unwrap().outcome;
             assert_eq!(answer, model.reserve(tail, *who, *quantity, *challenge));
         }
         Step::Grant { most } => assert_eq!(engine.grant(&lane, *most).await.unwrap(), model.grant(*most)),
         Step::Poll { which, own } => {
             let Some(at) = find(which) else { return };
-            let answer = engine.poll(&model.id(at), &shopper(model, at, *own)).await.unwrap();
-            assert_eq!(answer, model.poll(at, *own));
+            let answer = engine.poll(&model.id(at), &shopper(model, at, *own), false).await.unwrap().outcome;
+            assert_eq!(answer, model.poll(at, *own).map_or(Polled::NotFound, Polled::Found));
         }
         Step::Release { which, own } => {
             let Some(at) = find(which) else { return };

@@ -1,11 +1,12 @@
 -- Cancels an unpaid order; its units return to stock.
 -- KEYS  1 lane  2 users  3 queue  4 orders  5 deadlines  6 outbox  7 alarm  8 series
--- ARGV  5 user  6 tail
+--       9 and 10 buckets of callers
+-- ARGV  5 user  6 tail  7 the shopper's bucket
 -- Replies
 --   {'cancelled', order…} also when it was cancelled before  {'conflict', state}  {'not_found'}
-local lane, users, queue, orders, deadlines, outbox, alarm, series =
-  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
-local user, tail = ARGV[5], ARGV[6]
+local lane, users, queue, orders, deadlines, outbox, alarm, series, even, odd =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
+local user, tail, shopper = ARGV[5], ARGV[6], ARGV[7]
 
 local record = redis.call('HGET', orders, tail)
 if not record then return {'not_found'} end
@@ -23,6 +24,13 @@ redis.call('ZREM', deadlines, tail)
 return_units(users, user, tail, order.quantity)
 append_event(lane, outbox, 'order.cancelled', tail, order)
 count_in_series(series, 'cancelled', order.quantity)
+-- Whoever takes and gives back again and again fills the lane with records: a return costs three tries, and is never
+-- refused.
+local tries = tonumber(string.match(redis.call('HGET', lane, 'limits') or '0', '^%d+'))
+if tries > 0 then
+  local key, is_new, at, owed = read_buckets(even, odd, CALLERS_MS, shopper, shopper)
+  keep_bucket(CALLERS_MS, key, is_new, at, shopper, owed_after(tries, owed, 3))
+end
 ring_grant(queue)
 arm(lane, deadlines, alarm)
 return order_reply('cancelled', order)

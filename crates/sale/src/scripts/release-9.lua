@@ -1,11 +1,12 @@
 -- A shopper gives a place in the queue or a hold back.
 -- KEYS  1 lane  2 reservations  3 users  4 queue  5 deadlines  6 alarm  7 series
--- ARGV  5 user  6 tail
+--       8 and 9 buckets of callers
+-- ARGV  5 user  6 tail  7 the shopper's bucket
 -- Replies
 --   {'released'} also when it was released before  {'conflict', state}  {'not_found'}
-local lane, reservations, users, queue, deadlines, alarm, series =
-  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
-local user, tail = ARGV[5], ARGV[6]
+local lane, reservations, users, queue, deadlines, alarm, series, even, odd =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local user, tail, shopper = ARGV[5], ARGV[6], ARGV[7]
 
 local record = redis.call('HGET', reservations, tail)
 if not record then return {'not_found'} end
@@ -24,5 +25,12 @@ if state == 'held' then
   ring_grant(queue)
 end
 count_in_series(series, 'released', quantity)
+-- Whoever takes and gives back again and again fills the lane with records: a return costs three tries, and is never
+-- refused.
+local tries = tonumber(string.match(redis.call('HGET', lane, 'limits') or '0', '^%d+'))
+if tries > 0 then
+  local key, is_new, at, owed = read_buckets(even, odd, CALLERS_MS, shopper, shopper)
+  keep_bucket(CALLERS_MS, key, is_new, at, shopper, owed_after(tries, owed, 3))
+end
 arm(lane, deadlines, alarm)
 return {'released'}

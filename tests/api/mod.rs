@@ -10,6 +10,8 @@ mod challenges;
 mod headers;
 /// What no caller should send: broken JSON, wrong types, huge bodies, wrong methods, unknown routes.
 mod inputs;
+/// Limits: 429 and its headers, for shoppers, addresses, items, polls, sessions and the operator's token.
+mod limits;
 /// The operator's calls.
 mod operator;
 /// Checkout and orders.

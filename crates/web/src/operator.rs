@@ -78,7 +78,7 @@ pub async fn check(request: &Request) -> Result<Operator, Problem> {
 async fn refusal(request: &Request) -> Problem {
     let refused = Problem::Unauthorized { detail: "This call needs the operator's bearer token" };
     // A call without any token guesses nothing.
-    if !request.headers().contains_key(header::AUTHORIZATION) {
+    if request.headers().get(header::AUTHORIZATION.as_str()).is_none() {
         return refused;
     }
     let most = settings::number("operator_failures_per_minute", 0, u64::from(MAX_LIMIT)).await;

@@ -21,9 +21,32 @@ use web::{Method, Problem, Request, Response, SharedRedis, operator, settings};
 web::service!("books", handle);
 
 async fn handle(request: &mut Request) -> Result<Response, Problem> {
-    operator::check(request).await?;
+    let operator = operator::check(request).await?;
     let segments: Vec<String> = request.segments().into_iter().map(str::to_owned).collect();
-    match segments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+    let path: Vec<&str> = segments.iter().map(String::as_str).collect();
+    let answer = route(request, &path).await?;
+    if let Some((action, target)) = change(&path) {
+        // These changes go to the order database as events; the log says who asked for them, also when asked again.
+        operator.engine(&action, target).log_change(&(), &"done").await?;
+    }
+    Ok(answer)
+}
+
+/// What a call that went well has changed, as the log names it; nothing for those that only look.
+fn change(path: &[&str]) -> Option<(String, String)> {
+    let (action, target) = match *path {
+        ["api", "admin", "items", id, "reconcile"] => ("item.reconcile".to_owned(), format!("item/{id}")),
+        ["api", "admin", "reconcile"] => ("shop.reconcile".to_owned(), "shop".to_owned()),
+        ["api", "admin", "orders", id, "refund"] => ("order.refund".to_owned(), format!("order/{id}")),
+        ["api", "admin", "payments", id, "refund"] => ("payment.refund".to_owned(), format!("payment/{id}")),
+        ["api", "admin", "set-aside", verb] => (format!("set-aside.{verb}"), "set-aside".to_owned()),
+        _ => return None,
+    };
+    Some((action, target))
+}
+
+async fn route(request: &mut Request, path: &[&str]) -> Result<Response, Problem> {
+    match *path {
         ["api", "admin", "items", id, "audit"] => {
             request.on("/api/admin/items/:id/audit", &[Method::POST])?;
             audit::audit(&Engine::new(SharedRedis), id).await

@@ -22,8 +22,7 @@ use web::answers::Reservation;
 use web::challenge::{Challenges, Kind, Verdict};
 use web::{
     Method, Problem, Request, Response, SharedRedis, StatusCode, blocklist, catalogue, header, limits, mark,
-    random,
-    settings,
+    random, settings,
 };
 
 const NOT_FOUND: Problem = Problem::NotFound { what: "item" };

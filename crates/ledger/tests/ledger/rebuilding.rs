@@ -6,9 +6,8 @@ use order_ledger::{copy, poison, read, whole};
 use sale::ids::{OrderId, Tail, UserId};
 use sale::keys::LaneKeys;
 use sale::order::OrderState;
-use sale::scripts::{PaymentOutcome, Reserved, StockChange, Wish};
+use sale::scripts::{PaymentOutcome, Polled, ReservationView, Reserved, StockChange, Wish};
 use sale::store::{Redis, Reply};
-use sale::time::Timestamp;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -59,10 +58,9 @@ impl Shop {
             quantity: 1,
             tail: format!("{tail:0>12}").parse().unwrap(),
             challenge: None,
-            tries_allowed: 0,
-            now: Timestamp::from_millis(self.now),
+            address: None,
         };
-        self.engine().reserve(&lane(), &wish).await.unwrap()
+        self.engine().reserve(&lane(), &wish).await.unwrap().outcome
     }
 
     async fn audited(&self, sql: &Client) -> LaneAudit {
@@ -254,7 +252,8 @@ async fn a_power_cut_costs_neither_holds_nor_the_queue(world: &World) {
     let rebuilt = mend(&shop.engine(), &sql, &lane(), false, NEVER).await.unwrap();
     assert!(rebuilt.rebuilt && rebuilt.finished, "without being asked");
     assert_eq!(rebuilt.ended, 0);
-    let state = shop.engine().poll(&held, &"u-held".parse().unwrap()).await.unwrap().unwrap().state;
+    let polled = shop.engine().poll(&held, &"u-held".parse().unwrap(), false).await.unwrap().outcome;
+    let Polled::Found(ReservationView { state, .. }) = polled else { panic!("{polled:?}") };
     assert_eq!(state, sale::reservation::ReservationState::Held);
     assert_eq!(shop.engine().order(&first, None).await.unwrap().unwrap().0.state, OrderState::Paid);
     let audit = shop.audited(&sql).await;

@@ -3,6 +3,7 @@ use crate::change::{LoggedChange, MOST_ENTRIES};
 use crate::ids::Lane;
 use crate::keys::{LOG, LOG_POSITIONS, LaneKeys};
 use crate::store::{Redis, Reply};
+use serde::Serialize;
 
 pub(super) static SCRIPT: Script = script!("log", 2);
 
@@ -10,12 +11,13 @@ pub(super) static SCRIPT: Script = script!("log", 2);
 const BATCH: i64 = 100;
 
 impl<R: Redis> Engine<R> {
-    /// Logs the operator's change that this engine is making, where no script makes it; `before` and `after` are JSON.
+    /// Logs the operator's change that this engine has made, where it is no script's own to log.
     pub async fn log_change(
         &self,
-        before: &serde_json::Value,
-        after: &serde_json::Value,
+        before: &impl Serialize,
+        after: &impl Serialize,
     ) -> Result<(), EngineError> {
+        let (before, after) = (serde_json::json!(before), serde_json::json!(after));
         let entry = format!("{},\"before\":{before},\"after\":{after}", self.change());
         let most = MOST_ENTRIES.to_string();
         let mut answer = self.run(&SCRIPT, "", &[LOG, LOG_POSITIONS], &["", &entry, &most]).await?;

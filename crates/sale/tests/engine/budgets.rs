@@ -66,7 +66,7 @@ async fn a_reservation_costs_at_most_four_hundred_bytes_with_its_challenge() {
         println!("a bucket costs {} bytes", each(buckets));
         println!("a reservation costs {} bytes while queued, {} once {what}", each(peak), each(after));
         assert!(each(peak) <= 400 && each(after) <= 400);
-        assert!((1..=64).contains(&each(buckets)));
+        assert!(each(buckets) <= 64);
         assert_eq!(shop.view().await.waiting, 0);
     }
 }

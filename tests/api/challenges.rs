@@ -231,6 +231,31 @@ async fn a_proof_of_work_is_harder_the_more_people_wait() {
     shopper.ask_reservation(&item, &body).await.expect_problem(422, "challenge-failed");
 }
 
+#[tokio::test]
+async fn a_proof_of_work_is_harder_for_an_address_that_fails_again_and_again() {
+    let world = World::builder()
+        .set("captcha_difficulty", 6)
+        .set("rate_limits", "on")
+        .set("tries_per_ten_seconds", 1_000)
+        .set("address_tries_per_ten_seconds", 40)
+        .start()
+        .await;
+    let item = world.seller().publish(&ItemTerms::of(5)).await;
+    let (shopper, neighbour) = (world.shopper().await, world.shopper().await);
+    let first = shopper.ask_challenge(&item).await.expect(201);
+    assert_eq!(first["difficulty"], 6);
+    // Ten tokens come back in 2.5 s, and each failure takes three: within some tries half of the bucket is gone.
+    eventually("it is harder, for the neighbour too", Duration::from_secs(30), async || {
+        if let Some(challenge) = shopper.ask_challenge(&item).await.json()["challenge"].as_str() {
+            let body = json!({ "challenge": challenge, "answer": "x", "quantity": 1 });
+            shopper.ask_reservation(&item, &body).await;
+        }
+        let challenge = neighbour.ask_challenge(&item).await;
+        (challenge.status == 201 && challenge.json()["difficulty"].as_u64() > Some(6)).then_some(())
+    })
+    .await;
+}
+
 /// The ids of the challenges in a batch of the pool, as `web::puzzles` writes it.
 fn ids_in(batch: &[u8]) -> Vec<[u8; 9]> {
     let (mut ids, mut rest) = (Vec::new(), &batch[17..]);

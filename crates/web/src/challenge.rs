@@ -144,17 +144,34 @@ impl Prepared {
     }
 }
 
-/// The bits of a proof of work where `crowding` shoppers wait for each unit: one more where one waits, two where four do,
-/// then three for 16 and four for 64, each of which doubles the work. Never more than [`HARDEST_BITS`] by crowding alone:
-/// an old phone must still be done while its challenge lives.
-pub fn hardened(bits: u8, crowding: u64) -> u8 {
-    let more = match crowding {
+/// What an address has left of the tries that it may make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Record {
+    /// Tries that it may make; 0 where it is not limited.
+    pub limit: u32,
+    /// Those that are left.
+    pub left: u32,
+}
+
+/// The bits of a proof of work of `bits`, made harder. Each bit more doubles the work.
+///
+/// Where `crowding` shoppers wait for each unit: one bit more where one waits, two where four do, then three for 16 and four
+/// for 64. By the address's `record`, which is what it has left of its tries: one bit more where that is half or less, two
+/// at a quarter, three at an eighth. Never more than [`HARDEST_BITS`] by these: an old phone must still be done while its
+/// challenge lives, and behind one address there may be many people.
+pub fn hardened(bits: u8, crowding: u64, record: Option<Record>) -> u8 {
+    let by_crowd = match crowding {
         0 => 0,
         1..4 => 1,
         4..16 => 2,
         16..64 => 3,
         _ => 4,
     };
+    let by_record = record.filter(|record| record.limit > 0).map_or(0, |Record { limit, left }| {
+        let left = u64::from(left);
+        [2, 4, 8].into_iter().filter(|part| left * part <= u64::from(limit)).count()
+    });
+    let more = by_crowd + u8::try_from(by_record).unwrap_or(0);
     bits.max((bits + more).min(HARDEST_BITS))
 }
 
@@ -524,15 +541,25 @@ mod tests {
 
     #[test]
     fn a_proof_of_work_is_harder_in_a_crowd_within_bounds() {
-        let bits = |crowding| hardened(18, crowding);
+        let bits = |crowding| hardened(18, crowding, None);
         assert_eq!(
             [0, 1, 3, 4, 15, 16, 63, 64, 1_000, u64::MAX].map(bits),
             [18, 19, 19, 20, 20, 21, 21, 22, 22, 22]
         );
-        assert_eq!(hardened(22, 64), HARDEST_BITS);
+        assert_eq!(hardened(22, 64, None), HARDEST_BITS);
         // What an operator set above that stays as it was set.
-        assert_eq!(hardened(28, 64), 28);
-        assert_eq!(hardened(MOST_BITS, u64::MAX), MOST_BITS);
+        assert_eq!(hardened(28, 64, None), 28);
+        assert_eq!(hardened(MOST_BITS, u64::MAX, None), MOST_BITS);
+    }
+
+    #[test]
+    fn a_proof_of_work_is_harder_for_an_address_that_has_tried_much() {
+        let bits = |left| hardened(18, 0, Some(Record { limit: 100, left }));
+        assert_eq!([100, 51, 50, 26, 25, 13, 12, 1, 0].map(bits), [18, 18, 19, 19, 20, 20, 21, 21, 21]);
+        // Where addresses are not limited, none has a record.
+        assert_eq!(hardened(18, 0, Some(Record { limit: 0, left: 0 })), 18);
+        // Both count, up to what a phone can do.
+        assert_eq!(hardened(18, 64, Some(Record { limit: 100, left: 0 })), HARDEST_BITS);
     }
 
     #[test]

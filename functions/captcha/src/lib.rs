@@ -15,7 +15,7 @@ use sale::scripts::ChallengeCount;
 use sale::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use web::catalogue::Snapshot;
-use web::challenge::{self, Challenges, Kind, LIFETIME_MS, Task, WIDGET_ACTION};
+use web::challenge::{self, Challenges, Kind, LIFETIME_MS, Record, Task, WIDGET_ACTION};
 use web::puzzles::Ready;
 use web::{
     Method, Problem, Response, SharedRedis, blocklist, catalogue, limits, mark, rules, session, settings,
@@ -56,22 +56,24 @@ async fn answer(request: &mut web::Request) -> Result<Response, Problem> {
         ItemState::Ended => return Err(Problem::Ended),
         ItemState::Draft => return Err(Problem::NotFound { what: "item" }),
     }
-    count(request, &user, &item).await?;
-    let (kind, difficulty) = chosen(wish, &snapshot).await?;
+    let record = count(request, &user, &item).await?;
+    let (kind, difficulty) = chosen(wish, &snapshot, record).await?;
     // What is shown goes by the sale's clock; the token itself by this machine's, which also checks it.
     let expires_at = server_time.plus_millis(LIFETIME_MS);
     Ok(Response::created(&issue(kind, difficulty, &user, &item, request.now(), expires_at).await?))
 }
 
-/// Counts this challenge against what shopper and address may try: the one round trip of a challenge.
-async fn count(request: &web::Request, user: &UserId, item: &ItemId) -> Result<(), Problem> {
-    let Some(address) = limits::caller(request).await? else { return Ok(()) };
+/// Counts this challenge against what shopper and address may try: the one round trip of a challenge. Gives what the
+/// address has left, where callers are limited: its record, since a try that fails costs three of those that don't.
+async fn count(request: &web::Request, user: &UserId, item: &ItemId) -> Result<Option<Record>, Problem> {
+    let Some(address) = limits::caller(request).await? else { return Ok(None) };
     let lane = Lane::of(item.clone(), user, LANES);
     let counted = sale::Engine::new(SharedRedis).count_challenge(&lane, user, &address).await?;
+    let record = counted.allowances.get(1).map(|of| Record { limit: of.limit, left: of.left() });
     match limits::noted(request, &limits::TRIES, counted) {
         ChallengeCount::RateLimited { retry_after_ms } => Err(Problem::RateLimited { retry_after_ms }),
         // What is no longer published is said by the reservation.
-        ChallengeCount::Counted { .. } | ChallengeCount::NotFound => Ok(()),
+        ChallengeCount::Counted { .. } | ChallengeCount::NotFound => Ok(record),
     }
 }
 
@@ -111,12 +113,14 @@ impl Wish {
 
 /// The kind that is set, and how hard it is; or the proof of work that stands in for a picture.
 ///
-/// A proof of work is harder the more shoppers wait for each unit: who has a farm pays most when it would hurt most.
-async fn chosen(wish: Wish, snapshot: &Snapshot) -> Result<(Kind, u8), Problem> {
+/// A proof of work is harder the more shoppers wait for each unit, and the more the address has tried of late: who has a
+/// farm pays most when it would hurt most.
+async fn chosen(wish: Wish, snapshot: &Snapshot, record: Option<Record>) -> Result<(Kind, u8), Problem> {
+    let hardened = |bits| challenge::hardened(bits, crowding(snapshot), record);
     let (kind, difficulty) = rules::challenge(&snapshot.rules).await?;
     match (kind, wish.kind) {
         (Kind::Image, Some(Preference::Pow)) => {
-            return Ok((Kind::Pow, challenge::hardened(ALTERNATIVE_BITS, crowding(snapshot))));
+            return Ok((Kind::Pow, hardened(ALTERNATIVE_BITS)));
         }
         (Kind::Pow, Some(Preference::Image)) | (Kind::Turnstile, Some(_)) => {
             return Err(Problem::invalid("kind", "is not offered here; leave it out"));
@@ -126,7 +130,7 @@ async fn chosen(wish: Wish, snapshot: &Snapshot) -> Result<(Kind, u8), Problem> 
     if kind != Kind::Pow {
         return Ok((kind, difficulty));
     }
-    Ok((kind, challenge::hardened(difficulty, crowding(snapshot))))
+    Ok((kind, hardened(difficulty)))
 }
 
 /// How many shoppers wait for each unit of the item.

@@ -32,12 +32,9 @@ async fn ten_thousand_sessions_from_one_address_are_limited_and_harm_nobody() {
     });
     // Meanwhile people come, each from an address of their own, and buy.
     let people = crowd(60, 4, |number| {
-        let (client, item) = (client.clone(), item.clone());
+        let (client, item) = (client.from_address(&format!("198.51.100.{number}")), item.clone());
         async move {
-            let from = format!("198.51.100.{number}");
-            let opened =
-                client.post("/api/session").header("x-forwarded-for", &from).send().await.expect(201);
-            let shopper = Shopper::from_session(&client, &opened);
+            let shopper = Shopper::arrive(&client).await;
             shopper.hold(&item).await["state"].clone()
         }
     });

@@ -63,6 +63,23 @@ async fn an_hour_behind_the_host_sells_as_ever() {
     sell_with_clock_off_by(-HOUR).await;
 }
 
+/// A challenge lives two minutes. One that a host gave an hour ago, by its own clock, is a late one everywhere else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_challenge_buys_nothing_and_still_shows_what_one_has() {
+    let world = World::start().await;
+    let an_hour_ago = world.start_host_with_clock_off_by(-HOUR).await;
+    let item = world.seller().publish(&ItemTerms::of(5)).await;
+    let shopper = Shopper::arrive(&world.client()).await;
+
+    let mut late = shopper.at(&an_hour_ago.base()).solved_challenge(&item).await.unwrap();
+    late["quantity"] = json!(1);
+    shopper.ask_reservation(&item, &late).await.expect_problem(422, "challenge-failed");
+
+    let held = shopper.hold(&item).await;
+    let again = shopper.ask_reservation(&item, &late).await.expect(200);
+    assert_eq!(again["id"], held["id"]);
+}
+
 /// Whoever is refused by the host with the wrong clock succeeds with one try more; nothing is sold twice meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn three_hosts_an_hour_apart_sell_no_unit_twice() {

@@ -16,6 +16,7 @@ pub struct Client {
     http: reqwest::Client,
     base: String,
     token: Option<String>,
+    address: Option<String>,
     contract: Option<Arc<Contract>>,
 }
 
@@ -48,7 +49,7 @@ impl Client {
             .no_proxy()
             .build()
             .expect("a client without TLS needs nothing");
-        Client { http, base: base.to_owned(), token: None, contract: None }
+        Client { http, base: base.to_owned(), token: None, address: None, contract: None }
     }
 
     /// The same person at another host.
@@ -59,6 +60,11 @@ impl Client {
     /// The same host, as whoever bears this token.
     pub fn bearing(&self, token: &str) -> Client {
         Client { token: Some(token.to_owned()), ..self.clone() }
+    }
+
+    /// The same host behind a proxy, which says that this one comes from this address.
+    pub fn from_address(&self, address: &str) -> Client {
+        Client { address: Some(address.to_owned()), ..self.clone() }
     }
 
     /// From now on every answer has to be as the document says.
@@ -90,6 +96,9 @@ impl Client {
         let mut builder = self.http.request(method.clone(), format!("{}{path}", self.base));
         if let Some(token) = &self.token {
             builder = builder.bearer_auth(token);
+        }
+        if let Some(address) = &self.address {
+            builder = builder.header("x-forwarded-for", address);
         }
         Request { method, path: path.to_owned(), contract: self.contract.clone(), builder }
     }

@@ -1,7 +1,7 @@
 //! The demo sale, published through the public operator API, as any shop would publish its own.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use serde_json::{Map, Value};
@@ -106,7 +106,20 @@ fn sell_out(operator: &Operator<'_>, item_id: &str, item: &Value) -> anyhow::Res
         }
         left -= quantity;
     }
-    Ok(())
+    wait_until_shown_sold_out(operator, item_id)
+}
+
+/// What shoppers are shown of stock is up to a second old. A newcomer's first look is to be true.
+fn wait_until_shown_sold_out(operator: &Operator<'_>, item_id: &str) -> anyhow::Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while Instant::now() < deadline {
+        let shown = operator.get(&format!("/api/items/{item_id}"))?;
+        if shown["state"] == "sold_out" {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    bail!("the item {item_id} is not shown as sold out although nothing is left of it")
 }
 
 fn members(object: &Value, left_out: &[&str]) -> anyhow::Result<Map<String, Value>> {

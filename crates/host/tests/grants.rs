@@ -60,7 +60,7 @@ fn the_application_itself_is_reached_by_its_own_grant_only() {
     let other = Application::web(&format!("allowed_outbound_hosts = [\"http://{}\"]", host.address)).start();
     let denied = other.text("/fetch?http://self.alt/status?204");
     assert!(denied.contains("HttpRequestDenied"), "{denied}");
-    assert!(other.process.stderr().contains("http://self"), "{}", other.process.stderr());
+    other.process.expect_log("http://self");
 }
 
 #[test]

@@ -160,7 +160,8 @@ fn a_trap_costs_its_own_requests_and_is_logged() {
         assert_eq!(host.text("/constant"), "constant");
     }
     eventually("the trap is logged", || host.process.stderr().contains("an instance ended").then_some(()));
-    assert!(host.process.stderr().contains("as asked"), "the guest's last words are shown");
+    // The guest's last words are shown.
+    host.process.expect_log("as asked");
 }
 
 #[test]

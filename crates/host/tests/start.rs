@@ -147,7 +147,7 @@ fn a_component_is_compiled_once_and_a_broken_entry_is_made_anew() {
     let cache = tempfile::tempdir().unwrap();
     let options = ["--cache-dir", cache.path().to_str().unwrap()];
     let host = Application::web("").with(&options).start();
-    assert!(host.process.stderr().contains("compiling"));
+    host.process.expect_log("compiling");
     drop(host);
     let first = entries(cache.path());
     assert_eq!(first.len(), 1, "{first:?}");

@@ -28,6 +28,11 @@ impl Process {
         String::from_utf8_lossy(&self.stderr.lock().unwrap()).into_owned()
     }
 
+    /// Waits until its log has this: the log is written, and read here, beside everything else.
+    pub fn expect_log(&self, words: &str) {
+        eventually(&format!("the log says `{words}`"), || self.stderr().contains(words).then_some(()));
+    }
+
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
     }

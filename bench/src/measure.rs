@@ -382,7 +382,8 @@ impl Bench<'_> {
         if counters.held as u64 != queued + 1 {
             report.complain(format!("{queued} reservations were queued, {} are held", counters.held));
         }
-        self.seller.audit(&item).await;
+        // No audit: tails that redis-benchmark makes are longer than any id, so that they are random enough.
+        counters.assert_conserved();
         Ok(())
     }
 

@@ -82,7 +82,7 @@ async fn no_guest_session_is_good_but_our_own() {
             ("of an empty name", set("sub", json!(""))),
             ("of a number", set("sub", json!(1))),
             ("of a list", set("sub", json!([user]))),
-            ("two subjects", raw(good.replace("{", &format!(r#"{{"sub":"u-other","#)))),
+            ("two subjects", raw(good.replace("{", r#"{"sub":"u-other","#))),
             ("two expiries", raw(good.replace("{", r#"{"exp":1,"#))),
             ("something after the claims", raw(format!("{good}{good}"))),
             ("a byte order mark", raw(format!("\u{feff}{good}"))),

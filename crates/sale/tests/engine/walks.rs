@@ -288,10 +288,10 @@ impl Model {
         if queued && waiting >= i64::from(self.terms.limits.limits.queue_factor) * self.total {
             return Reserved::QueueFull;
         }
-        if let Some((challenge, answered)) = challenge {
-            if !self.burnt.insert(challenge) || !answered {
-                return Reserved::ChallengeFailed;
-            }
+        if let Some((challenge, answered)) = challenge
+            && (!self.burnt.insert(challenge) || !answered)
+        {
+            return Reserved::ChallengeFailed;
         }
         self.admitted += 1;
         let mut reservation = Reservation {

@@ -48,7 +48,7 @@ async fn a_shopper_has_so_many_tries_and_is_told_what_is_left() {
     let shopper = world.shopper().await;
     let first = ask(&shopper, &item, "203.0.113.1").await;
     first.expect(201);
-    assert_eq!(first.header("ratelimit-policy"), Some("\"shopper\";q=5;w=10, \"address\";q=60;w=10"));
+    assert_eq!(first.header("ratelimit-policy"), Some("\"shopper\";q=5;w=10, \"address\";q=240;w=10"));
     let left = |answer: &Answer| parameter(answer, "ratelimit", "shopper", "r");
     assert_eq!(left(&first), 4);
     let mut last = first;

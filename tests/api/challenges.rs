@@ -256,7 +256,7 @@ async fn a_proof_of_work_is_harder_for_an_address_that_fails_again_and_again() {
     .await;
 }
 
-/// The ids of the challenges in a batch of the pool, as `web::puzzles` writes it.
+/// The ids of the challenges in a batch of the pool, as `web::shop::puzzles` writes it.
 fn ids_in(batch: &[u8]) -> Vec<[u8; 9]> {
     let (mut ids, mut rest) = (Vec::new(), &batch[17..]);
     while !rest.is_empty() {

@@ -148,7 +148,7 @@ async fn a_challenge_is_no_session_and_a_session_no_challenge() {
 
 /// A shop whose shoppers bring tokens of an issuer; the issuer's keys, and tokens that it signed.
 async fn shop_with_an_issuer() -> (World, Value) {
-    let path = checkout().join("crates/web/src/jwks/vectors.json");
+    let path = checkout().join("crates/web/src/caller/jwks/vectors.json");
     let vectors: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     let world = World::builder()
         .set("auth_mode", "jwt")

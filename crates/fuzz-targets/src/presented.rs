@@ -6,10 +6,10 @@ use hmac::{Hmac, Mac as _};
 use sale::ids::{ItemId, UserId};
 use sale::time::Timestamp;
 use sha2::Sha256;
-use web::challenge::{Challenges, Verdict};
-use web::jwks::Jwks;
-use web::jwt::{Claims, Expected, SigningKey};
-use web::payment;
+use web::caller::jwks::Jwks;
+use web::caller::jwt::{Claims, Expected, SigningKey};
+use web::shop::challenge::{Challenges, Verdict};
+use web::shop::payment;
 
 use crate::texts;
 
@@ -89,7 +89,7 @@ pub fn challenges(bytes: &[u8]) {
     let now = Timestamp::from_millis(NOW * 1_000);
     assert_eq!(challenges.verify(token, answer, &user, &item, now), Verdict::Forged);
     assert_eq!(challenges.verify(&BASE64.encode(token), answer, &user, &item, now), Verdict::Forged);
-    let task = web::challenge::Task::Pow { bits: 30 };
+    let task = web::shop::challenge::Task::Pow { bits: 30 };
     let (ours, expires_at) = challenges.issue(task, &user, &item, now);
     let verdict = challenges.verify(&ours, answer, &user, &item, now);
     assert!(matches!(verdict, Verdict::WrongAnswer { .. }), "{verdict:?}");

@@ -7,11 +7,13 @@ use sale::ids::{ItemId, Lane, OrderId, PaymentId, ReservationId, SaleId, Tail, U
 use sale::money::{Currency, Money};
 use sale::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use web::cors::Origin;
-use web::encoding::{self, Encoding};
-use web::headers::Headers;
-use web::network::Network;
-use web::{Problem, address, etag, json as strict, query, trace};
+use web::Problem;
+use web::caller::address;
+use web::caller::network::Network;
+use web::http::cors::Origin;
+use web::http::encoding::{self, Encoding};
+use web::http::headers::Headers;
+use web::http::{etag, json as strict, query, trace};
 
 use crate::texts as parts;
 

@@ -4,8 +4,9 @@ use sale::ids::UserId;
 use sale::scripts::Blocked;
 use sale::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use web::operator::Operator;
-use web::{Problem, Request, Response, blocklist};
+use web::caller::operator::Operator;
+use web::shop::blocklist;
+use web::{Problem, Request, Response};
 
 /// Most characters of why somebody is blocked.
 const MOST_REASON: usize = 200;

@@ -11,11 +11,11 @@ use sale::scripts::{LaneView, Published, Saved, SeriesPoint, StockChange, Stocke
 use sale::time::Timestamp;
 use sale::{Engine, work};
 use serde::{Deserialize, Serialize};
-use web::operator::Operator;
-use web::{
-    FieldError, Problem, Request, Response, SharedRedis, StatusCode, catalogue, etag, header, random,
-    settings,
-};
+use web::caller::operator::Operator;
+use web::http::etag;
+use web::platform::{random, settings};
+use web::shop::catalogue;
+use web::{FieldError, Problem, Request, Response, SharedRedis, StatusCode, header};
 
 use crate::rules;
 use crate::sales::{self, MOST_DESCRIPTION, MOST_TITLE, announced, check_text};

@@ -18,7 +18,8 @@ mod rules;
 mod sales;
 
 use sale::rules::SHOP;
-use web::{Method, Problem, Request, Response, operator};
+use web::caller::operator;
+use web::{Method, Problem, Request, Response};
 
 web::service!("admin", handle);
 

@@ -8,10 +8,12 @@ use sale::scripts::Saved;
 use sale::time::Timestamp;
 use sale::{Engine, work};
 use serde::Serialize;
-use web::challenge::Kind;
-use web::operator::Operator;
-use web::rules::tell;
-use web::{FieldError, Problem, Request, Response, SharedRedis, catalogue, etag, header};
+use web::caller::operator::Operator;
+use web::http::etag;
+use web::shop::catalogue;
+use web::shop::challenge::Kind;
+use web::shop::rules::tell;
+use web::{FieldError, Problem, Request, Response, SharedRedis, header};
 
 use crate::items;
 use crate::sales::announced;
@@ -40,7 +42,7 @@ struct Effective {
 
 /// What a lane of this item goes by, before it is told.
 pub async fn limits_of(engine: &Engine<SharedRedis>, item: &str) -> Result<VersionedLimits, Problem> {
-    Ok(VersionedLimits::of(&engine.rules_of(item).await?, web::rules::usual_limits().await?))
+    Ok(VersionedLimits::of(&engine.rules_of(item).await?, web::shop::rules::usual_limits().await?))
 }
 
 pub async fn show(id: &str) -> Result<Response, Problem> {
@@ -85,11 +87,11 @@ async fn answer(engine: &Engine<SharedRedis>, id: &str) -> Result<Response, Prob
     let ItemRules { shop, item } = engine.rules_of(id).await?;
     let (document, merged) =
         if id == SHOP { (&shop, shop.rules.clone()) } else { (&item, item.rules.clone().or(&shop.rules)) };
-    let (kind, difficulty) = web::rules::challenge(&merged).await?;
+    let (kind, difficulty) = web::shop::rules::challenge(&merged).await?;
     let effective = Effective {
         challenge_kind: kind.as_str(),
         challenge_difficulty: difficulty,
-        limits: web::rules::usual_limits().await?.under(&merged),
+        limits: web::shop::rules::usual_limits().await?.under(&merged),
     };
     let shown = Shown {
         id,

@@ -6,8 +6,11 @@ use sale::ids::{Lane, SaleId};
 use sale::scripts::Saved;
 use sale::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use web::operator::Operator;
-use web::{FieldError, Problem, Request, Response, SharedRedis, catalogue, etag, header, random};
+use web::caller::operator::Operator;
+use web::http::etag;
+use web::platform::random;
+use web::shop::catalogue;
+use web::{FieldError, Problem, Request, Response, SharedRedis, header};
 
 pub const NOT_FOUND: Problem = Problem::NotFound { what: "sale" };
 
@@ -108,7 +111,7 @@ pub async fn change(operator: &Operator, request: &mut Request, id: &str) -> Res
 /// A change that is made and could not be announced is made all the same: caches lapse by themselves within seconds.
 pub fn announced(outcome: Result<(), Problem>) {
     if let Err(problem) = outcome {
-        web::worker::log_failure("admin", "", problem.cause().unwrap_or(problem.slug()));
+        web::shop::worker::log_failure("admin", "", problem.cause().unwrap_or(problem.slug()));
     }
 }
 

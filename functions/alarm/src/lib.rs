@@ -5,7 +5,8 @@
 //! subscription was interrupted, means all lanes.
 
 use sale::{Engine, keys, work};
-use web::{SharedRedis, worker};
+use web::SharedRedis;
+use web::shop::worker;
 
 /// Scripts of 500 reservations that one alarm may drain where the queue's doorbell was lost.
 const BATCHES: u32 = 10;

@@ -8,7 +8,8 @@ use sale::ids::{ItemId, Lane};
 use sale::{Engine, work};
 use serde::Serialize;
 use std::time::{Duration, Instant};
-use web::{Problem, Response, SharedRedis, catalogue};
+use web::shop::catalogue;
+use web::{Problem, Response, SharedRedis};
 
 use crate::open_ledger;
 
@@ -179,7 +180,7 @@ async fn mend(
         if let Some(documents) = documents.filter(|_| done.rebuilt.rebuilt)
             && let Err(problem) = catalogue::announce_item(&documents.item.id).await
         {
-            web::worker::log_failure("books", &lane.to_string(), problem.cause().unwrap_or_default());
+            web::shop::worker::log_failure("books", &lane.to_string(), problem.cause().unwrap_or_default());
         }
         mended.add(done);
     }

@@ -15,8 +15,10 @@ mod set_aside;
 
 use order_ledger::spin;
 use sale::Engine;
-use web::query::Page;
-use web::{Method, Problem, Request, Response, SharedRedis, operator, settings};
+use web::caller::operator;
+use web::http::query::Page;
+use web::platform::settings;
+use web::{Method, Problem, Request, Response, SharedRedis};
 
 web::service!("books", handle);
 

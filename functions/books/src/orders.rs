@@ -8,7 +8,7 @@ use sale::order::OrderState;
 use sale::scripts::Refunded;
 use sale::time::Timestamp;
 use serde::Serialize;
-use web::answers::Order;
+use web::shop::views::Order;
 use web::{Problem, Request, Response, SharedRedis};
 
 use crate::{limits, open_ledger};

@@ -14,12 +14,13 @@ use sale::item::{ItemState, LANES};
 use sale::scripts::ChallengeCount;
 use sale::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use web::catalogue::Snapshot;
-use web::challenge::{self, Challenges, Kind, LIFETIME_MS, Record, Task, WIDGET_ACTION};
-use web::puzzles::Ready;
-use web::{
-    Method, Problem, Response, SharedRedis, blocklist, catalogue, limits, mark, rules, session, settings,
-};
+use web::caller::{allowances, session};
+use web::platform::settings;
+use web::shop::catalogue::Snapshot;
+use web::shop::challenge::{self, Challenges, Kind, LIFETIME_MS, Record, Task, WIDGET_ACTION};
+use web::shop::puzzles::Ready;
+use web::shop::{blocklist, catalogue, mark, rules};
+use web::{Method, Problem, Response, SharedRedis};
 
 /// After how long a paused sale is worth another look, in milliseconds.
 const PAUSE_MS: u64 = 5_000;
@@ -66,11 +67,11 @@ async fn answer(request: &mut web::Request) -> Result<Response, Problem> {
 /// Counts this challenge against what shopper and address may try: the one round trip of a challenge. Gives what the
 /// address has left, where callers are limited: its record, since a try that fails costs three of those that don't.
 async fn count(request: &web::Request, user: &UserId, item: &ItemId) -> Result<Option<Record>, Problem> {
-    let Some(address) = limits::caller(request).await? else { return Ok(None) };
+    let Some(address) = allowances::caller(request).await? else { return Ok(None) };
     let lane = Lane::of(item.clone(), user, LANES);
     let counted = sale::Engine::new(SharedRedis).count_challenge(&lane, user, &address).await?;
     let record = counted.allowances.get(1).map(|of| Record { limit: of.limit, left: of.left() });
-    match limits::noted(request, &limits::TRIES, counted) {
+    match allowances::noted(request, &allowances::TRIES, counted) {
         ChallengeCount::RateLimited { retry_after_ms } => Err(Problem::RateLimited { retry_after_ms }),
         // What is no longer published is said by the reservation.
         ChallengeCount::Counted { .. } | ChallengeCount::NotFound => Ok(record),

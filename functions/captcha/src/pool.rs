@@ -3,8 +3,8 @@
 use std::cell::{Cell, RefCell};
 
 use sale::keys::PUZZLES_DOORBELL;
-use web::challenge::Challenges;
-use web::puzzles::{self, Asked, Ready, Taken};
+use web::shop::challenge::Challenges;
+use web::shop::puzzles::{self, Asked, Ready, Taken};
 use web::{Problem, SharedRedis};
 
 /// So many pictures an instance draws before it takes a batch. An instance lives for a hundred requests or so in a crowd;

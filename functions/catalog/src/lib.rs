@@ -10,8 +10,9 @@ use sale::item::{ItemState, Mode};
 use sale::money::Money;
 use sale::time::Timestamp;
 use serde::Serialize;
-use web::catalogue::{self, ListedSale, Snapshot};
-use web::{Caching, HeaderValue, Method, Problem, Response, StatusCode, etag};
+use web::http::etag;
+use web::shop::catalogue::{self, ListedSale, Snapshot};
+use web::{Caching, HeaderValue, Method, Problem, Response, StatusCode};
 
 const OPENAPI: &str = include_str!(concat!(env!("OUT_DIR"), "/openapi.json"));
 

@@ -6,8 +6,9 @@ use sale::Engine;
 use sale::ids::ReservationId;
 use sale::scripts::{CheckedOut, Contact};
 use serde::Deserialize;
-use web::answers::Order;
-use web::{FieldError, Method, Problem, Request, Response, SharedRedis, header, session};
+use web::caller::session;
+use web::shop::views::Order;
+use web::{FieldError, Method, Problem, Request, Response, SharedRedis, header};
 
 web::service!("checkout", handle);
 

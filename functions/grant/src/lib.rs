@@ -4,7 +4,8 @@
 //! that never arrives is made up for by polls, alarms and ticks.
 
 use sale::{Engine, work};
-use web::{SharedRedis, worker};
+use web::SharedRedis;
+use web::shop::worker;
 
 /// Scripts in one run, of 500 reservations each. Spin takes one message at a time, so a run stays short (about 0.1 s)
 /// and rings again for the rest.

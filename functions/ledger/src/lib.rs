@@ -14,7 +14,9 @@ use order_ledger::{CopyError, drain, read, spin};
 use sale::ids::Lane;
 use sale::{Engine, keys, work};
 use std::time::Duration;
-use web::{SharedRedis, settings, worker};
+use web::SharedRedis;
+use web::platform::settings;
+use web::shop::worker;
 
 /// Copies of 250 events in one run. Spin takes one message at a time, so a run stays short (about 0.1 s) and rings
 /// again for the rest.

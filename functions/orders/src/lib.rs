@@ -15,8 +15,9 @@ mod provider;
 use sale::Engine;
 use sale::ids::OrderId;
 use sale::scripts::Cancelled;
-use web::answers::Order;
-use web::{Method, Problem, Request, Response, SharedRedis, session};
+use web::caller::session;
+use web::shop::views::Order;
+use web::{Method, Problem, Request, Response, SharedRedis};
 
 const NO_ORDER: Problem = Problem::NotFound { what: "order" };
 

@@ -7,8 +7,11 @@ use sale::order::OrderState;
 use sale::scripts::{Contact, OrderView};
 use sale::{Engine, work};
 use serde::Serialize;
-use web::answers::Order;
-use web::{Problem, Request, Response, SharedRedis, session, settings, worker};
+use web::caller::session;
+use web::platform::settings;
+use web::shop::views::Order;
+use web::shop::worker;
+use web::{Problem, Request, Response, SharedRedis};
 
 use crate::NO_ORDER;
 
@@ -81,7 +84,7 @@ pub async fn settled_or_unknown(id: &OrderId, user: &UserId, what: &str) -> Prob
     }
 }
 
-async fn recorded(user: &UserId, page: web::query::Page) -> Result<(Vec<Order>, u64), Problem> {
+async fn recorded(user: &UserId, page: web::http::query::Page) -> Result<(Vec<Order>, u64), Problem> {
     let sql = open_ledger().await?;
     let size = u32::try_from(page.size).unwrap_or(u32::MAX);
     let offset = u32::try_from(page.number.saturating_sub(1).saturating_mul(page.size)).unwrap_or(u32::MAX);

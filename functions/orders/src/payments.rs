@@ -4,7 +4,8 @@ use sale::Engine;
 use sale::ids::{OrderId, PaymentId};
 use sale::scripts::{PaymentOpened, PaymentState};
 use serde::Serialize;
-use web::{Problem, Request, Response, SharedRedis, session};
+use web::caller::session;
+use web::{Problem, Request, Response, SharedRedis};
 
 use crate::orders;
 use crate::provider::Provider;

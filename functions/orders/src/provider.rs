@@ -4,8 +4,9 @@
 use sale::Engine;
 use sale::ids::PaymentId;
 use sale::scripts::OrderView;
-use web::payment::PaymentProvider;
-use web::{Problem, SharedRedis, settings};
+use web::platform::settings;
+use web::shop::payment::PaymentProvider;
+use web::{Problem, SharedRedis};
 
 /// The provider that the shop has chosen, ready to be told.
 #[derive(Debug, PartialEq, Eq)]

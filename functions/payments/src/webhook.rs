@@ -6,8 +6,10 @@ use sale::ids::{Lane, OrderId, PaymentId};
 use sale::money::Money;
 use sale::scripts::{EngineError, PaymentOutcome, Position, Settled};
 use serde::{Deserialize, Serialize};
-use web::payment::{SIGNATURE, check_age, verify};
-use web::{Problem, Request, Response, SharedRedis, header, json, settings};
+use web::http::json;
+use web::platform::settings;
+use web::shop::payment::{SIGNATURE, check_age, verify};
+use web::{Problem, Request, Response, SharedRedis, header};
 
 /// The longest name of an event, in characters.
 const MOST_EVENT_ID: usize = 255;

@@ -8,8 +8,10 @@ use sale::money::Money;
 use sale::provider::{Delivery, ProviderPayment};
 use sale::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use web::payment::{Round, SIGNATURE, sign};
-use web::{Problem, SharedRedis, header, outbound, settings, worker};
+use web::platform::{outbound, settings};
+use web::shop::payment::{Round, SIGNATURE, sign};
+use web::shop::worker;
+use web::{Problem, SharedRedis, header};
 
 /// Where the shop takes them.
 const WEBHOOK: &str = "/api/payments/webhook";

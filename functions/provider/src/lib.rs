@@ -23,11 +23,10 @@ use sale::Engine;
 use sale::ids::PaymentId;
 use sale::provider::{Choice, Standing};
 use sale::scripts::Chosen;
-use web::payment::PaymentProvider;
-use web::query::Query;
-use web::{
-    Caching, HeaderValue, Method, Problem, Request, Response, SharedRedis, StatusCode, header, random,
-};
+use web::http::query::Query;
+use web::platform::random;
+use web::shop::payment::PaymentProvider;
+use web::{Caching, HeaderValue, Method, Problem, Request, Response, SharedRedis, StatusCode, header};
 use words::Tongue;
 
 const NO_PAGE: Problem = Problem::NotFound { what: "page" };

@@ -4,9 +4,10 @@
 //! for the rest, so that the bells of a sale are heard in between. A message that never arrives costs `captcha` the drawing.
 
 use sale::keys::PUZZLES_DOORBELL;
-use web::challenge::Challenges;
-use web::puzzles::{self, Asked, BATCH, Ready};
-use web::{Problem, SharedRedis, worker};
+use web::shop::challenge::Challenges;
+use web::shop::puzzles::{self, Asked, BATCH, Ready};
+use web::shop::worker;
+use web::{Problem, SharedRedis};
 
 #[spin_sdk::redis_subscriber]
 async fn fill(message: Vec<u8>) -> anyhow::Result<()> {

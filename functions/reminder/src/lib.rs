@@ -9,8 +9,9 @@
 use std::time::Duration;
 
 use sale::keys::PROVIDER_ALARM;
-use web::payment::remind_provider;
-use web::{settings, worker};
+use web::platform::settings;
+use web::shop::payment::remind_provider;
+use web::shop::worker;
 
 /// Messages are handled one at a time, and queues wait to be drained: the provider goes on without us.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -7,8 +7,10 @@
 use sale::ids::{ReservationId, UserId};
 use sale::scripts::{Polled, Released, ReservationView};
 use sale::{Engine, work};
-use web::answers::Reservation;
-use web::{Method, Problem, Request, Response, SharedRedis, limits, worker};
+use web::caller::allowances;
+use web::shop::views::Reservation;
+use web::shop::worker;
+use web::{Method, Problem, Request, Response, SharedRedis};
 
 const NOT_FOUND: Problem = Problem::NotFound { what: "reservation" };
 
@@ -19,15 +21,15 @@ web::service!("reservation", handle);
 
 async fn handle(request: &mut Request) -> Result<Response, Problem> {
     let method = request.on("/api/reservations/:id", &[Method::GET, Method::DELETE])?;
-    let user = web::session::user(request).await?;
+    let user = web::caller::session::user(request).await?;
     let id: ReservationId = request.segments().get(2).and_then(|id| id.parse().ok()).ok_or(NOT_FOUND)?;
     if method == Method::DELETE { release(&id, &user).await } else { poll(request, &id, &user).await }
 }
 
 async fn poll(request: &Request, id: &ReservationId, user: &UserId) -> Result<Response, Problem> {
     let engine = Engine::new(SharedRedis);
-    let polled = engine.poll(id, user, limits::are_on().await?).await?;
-    let mut view = found(limits::noted(request, &limits::POLLS, polled))?;
+    let polled = engine.poll(id, user, allowances::are_on().await?).await?;
+    let mut view = found(allowances::noted(request, &allowances::POLLS, polled))?;
     if view.overdue.queue || view.overdue.deadlines {
         if view.overdue.deadlines {
             let done = work::lapse(&engine, &id.lane).await?;

@@ -18,12 +18,12 @@ use sale::reservation::{Pace, ReservationState};
 use sale::scripts::{Reserved, Wish};
 use sale::time::Timestamp;
 use serde::Deserialize;
-use web::answers::Reservation;
-use web::challenge::{Challenges, Kind, Verdict};
-use web::{
-    Method, Problem, Request, Response, SharedRedis, StatusCode, blocklist, catalogue, header, limits, mark,
-    random, settings,
-};
+use web::caller::allowances;
+use web::platform::{random, settings};
+use web::shop::challenge::{Challenges, Kind, Verdict};
+use web::shop::views::Reservation;
+use web::shop::{blocklist, catalogue, mark};
+use web::{Method, Problem, Request, Response, SharedRedis, StatusCode, header};
 
 const NOT_FOUND: Problem = Problem::NotFound { what: "item" };
 
@@ -35,7 +35,7 @@ web::service!("reserve", handle);
 
 async fn handle(request: &mut Request) -> Result<Response, Problem> {
     request.on("/api/items/:id/reservations", &[Method::POST])?;
-    let user = web::session::user(request).await?;
+    let user = web::caller::session::user(request).await?;
     let item: ItemId = request.segments().get(2).and_then(|id| id.parse().ok()).ok_or(NOT_FOUND)?;
     let body: Body = request.json().await?;
     blocklist::check(request, &user).await?;
@@ -140,7 +140,7 @@ async fn decide(
         _ => None,
     };
     let is_hopeful = unjudged.is_some() || matches!(verdict, None | Some(Verdict::Good { .. }));
-    let address = limits::caller(request).await?;
+    let address = allowances::caller(request).await?;
     let mut wish = Wish {
         user,
         quantity,
@@ -154,7 +154,7 @@ async fn decide(
         return reserved(request, &engine, lane, &wish).await;
     }
     // Somebody outside is to be asked, which takes time and may cost money.
-    match limits::noted(request, &limits::TRIES, engine.rehearse(lane, &wish).await?) {
+    match allowances::noted(request, &allowances::TRIES, engine.rehearse(lane, &wish).await?) {
         None => {}
         // The script itself counts a challenge that is used again.
         Some(Reserved::ChallengeFailed) => return reserved(request, &engine, lane, &wish).await,
@@ -186,7 +186,7 @@ async fn reserved(
     lane: &Lane,
     wish: &Wish<'_>,
 ) -> Result<Reserved, Problem> {
-    Ok(limits::noted(request, &limits::TRIES, engine.reserve(lane, wish).await?))
+    Ok(allowances::noted(request, &allowances::TRIES, engine.reserve(lane, wish).await?))
 }
 
 fn located(status: StatusCode, reservation: &Reservation) -> Response {

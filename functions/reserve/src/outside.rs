@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use web::deadline::within;
 use web::header::{self, HeaderName};
-use web::outbound;
+use web::platform::deadline::within;
+use web::platform::outbound;
 
 /// After so many failures in a row a service is left alone for [`REST`].
 const FAILURES: u32 = 3;

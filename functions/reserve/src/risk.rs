@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use sale::ids::{ItemId, UserId};
 use serde::{Deserialize, Serialize};
+use web::caller::address;
 use web::header::{self, HeaderName};
-use web::{Problem, Request, address, settings};
+use web::platform::settings;
+use web::{Problem, Request};
 
 use crate::outside::{self, Fuse, Silence};
 

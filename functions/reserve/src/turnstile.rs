@@ -5,8 +5,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use web::challenge::{WIDGET_ACTION, idempotency_key};
-use web::{Problem, Request, address, settings};
+use web::caller::address;
+use web::platform::settings;
+use web::shop::challenge::{WIDGET_ACTION, idempotency_key};
+use web::{Problem, Request};
 
 use crate::outside::{self, Fuse};
 

@@ -10,8 +10,10 @@ use sale::rules::MAX_LIMIT;
 use sale::scripts::Taken;
 use sale::time::Timestamp;
 use serde::Serialize;
-use web::session::AuthMode;
-use web::{Method, Problem, Response, SharedRedis, limits, session, settings};
+use web::caller::session::AuthMode;
+use web::caller::{allowances, session};
+use web::platform::settings;
+use web::{Method, Problem, Response, SharedRedis};
 
 web::service!("session", answer);
 
@@ -44,11 +46,11 @@ struct Opened<'a> {
 
 /// Counts this session against what one address may open in a minute.
 async fn count(request: &web::Request) -> Result<(), Problem> {
-    let Some(address) = limits::caller(request).await? else { return Ok(()) };
+    let Some(address) = allowances::caller(request).await? else { return Ok(()) };
     let most = settings::number("sessions_per_minute", 1, u64::from(MAX_LIMIT)).await?;
     let most = u32::try_from(most).unwrap_or(MAX_LIMIT);
     let counted = Engine::new(SharedRedis).count_session(&address, most).await?;
-    match limits::noted(request, &limits::SESSIONS, counted) {
+    match allowances::noted(request, &allowances::SESSIONS, counted) {
         Taken::Done => Ok(()),
         Taken::RateLimited { retry_after_ms } => Err(Problem::RateLimited { retry_after_ms }),
     }

@@ -9,9 +9,11 @@ mod pictures;
 use std::cell::RefCell;
 
 use sale::ids::{ItemId, OrderId};
-use web::cors::Origin;
-use web::encoding::{self, Encoding};
-use web::{HeaderValue, Method, Problem, Response, StatusCode, etag, header, settings};
+use web::http::cors::Origin;
+use web::http::encoding::{self, Encoding};
+use web::http::etag;
+use web::platform::settings;
+use web::{HeaderValue, Method, Problem, Response, StatusCode, header};
 
 include!(concat!(env!("OUT_DIR"), "/files.rs"));
 

@@ -6,7 +6,8 @@ use std::fs;
 use std::rc::Rc;
 use std::time::SystemTime;
 
-use web::{Caching, HeaderValue, Problem, Request, Response, StatusCode, etag, header};
+use web::http::etag;
+use web::{Caching, HeaderValue, Problem, Request, Response, StatusCode, header};
 
 /// Where the manifest mounts them.
 const FOLDER: &str = "/pictures";

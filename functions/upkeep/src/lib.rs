@@ -15,11 +15,11 @@ use order_ledger::{poison, read, spin};
 use sale::Engine;
 use sale::work::{self, Done};
 use serde::Serialize;
-use web::payment::remind_provider;
-use web::{
-    HeaderValue, Method, Problem, Request, Response, SharedRedis, StatusCode, catalogue, operator, outbound,
-    rules, settings, worker,
-};
+use web::caller::operator;
+use web::platform::{outbound, settings};
+use web::shop::payment::remind_provider;
+use web::shop::{catalogue, rules, worker};
+use web::{HeaderValue, Method, Problem, Request, Response, SharedRedis, StatusCode};
 
 /// Scripts of 500 reservations that a tick drains of one lane.
 const GRANT_BATCHES: u32 = 40;

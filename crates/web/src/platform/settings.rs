@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use spin_sdk::variables::{self, Error};
 
-use crate::problem::Problem;
+use crate::http::problem::Problem;
 
 /// Shorter secrets could be guessed.
 const SECRET_LENGTH: usize = 32;

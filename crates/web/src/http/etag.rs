@@ -4,10 +4,10 @@ use http::StatusCode;
 use http::header;
 use sha2::{Digest, Sha256};
 
-use crate::headers::{self, Headers};
-use crate::problem::Problem;
-use crate::response::Response;
-use crate::trace::hex;
+use crate::http::headers::{self, Headers};
+use crate::http::problem::Problem;
+use crate::http::response::Response;
+use crate::http::trace::hex;
 
 /// A strong ETag over some bytes, quotes included.
 pub fn of(bytes: &[u8]) -> String {

@@ -1,6 +1,6 @@
 //! Every way in which a call is refused, in one enum: DESIGN §4's slugs with their statuses, titles and members.
 //!
-//! A handler returns `Err(Problem)`; [`crate::serve`] makes the response. What a shopper may read stands in the variant's
+//! A handler returns `Err(Problem)`; [`crate::http::serve`] makes the response. What a shopper may read stands in the variant's
 //! typed fields; what only an operator may read is the `cause` of [`Problem::Unavailable`], which goes to the log.
 
 use http::StatusCode;
@@ -347,7 +347,7 @@ mod tests {
 
     #[test]
     fn every_problem_is_told_in_full_and_explained_in_the_docs() {
-        let docs = include_str!("../../../docs/problems.md");
+        let docs = include_str!("../../../../docs/problems.md");
         let mut slugs = Vec::new();
         for problem in Problem::examples() {
             let slug = problem.slug();

@@ -5,13 +5,14 @@ use serde::Serialize;
 use spin_sdk::wasip3;
 use spin_sdk::wasip3::http::types;
 
-use crate::body;
-use crate::cors::Origins;
-use crate::problem::Problem;
-use crate::request::{Request, local_now};
-use crate::response::Response;
-use crate::trace::{TRACEPARENT, X_REQUEST_ID};
-use crate::{session, settings};
+use crate::caller::session;
+use crate::http::body;
+use crate::http::cors::Origins;
+use crate::http::problem::Problem;
+use crate::http::request::{Request, local_now};
+use crate::http::response::Response;
+use crate::http::trace::{TRACEPARENT, X_REQUEST_ID};
+use crate::platform::settings;
 
 /// An answer that took longer than this is logged whatever it was, in milliseconds.
 const SLOW_MS: u128 = 1_000;
@@ -43,15 +44,15 @@ macro_rules! service {
     ($name:literal, $handler:ident) => {
         mod component {
             struct Component;
-            impl $crate::platform::exports::http::handler::Guest for Component {
+            impl $crate::wasip3::exports::http::handler::Guest for Component {
                 async fn handle(
-                    request: $crate::platform::http::types::Request,
-                ) -> Result<$crate::platform::http::types::Response, $crate::platform::http::types::ErrorCode>
+                    request: $crate::wasip3::http::types::Request,
+                ) -> Result<$crate::wasip3::http::types::Response, $crate::wasip3::http::types::ErrorCode>
                 {
                     Ok($crate::serve($name, request, super::$handler).await)
                 }
             }
-            $crate::platform::http::service::export!(Component);
+            $crate::wasip3::http::service::export!(Component);
         }
     };
 }

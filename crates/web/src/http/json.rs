@@ -12,8 +12,8 @@ use serde::de::{
     SeqAccess, VariantAccess, Visitor,
 };
 
-use crate::problem::Problem;
-use crate::query::clip;
+use crate::http::problem::Problem;
+use crate::http::query::clip;
 
 /// How deep arrays and objects may nest. The contract's own bodies need two.
 const DEPTH_LIMIT: usize = 8;

@@ -9,10 +9,10 @@ use sale::rules::{
 };
 use sale::scripts::EngineError;
 
-use crate::challenge::Kind;
-use crate::problem::Problem;
-use crate::redis::SharedRedis;
-use crate::settings;
+use crate::http::problem::Problem;
+use crate::platform::redis::SharedRedis;
+use crate::platform::settings;
+use crate::shop::challenge::Kind;
 
 /// The limits that hold where no rule says otherwise.
 pub async fn usual_limits() -> Result<Limits, Problem> {

@@ -5,9 +5,10 @@ use std::fmt::Write;
 
 use sale::limits::{Allowance, CALLERS_SECONDS, Counted, MINUTE_SECONDS};
 
-use crate::problem::Problem;
-use crate::request::Request;
-use crate::{address, settings};
+use crate::caller::address;
+use crate::http::problem::Problem;
+use crate::http::request::Request;
+use crate::platform::settings;
 
 /// A limit by its name in the headers, and the seconds in which its bucket fills.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 
-use crate::problem::Problem;
+use crate::http::problem::Problem;
 
 /// How long a response may be kept, and by whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub enum Caching {
 }
 
 /// A complete response. Headers keep the order in which they were set; `x-request-id`, `traceparent` and the security
-/// headers are added by [`crate::serve`].
+/// headers are added by [`crate::http::serve`].
 #[derive(Debug, Clone)]
 pub struct Response {
     /// The status.

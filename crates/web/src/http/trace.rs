@@ -2,8 +2,8 @@
 
 use http::HeaderName;
 
-use crate::headers::{self, Headers};
-use crate::random;
+use crate::http::headers::{self, Headers};
+use crate::platform::random;
 
 /// The header that names a request.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

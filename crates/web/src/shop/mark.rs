@@ -15,7 +15,7 @@ use sale::scripts::Holders;
 use sale::time::Timestamp;
 use spin_sdk::key_value::Store;
 
-use crate::redis::SharedRedis;
+use crate::platform::redis::SharedRedis;
 
 /// How long a mark is trusted after it was made, in milliseconds.
 const TRUSTED_MS: i64 = 1_000;

@@ -19,10 +19,10 @@ use sale::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use spin_sdk::key_value::Store;
 
-use crate::problem::Problem;
-use crate::random;
-use crate::redis::SharedRedis;
-use crate::request::local_now;
+use crate::http::problem::Problem;
+use crate::http::request::local_now;
+use crate::platform::random;
+use crate::platform::redis::SharedRedis;
 
 /// How long an instance believes itself.
 const INSTANCE_MEMORY: Duration = Duration::from_millis(250);

@@ -14,7 +14,7 @@ use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use crate::jwt::{Claims, InvalidToken, Parts, SigningKey, decode};
+use crate::caller::jwt::{Claims, InvalidToken, Parts, SigningKey, decode};
 
 /// Why a document is no set of keys that we could use.
 #[derive(Debug, PartialEq, Eq)]

@@ -11,10 +11,10 @@ use sale::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-use crate::outbound;
-use crate::problem::Problem;
-use crate::redis::SharedRedis;
-use crate::settings;
+use crate::http::problem::Problem;
+use crate::platform::outbound;
+use crate::platform::redis::SharedRedis;
+use crate::platform::settings;
 
 /// The header that carries a webhook's signature.
 pub const SIGNATURE: HeaderName = HeaderName::from_static("stampede-signature");

@@ -13,10 +13,11 @@ use std::rc::Rc;
 use sale::Engine;
 use spin_sdk::key_value::Store;
 
-use crate::challenge::{Challenges, Kind, Prepared};
-use crate::problem::Problem;
-use crate::redis::SharedRedis;
-use crate::{random, settings, trace};
+use crate::http::problem::Problem;
+use crate::http::trace;
+use crate::platform::redis::SharedRedis;
+use crate::platform::{random, settings};
+use crate::shop::challenge::{Challenges, Kind, Prepared};
 
 /// Pictures in a batch: 100 KB, and drawn within some milliseconds.
 pub const BATCH: usize = 32;

@@ -12,12 +12,13 @@ use sale::scripts::{Blocked, BlockedEntry};
 use sale::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::network::Network;
-use crate::operator::Operator;
-use crate::problem::Problem;
-use crate::redis::SharedRedis;
-use crate::request::{Request, local_now};
-use crate::{address, catalogue};
+use crate::caller::address;
+use crate::caller::network::Network;
+use crate::caller::operator::Operator;
+use crate::http::problem::Problem;
+use crate::http::request::{Request, local_now};
+use crate::platform::redis::SharedRedis;
+use crate::shop::catalogue;
 
 /// How long an instance believes itself, and how old the stored list may be: less than a second together.
 const INSTANCE_MEMORY: Duration = Duration::from_millis(250);

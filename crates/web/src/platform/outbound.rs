@@ -8,7 +8,7 @@ use spin_sdk::wasip3::http::client;
 use spin_sdk::wasip3::http::types::{Fields, Method, Request, RequestOptions, Response, Scheme};
 use spin_sdk::wasip3::wit_future;
 
-use crate::body as bodies;
+use crate::http::body as bodies;
 
 /// The root of the application that the component belongs to, for components behind HTTP routes that are granted
 /// `http://self`. (The SDK's requests need a host; this is the one that Spin takes for its own.)

@@ -11,8 +11,8 @@ use sale::scripts::EngineError;
 use sale::store::{Redis, RedisError, Reply};
 use spin_sdk::redis::{Connection, Error, RedisParameter, RedisResult};
 
-use crate::problem::Problem;
-use crate::settings;
+use crate::http::problem::Problem;
+use crate::platform::settings;
 
 thread_local! {
     static CONNECTION: RefCell<Option<Rc<Connection>>> = const { RefCell::new(None) };

@@ -21,8 +21,9 @@ use sale::time::Timestamp;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::problem::Problem;
-use crate::{random, settings, trace};
+use crate::http::problem::Problem;
+use crate::http::trace;
+use crate::platform::{random, settings};
 
 /// How long a shopper has to answer, in milliseconds. Shorter than the window in which Redis remembers used ids.
 pub const LIFETIME_MS: i64 = 120_000;

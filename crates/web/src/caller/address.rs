@@ -3,12 +3,12 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::headers;
-use crate::network::Network;
-use crate::problem::Problem;
-use crate::request::Request;
-use crate::session::last_of;
-use crate::settings;
+use crate::caller::network::Network;
+use crate::caller::session::last_of;
+use crate::http::headers;
+use crate::http::problem::Problem;
+use crate::http::request::Request;
+use crate::platform::settings;
 
 /// Who calls, as limits count it: an IPv4 address, an IPv6 customer's /64, or nobody that the platform could name. All of
 /// those share one budget rather than have none.

@@ -9,12 +9,13 @@ use sale::scripts::Taken;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::headers;
-use crate::problem::Problem;
-use crate::redis::SharedRedis;
-use crate::request::Request;
-use crate::trace::hex;
-use crate::{limits, settings};
+use crate::caller::allowances;
+use crate::http::headers;
+use crate::http::problem::Problem;
+use crate::http::request::Request;
+use crate::http::trace::hex;
+use crate::platform::redis::SharedRedis;
+use crate::platform::settings;
 
 /// The header by which one of several people who share the token says who they are.
 const X_OPERATOR: &str = "x-operator";
@@ -82,7 +83,7 @@ async fn refusal(request: &Request) -> Problem {
         return refused;
     }
     let most = settings::number("operator_failures_per_minute", 0, u64::from(MAX_LIMIT)).await;
-    let (Ok(Some(address)), Ok(most)) = (limits::caller(request).await, most) else { return refused };
+    let (Ok(Some(address)), Ok(most)) = (allowances::caller(request).await, most) else { return refused };
     let most = u32::try_from(most).unwrap_or(MAX_LIMIT);
     match Engine::new(SharedRedis).count_operator_failure(&address, most).await {
         Ok(Counted { outcome: Taken::RateLimited { retry_after_ms }, .. }) => {

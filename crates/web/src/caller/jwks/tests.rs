@@ -1,7 +1,7 @@
 //! Tokens of vectors.json were signed by another library; its private keys were thrown away.
 
 use super::*;
-use crate::jwt::Expected;
+use crate::caller::jwt::Expected;
 use serde_json::Value;
 
 fn vectors() -> Value {

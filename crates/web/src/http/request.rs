@@ -10,12 +10,12 @@ use serde::de::DeserializeOwned;
 use spin_sdk::wasip3::http::types;
 use spin_sdk::wasip3::wit_future;
 
-use crate::body::{self, Cut};
-use crate::headers::{self, Headers};
-use crate::json;
-use crate::problem::Problem;
-use crate::query::Query;
-use crate::trace::Trace;
+use crate::http::body::{self, Cut};
+use crate::http::headers::{self, Headers};
+use crate::http::json;
+use crate::http::problem::Problem;
+use crate::http::query::Query;
+use crate::http::trace::Trace;
 
 /// The largest body that is read, in bytes.
 pub const BODY_LIMIT: usize = 16 * 1024;

@@ -4,8 +4,8 @@ use sale::ids::Lane;
 use sale::work::Done;
 use serde::Serialize;
 
-use crate::request::local_now;
-use crate::serve::{logs_everything, write_line};
+use crate::http::request::local_now;
+use crate::http::serve::{logs_everything, write_line};
 
 /// A piece of work in the log.
 #[derive(Serialize)]

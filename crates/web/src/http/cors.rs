@@ -9,10 +9,10 @@ use std::str::FromStr;
 
 use http::{HeaderName, HeaderValue, Method, header};
 
-use crate::problem::Problem;
-use crate::request::Request;
-use crate::response::Response;
-use crate::settings;
+use crate::http::problem::Problem;
+use crate::http::request::Request;
+use crate::http::response::Response;
+use crate::platform::settings;
 
 /// What a page of another site may send, beyond what browsers always allow.
 const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE");

@@ -12,14 +12,15 @@ use sale::ids::UserId;
 use sale::time::Timestamp;
 use sha2::{Digest, Sha256};
 
-use crate::cors::{Origin, Origins, without_default_port};
-use crate::headers::{self, Headers};
-use crate::jwks::Jwks;
-use crate::jwt::{Audience, Claims, Expected, InvalidToken, SigningKey};
-use crate::problem::Problem;
-use crate::request::Request;
-use crate::response::Response;
-use crate::{random, settings, trace};
+use crate::caller::jwks::Jwks;
+use crate::caller::jwt::{Audience, Claims, Expected, InvalidToken, SigningKey};
+use crate::http::cors::{Origin, Origins, without_default_port};
+use crate::http::headers::{self, Headers};
+use crate::http::problem::Problem;
+use crate::http::request::Request;
+use crate::http::response::Response;
+use crate::http::trace;
+use crate::platform::{random, settings};
 
 /// The cookie that carries a session.
 pub const COOKIE: &str = "stampede_session";

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::problem::{FieldError, Problem};
+use crate::http::problem::{FieldError, Problem};
 
 /// The longest text that is searched for: each word of it is looked for in every text there is.
 const MOST_SOUGHT: usize = 200;

@@ -19,7 +19,7 @@ const OPENAPI: &str = include_str!(concat!(env!("OUT_DIR"), "/openapi.json"));
 /// A crowd's caches may answer for this long; the page counts down by itself meanwhile.
 const KEPT: Caching = Caching::Public { seconds: 1 };
 
-web::service!("catalog", answer);
+web::service!("catalogue", answer);
 
 async fn answer(request: &mut web::Request) -> Result<Response, Problem> {
     let get = [Method::GET];

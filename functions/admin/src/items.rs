@@ -289,8 +289,8 @@ pub async fn change(operator: &Operator, request: &mut Request, id: &str) -> Res
 
 /// What the engine must know, from the item and the settings.
 async fn terms(engine: &Engine<SharedRedis>, item: &Item) -> Result<Terms, Problem> {
-    let millis = async |name| {
-        let seconds = settings::number(name, 1, 366 * 86_400).await?;
+    let millis = async |setting| {
+        let seconds = settings::number(setting, 1, 366 * 86_400).await?;
         Ok::<_, Problem>(i64::try_from(seconds).unwrap_or(i64::MAX / 1_000) * 1_000)
     };
     Ok(Terms {
@@ -299,10 +299,10 @@ async fn terms(engine: &Engine<SharedRedis>, item: &Item) -> Result<Terms, Probl
         per_user_limit: item.per_user_limit,
         mode: item.mode,
         price: item.sale_price.clone(),
-        hold_ms: millis("hold_seconds").await?,
-        pay_ms: millis("pay_seconds").await?,
+        hold_ms: millis(settings::HOLD_SECONDS).await?,
+        pay_ms: millis(settings::PAY_SECONDS).await?,
         limits: rules::limits_of(engine, item.id.as_str()).await?,
-        retention_ms: millis("retention_seconds").await?,
+        retention_ms: millis(settings::RETENTION_SECONDS).await?,
     })
 }
 

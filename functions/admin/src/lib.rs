@@ -21,7 +21,13 @@ use sale::rules::SHOP;
 use web::caller::operator;
 use web::{Method, Problem, Request, Response};
 
-web::service!("admin", handle);
+web::service!("admin", handle, settings: COMMON + OPERATOR + RULES + [
+    CAPTCHA_KIND,
+    CAPTCHA_DIFFICULTY,
+    HOLD_SECONDS,
+    PAY_SECONDS,
+    RETENTION_SECONDS,
+]);
 
 async fn handle(request: &mut Request) -> Result<Response, Problem> {
     let segments: Vec<String> = request.segments().into_iter().map(str::to_owned).collect();

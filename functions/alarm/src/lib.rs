@@ -11,8 +11,9 @@ use web::shop::worker;
 /// Scripts of 500 reservations that one alarm may drain where the queue's doorbell was lost.
 const BATCHES: u32 = 10;
 
-#[spin_sdk::redis_subscriber]
-async fn alarm(message: Vec<u8>) -> anyhow::Result<()> {
+web::subscriber!("alarm", handle, settings: [LOG_REQUESTS, REDIS_URL]);
+
+async fn handle(message: Vec<u8>) -> anyhow::Result<()> {
     let engine = Engine::new(SharedRedis);
     let lanes = if message.is_empty() {
         work::lanes(&engine).await?

@@ -20,7 +20,7 @@ use web::http::query::Page;
 use web::platform::settings;
 use web::{Method, Problem, Request, Response, SharedRedis};
 
-web::service!("books", handle);
+web::service!("books", handle, settings: COMMON + OPERATOR + [LEDGER]);
 
 async fn handle(request: &mut Request) -> Result<Response, Problem> {
     let operator = operator::check(request).await?;
@@ -98,7 +98,7 @@ async fn route(request: &mut Request, path: &[&str]) -> Result<Response, Problem
 }
 
 pub async fn open_ledger() -> Result<spin::Database, Problem> {
-    spin::open(&settings::text("ledger").await?).await.map_err(Problem::unavailable)
+    spin::open(&settings::text(settings::LEDGER).await?).await.map_err(Problem::unavailable)
 }
 
 /// A page as the order database takes it: how many, from where on.

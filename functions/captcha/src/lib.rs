@@ -27,9 +27,16 @@ const PAUSE_MS: u64 = 5_000;
 /// A proof of work instead of a picture costs four times as much as where it is the rule.
 const ALTERNATIVE_BITS: u8 = Kind::Pow.usual_difficulty() + 2;
 
-web::service!("captcha", answer);
+web::service!("captcha", handle, settings: COMMON + IDENTITY + [
+    RATE_LIMITS,
+    CAPTCHA_KIND,
+    CAPTCHA_DIFFICULTY,
+    PUZZLE_POOL,
+    TURNSTILE_SITE_KEY,
+    TURNSTILE_SCRIPT_URL,
+]);
 
-async fn answer(request: &mut web::Request) -> Result<Response, Problem> {
+async fn handle(request: &mut web::Request) -> Result<Response, Problem> {
     let not_found = Problem::NotFound { what: "item" };
     let item = match request.segments()[..] {
         ["api", "items", id, "challenges"] => {
@@ -195,8 +202,8 @@ async fn issue(
         Kind::Turnstile => {
             let (token, _) = Challenges::shared().await?.issue(Task::Turnstile, user, item, now);
             Challenge {
-                site_key: Some(settings::required("turnstile_site_key").await?.to_string()),
-                script_url: Some(settings::required("turnstile_script_url").await?.to_string()),
+                site_key: Some(settings::required(settings::TURNSTILE_SITE_KEY).await?.to_string()),
+                script_url: Some(settings::required(settings::TURNSTILE_SCRIPT_URL).await?.to_string()),
                 action: Some(WIDGET_ACTION),
                 // Whoever passes the widget passes it for this challenge.
                 cdata: challenge::id_of(&token),

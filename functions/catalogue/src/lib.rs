@@ -19,9 +19,9 @@ const OPENAPI: &str = include_str!(concat!(env!("OUT_DIR"), "/openapi.json"));
 /// A crowd's caches may answer for this long; the page counts down by itself meanwhile.
 const KEPT: Caching = Caching::Public { seconds: 1 };
 
-web::service!("catalogue", answer);
+web::service!("catalogue", handle, settings: COMMON);
 
-async fn answer(request: &mut web::Request) -> Result<Response, Problem> {
+async fn handle(request: &mut web::Request) -> Result<Response, Problem> {
     let get = [Method::GET];
     match request.segments()[..] {
         ["api", "sales"] => {

@@ -10,7 +10,7 @@ use web::caller::session;
 use web::shop::views::Order;
 use web::{FieldError, Method, Problem, Request, Response, SharedRedis, header};
 
-web::service!("checkout", handle);
+web::service!("checkout", handle, settings: COMMON + IDENTITY);
 
 async fn handle(request: &mut Request) -> Result<Response, Problem> {
     let segments: Vec<String> = request.segments().into_iter().map(str::to_owned).collect();

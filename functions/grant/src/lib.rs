@@ -11,8 +11,9 @@ use web::shop::worker;
 /// and rings again for the rest.
 const BATCHES: u32 = 40;
 
-#[spin_sdk::redis_subscriber]
-async fn grant(message: Vec<u8>) -> anyhow::Result<()> {
+web::subscriber!("grant", handle, settings: [LOG_REQUESTS, REDIS_URL]);
+
+async fn handle(message: Vec<u8>) -> anyhow::Result<()> {
     let engine = Engine::new(SharedRedis);
     for lane in work::hinted(&engine, &message).await? {
         match work::drain(&engine, &lane, BATCHES).await {

@@ -24,11 +24,12 @@ const BATCHES: u32 = 8;
 /// How long one run makes lanes anew before it rings again.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-#[spin_sdk::redis_subscriber]
-async fn ledger(message: Vec<u8>) -> anyhow::Result<()> {
+web::subscriber!("ledger", handle, settings: [REDIS_URL, LEDGER]);
+
+async fn handle(message: Vec<u8>) -> anyhow::Result<()> {
     let engine = Engine::new(SharedRedis);
     let mut lanes = work::hinted(&engine, &message).await?;
-    let opened = match settings::text("ledger").await {
+    let opened = match settings::text(settings::LEDGER).await {
         Ok(setting) => spin::open(&setting).await.map_err(|error| error.to_string()),
         Err(problem) => Err(problem.cause().unwrap_or_default().to_owned()),
     };

@@ -105,7 +105,7 @@ async fn living(engine: &Engine<SharedRedis>, user: &UserId) -> Result<Vec<Order
 }
 
 async fn open_ledger() -> Result<spin::Database, Problem> {
-    spin::open(&settings::text("ledger").await?).await.map_err(Problem::unavailable)
+    spin::open(&settings::text(settings::LEDGER).await?).await.map_err(Problem::unavailable)
 }
 
 fn is_final(state: OrderState) -> bool {

@@ -23,8 +23,8 @@ impl Provider {
         match PaymentProvider::chosen().await? {
             PaymentProvider::Simulated => Ok(Provider::Simulated),
             PaymentProvider::Webhook => {
-                let page = PageTemplate::parse(&settings::text("payment_url").await?)
-                    .map_err(|cause| Problem::unavailable(format_args!("setting payment_url: {cause}")))?;
+                let page = PageTemplate::parse(&settings::text(settings::PAYMENT_URL).await?)
+                    .map_err(|cause| settings::unavailable(settings::PAYMENT_URL, cause))?;
                 Ok(Provider::Webhook { page })
             }
         }

@@ -6,7 +6,7 @@ mod webhook;
 
 use web::{Method, Problem, Request, Response};
 
-web::service!("payments", handle);
+web::service!("payments", handle, settings: COMMON + [PAYMENT_WEBHOOK_SECRET]);
 
 async fn handle(request: &mut Request) -> Result<Response, Problem> {
     let ["api", "payments", "webhook"] = request.segments()[..] else {

@@ -16,7 +16,7 @@ const MOST_EVENT_ID: usize = 255;
 
 /// Takes the provider's word. Answers 200 whether or not it changed something, so that the provider stops repeating it.
 pub async fn receive(request: &mut Request) -> Result<Response, Problem> {
-    let secret = settings::secret("payment_webhook_secret").await?;
+    let secret = settings::secret(settings::PAYMENT_WEBHOOK_SECRET).await?;
     let signature = request.header(SIGNATURE).ok_or(Problem::BadSignature)?.to_owned();
     let body = request.body().await?;
     let signed = verify(&signature, &body, secret.as_bytes())?;

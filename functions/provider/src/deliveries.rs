@@ -40,7 +40,7 @@ pub async fn deliver(
     engine: &Engine<SharedRedis>,
     payment: Option<&PaymentId>,
 ) -> Result<Option<Delivery>, Problem> {
-    let secret = settings::secret("payment_webhook_secret").await?;
+    let secret = settings::secret(settings::PAYMENT_WEBHOOK_SECRET).await?;
     let Some((claimed, now)) = engine.claim_delivery(payment).await? else { return Ok(None) };
     let delivery = send(&claimed, secret.as_bytes(), now).await?;
     if let Delivery::Refused { status, slug } = &delivery {

@@ -35,7 +35,13 @@ const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
 );
 
-web::service!("provider", handle);
+web::service!("provider", handle, settings: [
+    LOG_REQUESTS,
+    REDIS_URL,
+    TRUST_PROXY,
+    PAYMENT_PROVIDER,
+    PAYMENT_WEBHOOK_SECRET,
+]);
 
 async fn handle(request: &mut Request) -> Result<Response, Problem> {
     // The shop's webhook key is within reach here: in a shop that takes real money this must not be a way to use it.

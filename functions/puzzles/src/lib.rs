@@ -9,8 +9,9 @@ use web::shop::puzzles::{self, Asked, BATCH, Ready};
 use web::shop::worker;
 use web::{Problem, SharedRedis};
 
-#[spin_sdk::redis_subscriber]
-async fn fill(message: Vec<u8>) -> anyhow::Result<()> {
+web::subscriber!("puzzles", handle, settings: [REDIS_URL, SESSION_SECRET, CAPTCHA_KIND, CAPTCHA_DIFFICULTY, PUZZLE_POOL]);
+
+async fn handle(message: Vec<u8>) -> anyhow::Result<()> {
     if let Err(problem) = fill_one(&message).await {
         worker::log_failure("puzzles", "-", problem.cause().unwrap_or("a setting"));
     }

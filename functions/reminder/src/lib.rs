@@ -16,13 +16,14 @@ use web::shop::worker;
 /// Messages are handled one at a time, and queues wait to be drained: the provider goes on without us.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-#[spin_sdk::redis_subscriber]
-async fn reminder(message: Vec<u8>) -> anyhow::Result<()> {
+web::subscriber!("reminder", handle, settings: [REDIS_URL, PAYMENT_PROVIDER, OWN_ORIGIN]);
+
+async fn handle(message: Vec<u8>) -> anyhow::Result<()> {
     if !message.is_empty() && message != PROVIDER_ALARM.as_bytes() {
         return Ok(());
     }
     let reminded = async {
-        let origin = settings::text("own_origin").await?;
+        let origin = settings::text(settings::OWN_ORIGIN).await?;
         remind_provider(&origin, PATIENCE).await
     };
     if let Err(problem) = reminded.await {

@@ -17,7 +17,7 @@ const NOT_FOUND: Problem = Problem::NotFound { what: "reservation" };
 /// Scripts of 500 reservations that one poll may drain: a few milliseconds.
 const BATCHES: u32 = 4;
 
-web::service!("reservation", handle);
+web::service!("reservation", handle, settings: COMMON + IDENTITY + [RATE_LIMITS]);
 
 async fn handle(request: &mut Request) -> Result<Response, Problem> {
     let method = request.on("/api/reservations/:id", &[Method::GET, Method::DELETE])?;

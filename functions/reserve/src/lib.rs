@@ -31,7 +31,18 @@ const NOT_FOUND: Problem = Problem::NotFound { what: "item" };
 const RETRY_QUEUE_MS: u64 = 2_000;
 const RETRY_PAUSED_MS: u64 = 5_000;
 
-web::service!("reserve", handle);
+web::service!("reserve", handle, settings: COMMON + IDENTITY + [
+    RATE_LIMITS,
+    CAPTCHA_KIND,
+    TURNSTILE_SECRET,
+    TURNSTILE_URL,
+    TURNSTILE_TIMEOUT_MS,
+    TURNSTILE_HOSTNAME,
+    RISK_URL,
+    RISK_TOKEN,
+    RISK_TIMEOUT_MS,
+    RISK_ON_FAILURE,
+]);
 
 async fn handle(request: &mut Request) -> Result<Response, Problem> {
     request.on("/api/items/:id/reservations", &[Method::POST])?;
@@ -117,7 +128,7 @@ async fn verdict(
     item: &ItemId,
     now: Timestamp,
 ) -> Result<Option<Verdict>, Problem> {
-    if settings::get::<Kind>("captcha_kind").await? == Kind::Off {
+    if settings::get::<Kind>(settings::CAPTCHA_KIND).await? == Kind::Off {
         return Ok(None);
     }
     let required = |field: &'static str| Problem::invalid(field, "is required");

@@ -58,7 +58,7 @@ impl FromStr for Decision {
 
 /// Whether there is a hook at all.
 pub async fn is_set() -> Result<bool, Problem> {
-    Ok(!settings::text("risk_url").await?.is_empty())
+    Ok(!settings::text(settings::RISK_URL).await?.is_empty())
 }
 
 /// What the hook says. When it does not answer as it should, `risk_on_failure` decides: let everybody through, or nobody,
@@ -69,10 +69,10 @@ pub async fn decide(
     item: &ItemId,
     quantity: u32,
 ) -> Result<Decision, Problem> {
-    let url = settings::required("risk_url").await?;
-    let token = settings::text("risk_token").await?;
-    let on_failure: Decision = settings::get("risk_on_failure").await?;
-    let limit = Duration::from_millis(settings::number("risk_timeout_ms", 10, 10_000).await?);
+    let url = settings::required(settings::RISK_URL).await?;
+    let token = settings::text(settings::RISK_TOKEN).await?;
+    let on_failure: Decision = settings::get(settings::RISK_ON_FAILURE).await?;
+    let limit = Duration::from_millis(settings::number(settings::RISK_TIMEOUT_MS, 10, 10_000).await?);
     let question = Question {
         user_id: user,
         item_id: item,

@@ -50,10 +50,10 @@ pub async fn is_good(request: &Request, token: &str, id: &str, answer: &str) -> 
     if answer.is_empty() || answer.len() > LONGEST_ANSWER {
         return Ok(false);
     }
-    let url = settings::required("turnstile_url").await?;
-    let secret = settings::required("turnstile_secret").await?;
-    let hostname = settings::text("turnstile_hostname").await?;
-    let limit = Duration::from_millis(settings::number("turnstile_timeout_ms", 50, 30_000).await?);
+    let url = settings::required(settings::TURNSTILE_URL).await?;
+    let secret = settings::required(settings::TURNSTILE_SECRET).await?;
+    let hostname = settings::text(settings::TURNSTILE_HOSTNAME).await?;
+    let limit = Duration::from_millis(settings::number(settings::TURNSTILE_TIMEOUT_MS, 50, 30_000).await?);
     let question = Question {
         secret: &secret,
         response: answer,

@@ -15,14 +15,14 @@ use web::caller::{allowances, session};
 use web::platform::settings;
 use web::{Method, Problem, Response, SharedRedis};
 
-web::service!("session", answer);
+web::service!("session", handle, settings: COMMON + [SESSION_SECRET, AUTH_MODE, RATE_LIMITS, SESSIONS_PER_MINUTE]);
 
-async fn answer(request: &mut web::Request) -> Result<Response, Problem> {
+async fn handle(request: &mut web::Request) -> Result<Response, Problem> {
     match request.segments()[..] {
         ["api", "session"] => request.on("/api/session", &[Method::POST])?,
         _ => return Err(Problem::NotFound { what: "route" }),
     };
-    if settings::get::<AuthMode>("auth_mode").await? == AuthMode::Jwt {
+    if settings::get::<AuthMode>(settings::AUTH_MODE).await? == AuthMode::Jwt {
         return Err(Problem::NotFound { what: "route" });
     }
     request.empty_body().await?;
@@ -33,7 +33,7 @@ async fn answer(request: &mut web::Request) -> Result<Response, Problem> {
     let known = session::present(request).await.ok().flatten().map(|session| session.user);
     let (opened, token) = session::open_guest(known, request.now()).await?;
     let answer = Opened { user_id: &opened.user, token: &token, expires_at: opened.expires_at };
-    let secure = session::is_behind_tls(request).await;
+    let secure = session::is_behind_tls(request).await?;
     Ok(session::with_cookie(Response::created(&answer), &token, secure))
 }
 
@@ -47,7 +47,7 @@ struct Opened<'a> {
 /// Counts this session against what one address may open in a minute.
 async fn count(request: &web::Request) -> Result<(), Problem> {
     let Some(address) = allowances::caller(request).await? else { return Ok(()) };
-    let most = settings::number("sessions_per_minute", 1, u64::from(MAX_LIMIT)).await?;
+    let most = settings::number(settings::SESSIONS_PER_MINUTE, 1, u64::from(MAX_LIMIT)).await?;
     let most = u32::try_from(most).unwrap_or(MAX_LIMIT);
     let counted = Engine::new(SharedRedis).count_session(&address, most).await?;
     match allowances::noted(request, &allowances::SESSIONS, counted) {

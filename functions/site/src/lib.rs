@@ -30,24 +30,24 @@ fn page_policy(widget: Option<&str>) -> String {
 }
 
 /// The policy as the settings have it, made once an instance.
-async fn policy() -> HeaderValue {
+async fn policy() -> Result<HeaderValue, Problem> {
     thread_local! {
         static POLICY: RefCell<Option<HeaderValue>> = const { RefCell::new(None) };
     }
     if let Some(policy) = POLICY.with_borrow(Clone::clone) {
-        return policy;
+        return Ok(policy);
     }
     // Also where the widget is not the usual challenge: operators may choose it for an item.
-    let widget = match settings::required("turnstile_site_key").await {
-        Ok(_) => settings::text("turnstile_script_url").await.ok(),
-        Err(_) => None,
+    let script_url = match &*settings::text(settings::TURNSTILE_SITE_KEY).await? {
+        "" => None,
+        _ => Some(settings::text(settings::TURNSTILE_SCRIPT_URL).await?),
     };
     // What is no address of a script gets no permission.
-    let origin = widget.as_deref().and_then(origin_of);
+    let origin = script_url.as_deref().and_then(origin_of);
     let policy = HeaderValue::from_str(&page_policy(origin.as_deref()))
         .unwrap_or(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; base-uri 'none'"));
     POLICY.set(Some(policy.clone()));
-    policy
+    Ok(policy)
 }
 
 /// The origin of an address, if it has one that can stand in a policy.
@@ -76,11 +76,11 @@ pub struct File {
     brotli: Option<&'static [u8]>,
 }
 
-web::service!("site", answer);
+web::service!("site", handle, settings: [LOG_REQUESTS, TRUST_PROXY, TURNSTILE_SITE_KEY, TURNSTILE_SCRIPT_URL]);
 
-async fn answer(request: &mut web::Request) -> Result<Response, Problem> {
+async fn handle(request: &mut web::Request) -> Result<Response, Problem> {
     let get = [Method::GET];
-    let policy = policy().await;
+    let policy = policy().await?;
     let segments = request.segments();
     match segments[..] {
         [""] => found(request, &policy, "/", "index.html"),

@@ -31,7 +31,7 @@ const COPY_BATCHES: u32 = 20;
 /// How long a tick waits for the simulated payment provider.
 const PROVIDER_PATIENCE: Duration = Duration::from_secs(5);
 
-web::service!("upkeep", handle);
+web::service!("upkeep", handle, settings: [LOG_REQUESTS, REDIS_URL, TRUST_PROXY] + OPERATOR + RULES + [PAYMENT_PROVIDER, LEDGER]);
 
 async fn handle(request: &mut Request) -> Result<Response, Problem> {
     let segments: Vec<String> = request.segments().into_iter().map(str::to_owned).collect();
@@ -62,7 +62,7 @@ async fn handle(request: &mut Request) -> Result<Response, Problem> {
 }
 
 async fn open_ledger() -> Result<spin::Database, Problem> {
-    spin::open(&settings::text("ledger").await?).await.map_err(Problem::unavailable)
+    spin::open(&settings::text(settings::LEDGER).await?).await.map_err(Problem::unavailable)
 }
 
 #[derive(Serialize)]

@@ -40,7 +40,7 @@ pub async fn of(request: &Request) -> Result<Caller, Problem> {
 pub async fn exact(request: &Request) -> Result<Option<IpAddr>, Problem> {
     let forwarded = request.headers().all("x-forwarded-for").next_back();
     let peer = request.header("spin-client-addr");
-    let trust_proxy = settings::switch("trust_proxy").await?;
+    let trust_proxy = settings::switch(settings::TRUST_PROXY).await?;
     // What can't be read as text is as good as junk, not as good as nothing.
     let told = told(trust_proxy, forwarded.map(|value| headers::text(value).unwrap_or_default()), peer);
     Ok(told.map(|address| address.to_canonical()))

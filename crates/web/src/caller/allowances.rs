@@ -23,7 +23,7 @@ pub const SESSIONS: [Policy; 1] = [Policy("sessions", MINUTE_SECONDS)];
 
 /// Whether callers are limited here, or by a gateway in front.
 pub async fn are_on() -> Result<bool, Problem> {
-    settings::switch("rate_limits").await
+    settings::switch(settings::RATE_LIMITS).await
 }
 
 /// Where `request` comes from, as limits count it; nothing where callers are not limited.

@@ -56,7 +56,7 @@ impl Operator {
 
 /// Lets the operator pass, and nobody else.
 pub async fn check(request: &Request) -> Result<Operator, Problem> {
-    let token = settings::secret("admin_token").await?;
+    let token = settings::secret(settings::ADMIN_TOKEN).await?;
     if !bears(request.header(header::AUTHORIZATION).unwrap_or_default(), &token) {
         return Err(refusal(request).await);
     }
@@ -82,7 +82,7 @@ async fn refusal(request: &Request) -> Problem {
     if request.headers().get(header::AUTHORIZATION.as_str()).is_none() {
         return refused;
     }
-    let most = settings::number("operator_failures_per_minute", 0, u64::from(MAX_LIMIT)).await;
+    let most = settings::number(settings::OPERATOR_FAILURES_PER_MINUTE, 0, u64::from(MAX_LIMIT)).await;
     let (Ok(Some(address)), Ok(most)) = (allowances::caller(request).await, most) else { return refused };
     let most = u32::try_from(most).unwrap_or(MAX_LIMIT);
     match Engine::new(SharedRedis).count_operator_failure(&address, most).await {

@@ -83,7 +83,7 @@ pub async fn present(request: &Request) -> Result<Option<Session>, Problem> {
 
 /// A fresh guest session, for `user` or for somebody new.
 pub async fn open_guest(user: Option<UserId>, now: Timestamp) -> Result<(Session, String), Problem> {
-    let key = SigningKey::new(settings::secret("session_secret").await?.as_bytes());
+    let key = SigningKey::new(settings::secret(settings::SESSION_SECRET).await?.as_bytes());
     let user = user.unwrap_or_else(|| UserId::guest(random::bytes()));
     sign_guest(&key, user, now).map_err(|InvalidToken| Problem::unavailable("a session can't be signed"))
 }
@@ -113,11 +113,11 @@ pub fn with_cookie(response: Response, token: &str, secure: bool) -> Response {
 }
 
 /// Whether the shopper's browser speaks TLS, to us or to a trusted proxy in front.
-pub async fn is_behind_tls(request: &Request) -> bool {
-    let by_proxy = settings::switch("trust_proxy").await.unwrap_or(false)
+pub async fn is_behind_tls(request: &Request) -> Result<bool, Problem> {
+    let by_proxy = settings::switch_or(settings::TRUST_PROXY, false).await?
         && last_of(request.last_header("x-forwarded-proto"))
             .is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
-    by_proxy || request.header("spin-full-url").is_some_and(|url| url.starts_with("https://"))
+    Ok(by_proxy || request.header("spin-full-url").is_some_and(|url| url.starts_with("https://")))
 }
 
 /// What checks tokens, made once an instance.
@@ -175,17 +175,17 @@ async fn verifier() -> Result<Rc<Verifier>, Problem> {
     if let Some(verifier) = VERIFIER.with_borrow(Clone::clone) {
         return Ok(verifier);
     }
-    let verifier = Rc::new(match settings::get("auth_mode").await? {
+    let verifier = Rc::new(match settings::get(settings::AUTH_MODE).await? {
         AuthMode::Guest => {
-            Verifier::Guest(SigningKey::new(settings::secret("session_secret").await?.as_bytes()))
+            Verifier::Guest(SigningKey::new(settings::secret(settings::SESSION_SECRET).await?.as_bytes()))
         }
         AuthMode::Jwt => {
-            let keys = Jwks::parse(&settings::text("jwks").await?)
-                .map_err(|error| Problem::unavailable(format_args!("setting jwks: must be {error}")))?;
+            let keys = Jwks::parse(&settings::text(settings::JWKS).await?)
+                .map_err(|error| settings::unavailable(settings::JWKS, format_args!("must be {error}")))?;
             let required = |text: Rc<str>| (!text.is_empty()).then(|| text.to_string());
             let expected = Expected {
-                issuer: required(settings::text("jwt_issuer").await?),
-                audience: required(settings::text("jwt_audience").await?),
+                issuer: required(settings::text(settings::JWT_ISSUER).await?),
+                audience: required(settings::text(settings::JWT_AUDIENCE).await?),
                 leeway_seconds: LEEWAY_SECONDS,
             };
             Verifier::Jwt(keys, expected)
@@ -250,12 +250,12 @@ async fn check_page(request: &Request, unnamed: Unnamed) -> Result<(), Problem> 
     {
         true
     } else {
-        let forwarded = match settings::switch("trust_proxy").await {
-            Ok(true) => last_of(request.last_header("x-forwarded-host")),
-            _ => None,
+        let forwarded = match settings::switch_or(settings::TRUST_PROXY, false).await? {
+            true => last_of(request.last_header("x-forwarded-host")),
+            false => None,
         };
         let host = forwarded.or_else(|| request.authority());
-        is_own_page(origin, site, host, is_behind_tls(request).await)
+        is_own_page(origin, site, host, is_behind_tls(request).await?)
     };
     if fits { Ok(()) } else { Err(Problem::Unauthorized { detail: "A page of another site can't do this" }) }
 }

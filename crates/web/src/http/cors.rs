@@ -73,7 +73,13 @@ impl Origins {
         if let Some(shared) = SHARED.with_borrow(Clone::clone) {
             return Ok(shared);
         }
-        let origins = Rc::new(settings::get::<Self>("cors_origins").await?);
+        // A function that does not declare the setting is for our own pages only.
+        let origins = if settings::is_declared(settings::CORS_ORIGINS) {
+            settings::get::<Self>(settings::CORS_ORIGINS).await?
+        } else {
+            Self::default()
+        };
+        let origins = Rc::new(origins);
         SHARED.set(Some(origins.clone()));
         Ok(origins)
     }

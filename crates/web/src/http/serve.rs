@@ -39,9 +39,12 @@ const ONLY_TLS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// Makes a handler what the platform calls for each request of the component `$name`. In place of the SDK's attribute,
 /// which builds a whole `http::Request` first: that was a tenth of a function's code and of its time.
+///
+/// `settings` are what the function may read, in the order of `[variables]` in spin.toml.
 #[macro_export]
 macro_rules! service {
-    ($name:literal, $handler:ident) => {
+    ($name:literal, $handler:ident, settings: $($settings:tt)+) => {
+        $crate::declaration!($name, $($settings)+);
         mod component {
             struct Component;
             impl $crate::wasip3::exports::http::handler::Guest for Component {
@@ -49,6 +52,7 @@ macro_rules! service {
                     request: $crate::wasip3::http::types::Request,
                 ) -> Result<$crate::wasip3::http::types::Response, $crate::wasip3::http::types::ErrorCode>
                 {
+                    $crate::platform::settings::declare(super::declaration::SETTINGS);
                     Ok($crate::serve($name, request, super::$handler).await)
                 }
             }
@@ -71,6 +75,11 @@ where
         },
         Err(problem) => Err(problem.clone()),
     };
+    let behind_tls = session::is_behind_tls(&request).await;
+    let outcome = match &behind_tls {
+        Ok(_) => outcome,
+        Err(problem) => Err(problem.clone()),
+    };
     let (mut response, problem) = match outcome {
         Ok(response) => (response, None),
         Err(problem) => (Response::problem(&problem, request.request_id()), Some(problem)),
@@ -78,7 +87,7 @@ where
     if let Ok(origins) = origins {
         response.headers.extend(origins.headers(&request));
     }
-    if session::is_behind_tls(&request).await {
+    if behind_tls == Ok(true) {
         response = response.with(header::STRICT_TRANSPORT_SECURITY, ONLY_TLS);
     }
     log(component, &request, &response, problem.as_ref()).await;
@@ -106,8 +115,8 @@ impl std::str::FromStr for Logged {
 }
 
 /// Whether what went well is worth a line, by the setting `log_requests`.
-pub(crate) async fn logs_everything() -> bool {
-    settings::or("log_requests", Logged::All).await == Logged::All
+pub(crate) async fn logs_everything() -> Result<bool, Problem> {
+    Ok(settings::or(settings::LOG_REQUESTS, Logged::All).await? == Logged::All)
 }
 
 /// A request in the log. It has no member for a token, a contact, an address or a user, so none can get there.
@@ -131,12 +140,15 @@ struct Line<'a> {
 
 async fn log(component: &'static str, request: &Request, response: &Response, problem: Option<&Problem>) {
     let took = request.began().elapsed();
+    // Without the setting all is logged, and why.
+    let everything = logs_everything().await;
     let worth_a_line = took.as_millis() >= SLOW_MS
         || problem.is_some_and(|problem| !problem.is_everyday())
-        || logs_everything().await;
+        || everything != Ok(false);
     if !worth_a_line {
         return;
     }
+    let problem = problem.or(everything.as_ref().err());
     let level = match problem {
         Some(Problem::Unavailable { .. }) => "error",
         Some(problem) if !problem.is_everyday() => "warn",

@@ -67,7 +67,7 @@ async fn connection() -> Result<Rc<Connection>, RedisError> {
     if let Some(connection) = CONNECTION.with_borrow(Clone::clone) {
         return Ok(connection);
     }
-    let address = settings::text("redis_url")
+    let address = settings::text(settings::REDIS_URL)
         .await
         .map_err(|problem| RedisError::Unavailable(problem.cause().unwrap_or("no address").to_owned()))?;
     let opened =

@@ -252,7 +252,7 @@ impl Challenges {
         if let Some(shared) = SHARED.with_borrow(Clone::clone) {
             return Ok(shared);
         }
-        let challenges = Rc::new(Self::new(settings::secret("session_secret").await?.as_bytes()));
+        let challenges = Rc::new(Self::new(settings::secret(settings::SESSION_SECRET).await?.as_bytes()));
         SHARED.set(Some(challenges.clone()));
         Ok(challenges)
     }

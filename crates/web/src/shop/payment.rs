@@ -33,7 +33,7 @@ pub enum PaymentProvider {
 impl PaymentProvider {
     /// The one that is set.
     pub async fn chosen() -> Result<Self, Problem> {
-        settings::get("payment_provider").await
+        settings::get(settings::PAYMENT_PROVIDER).await
     }
 }
 

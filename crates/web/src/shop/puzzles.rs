@@ -97,11 +97,11 @@ pub struct Pool {
 
 /// The pool, where there is one: where pictures are the usual challenge, and `puzzle_pool` is not 0.
 pub async fn pool() -> Result<Option<Pool>, Problem> {
-    let pictures = settings::number("puzzle_pool", 0, 1_000_000).await?;
-    if pictures == 0 || settings::get::<Kind>("captcha_kind").await? != Kind::Image {
+    let pictures = settings::number(settings::PUZZLE_POOL, 0, 1_000_000).await?;
+    if pictures == 0 || settings::get::<Kind>(settings::CAPTCHA_KIND).await? != Kind::Image {
         return Ok(None);
     }
-    let set = settings::number("captcha_difficulty", 0, 255).await?;
+    let set = settings::number(settings::CAPTCHA_DIFFICULTY, 0, 255).await?;
     let characters = Kind::Image.difficulty(u8::try_from(set).unwrap_or(0));
     Ok(Some(Pool { slots: usize::try_from(pictures).unwrap_or(0).div_ceil(BATCH), characters }))
 }

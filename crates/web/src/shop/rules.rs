@@ -16,17 +16,17 @@ use crate::shop::challenge::Kind;
 
 /// The limits that hold where no rule says otherwise.
 pub async fn usual_limits() -> Result<Limits, Problem> {
-    let number = async |name, least: u64, most: u32| {
-        let number = settings::number(name, least, u64::from(most)).await?;
+    let number = async |setting, least: u64, most: u32| {
+        let number = settings::number(setting, least, u64::from(most)).await?;
         Ok::<_, Problem>(u32::try_from(number).unwrap_or(most))
     };
     Ok(Limits {
-        tries_per_ten_seconds: number("tries_per_ten_seconds", 0, MAX_LIMIT).await?,
-        address_tries_per_ten_seconds: number("address_tries_per_ten_seconds", 0, MAX_LIMIT).await?,
-        polls_per_ten_seconds: number("polls_per_ten_seconds", 0, MAX_LIMIT).await?,
-        polls_per_second: number("polls_per_second", 1, MAX_RATE).await?,
-        units_per_second: number("units_per_second", 0, MAX_RATE).await?,
-        queue_factor: number("queue_factor", 1, MAX_QUEUE_FACTOR).await?,
+        tries_per_ten_seconds: number(settings::TRIES_PER_TEN_SECONDS, 0, MAX_LIMIT).await?,
+        address_tries_per_ten_seconds: number(settings::ADDRESS_TRIES_PER_TEN_SECONDS, 0, MAX_LIMIT).await?,
+        polls_per_ten_seconds: number(settings::POLLS_PER_TEN_SECONDS, 0, MAX_LIMIT).await?,
+        polls_per_second: number(settings::POLLS_PER_SECOND, 1, MAX_RATE).await?,
+        units_per_second: number(settings::UNITS_PER_SECOND, 0, MAX_RATE).await?,
+        queue_factor: number(settings::QUEUE_FACTOR, 1, MAX_QUEUE_FACTOR).await?,
         paused: false,
     })
 }
@@ -36,14 +36,14 @@ pub async fn usual_limits() -> Result<Limits, Problem> {
 /// Rules choose among the kinds; whether there is a challenge at all is the setting's to say, since `reserve`, which
 /// reads no snapshot, goes by that.
 pub async fn challenge(rules: &Rules) -> Result<(Kind, u8), Problem> {
-    let set = settings::get::<Kind>("captcha_kind").await?;
+    let set = settings::get::<Kind>(settings::CAPTCHA_KIND).await?;
     let ruled = rules.challenge_kind.as_deref().and_then(|word| word.parse().ok());
     let kind = ruled.filter(|kind| *kind != Kind::Off && set != Kind::Off).unwrap_or(set);
     let difficulty = match rules.challenge_difficulty {
         Some(difficulty) => difficulty,
         // The setting speaks of the kind that is set beside it.
         None if kind != set => 0,
-        None => u8::try_from(settings::number("captcha_difficulty", 0, 255).await?).unwrap_or(0),
+        None => u8::try_from(settings::number(settings::CAPTCHA_DIFFICULTY, 0, 255).await?).unwrap_or(0),
     };
     Ok((kind, kind.difficulty(difficulty)))
 }

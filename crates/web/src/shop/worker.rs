@@ -7,6 +7,24 @@ use serde::Serialize;
 use crate::http::request::local_now;
 use crate::http::serve::{logs_everything, write_line};
 
+/// Makes a handler what the platform calls for each message of the Redis trigger `$name`.
+///
+/// `settings` are what the function may read, in the order of `[variables]` in spin.toml. The SDK's attribute names the
+/// SDK, so the function's crate depends on it too.
+#[macro_export]
+macro_rules! subscriber {
+    ($name:literal, $handler:ident, settings: $($settings:tt)+) => {
+        $crate::declaration!($name, $($settings)+);
+        mod component {
+            #[::spin_sdk::redis_subscriber]
+            async fn handle(message: Vec<u8>) -> ::anyhow::Result<()> {
+                $crate::platform::settings::declare(super::declaration::SETTINGS);
+                super::$handler(message).await
+            }
+        }
+    };
+}
+
 /// A piece of work in the log.
 #[derive(Serialize)]
 struct Line<'a, D> {
@@ -22,8 +40,13 @@ struct Line<'a, D> {
 
 /// Logs what was done to a lane, if anything was and the setting `log_requests` asks for what goes well.
 pub async fn log_done(component: &'static str, lane: &Lane, done: &Done) {
-    if !done.is_nothing() && logs_everything().await {
-        log_work(component, lane, done, false);
+    if done.is_nothing() {
+        return;
+    }
+    match logs_everything().await {
+        Ok(true) => log_work(component, lane, done, false),
+        Ok(false) => {}
+        Err(problem) => log_failure(component, &lane.to_string(), problem.cause().unwrap_or_default()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Takes the white space out of docs/openapi.json: half of it is indentation, and the component is to be small.
+//! Removes the white space from docs/openapi.json. Half of the file is indentation, and the component must stay small.
 
 use std::path::PathBuf;
 use std::{env, fs};

@@ -1,7 +1,7 @@
-//! Items, as operators write, publish and look after them.
+//! Items: operators write, publish and change them.
 //!
-//! The catalogue's document and the engine's lane are two keys, so publishing is two steps; both may be repeated, and an
-//! operator who saw an error repeats them.
+//! Publishing writes two keys, the catalogue's document and the lane, in two steps. Both steps may be repeated; an operator
+//! who saw an error repeats the call.
 
 use sale::catalogue::{Documents, Item};
 use sale::ids::{ItemId, Lane};
@@ -23,7 +23,7 @@ use crate::sales::{self, MOST_DESCRIPTION, MOST_TITLE, announced, check_text};
 const NOT_FOUND: Problem = Problem::NotFound { what: "item" };
 const MOST_IMAGE: usize = 500;
 
-/// What `POST /api/admin/items/{id}/…` can be asked to do.
+/// The last part of `POST /api/admin/items/{id}/…`.
 pub const STEPS: [&str; 5] = ["publish", "pause", "resume", "close", "stock"];
 
 #[derive(Deserialize)]
@@ -54,7 +54,7 @@ fn one() -> u32 {
 }
 
 impl Body {
-    /// The item that this body describes, times taken from its sale where it names none.
+    /// The item that this body describes. Without times of its own it takes its sale's.
     fn into_item(self, id: ItemId, sale: &sale::catalogue::Sale, version: u64) -> Result<Item, Problem> {
         let starts_at = self.starts_at.unwrap_or(sale.starts_at);
         let ends_at = self.ends_at.unwrap_or(sale.ends_at);
@@ -114,7 +114,7 @@ impl Body {
     }
 }
 
-/// Nothing that a browser could be made to run.
+/// Whether `text` can be a picture's address. Nothing that a browser could be made to run is one.
 fn is_image(text: &str) -> bool {
     let plain = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'<>\\`".contains(&byte));
     plain
@@ -153,7 +153,7 @@ impl Shown {
     fn of(item: &Item, view: Option<&LaneView>) -> Self {
         let (state, stock) = match view {
             Some(view) => (view.state_at(view.now), Stock { total: view.total, available: view.available }),
-            // Published once, and its time in Redis is over.
+            // It was published, and its time in Redis is over.
             None if item.published => (ItemState::Ended, Stock { total: item.stock, available: 0 }),
             None => (ItemState::Draft, Stock { total: item.stock, available: item.stock }),
         };
@@ -287,7 +287,7 @@ pub async fn change(operator: &Operator, request: &mut Request, id: &str) -> Res
     answer(&engine, StatusCode::OK, &item).await
 }
 
-/// What the engine must know, from the item and the settings.
+/// What the lane needs of the item and the settings.
 async fn terms(engine: &Engine<SharedRedis>, item: &Item) -> Result<Terms, Problem> {
     let millis = async |setting| {
         let seconds = settings::number(setting, 1, 366 * 86_400).await?;
@@ -324,7 +324,7 @@ pub async fn step(
         "stock" => stock(&engine, request, &item).await,
         _ => Err(Problem::NotFound { what: "route" }),
     };
-    // What the lane noted of it goes to the log; where that fails, reading the log or a tick does it.
+    // Moves the lane's note of the change to the log. If this fails, the next tick or reader of the log does it.
     announced(engine.collect_changes(&first).await.map(drop).map_err(Problem::from));
     outcome
 }
@@ -346,7 +346,7 @@ async fn publish(engine: &Engine<SharedRedis>, mut item: Item) -> Result<Respons
         item.published = true;
         item.version += 1;
     }
-    // Before it is for sale to all: a sale that Redis loses can be made anew from the first reservation on.
+    // Before the sale opens, so that a lane that Redis loses can be rebuilt from its first reservation on.
     let documents = Documents { item: item.clone(), sale: sales::find(engine, item.sale_id.as_str()).await? };
     engine.describe(&lane, &documents).await?;
     // The lane has noted the change already.

@@ -1,4 +1,4 @@
-//! The rules that an operator changes while the shop runs: what they are is told in [`sale::rules`].
+//! The rules that an operator changes while the shop runs. [`sale::rules`] says what they are.
 
 use sale::catalogue::Item;
 use sale::rules::{
@@ -18,13 +18,13 @@ use web::{FieldError, Problem, Request, Response, SharedRedis, header};
 use crate::items;
 use crate::sales::announced;
 
-/// Rules as their operator sees them.
+/// Rules as the operator sees them.
 #[derive(Serialize)]
 struct Shown<'a> {
     id: &'a str,
     version: u64,
     rules: &'a Rules,
-    /// What holds now, settings included; for the shop, where an item has no rules of its own.
+    /// The values that hold now, from rules and settings. For the shop: for items without rules of their own.
     effective: Effective,
     #[serde(skip_serializing_if = "Option::is_none")]
     changed_at: Option<Timestamp>,
@@ -40,7 +40,7 @@ struct Effective {
     limits: Limits,
 }
 
-/// What a lane of this item goes by, before it is told.
+/// The rules of a lane of this item, before the lane is told.
 pub async fn limits_of(engine: &Engine<SharedRedis>, item: &str) -> Result<VersionedLimits, Problem> {
     Ok(VersionedLimits::of(&engine.rules_of(item).await?, web::shop::rules::usual_limits().await?))
 }
@@ -70,12 +70,12 @@ pub async fn change(operator: &Operator, request: &mut Request, id: &str) -> Res
             return Err(Problem::VersionMismatch { current: Some(current) });
         }
     }
-    // What is saved holds: a lane that could not be told now is told by the next tick.
+    // The saved rules hold. If a lane could not be told now, the next tick tells it.
     announced(apply(&engine, &id).await);
     answer(&engine, &id).await
 }
 
-/// The id of a set of rules that there can be.
+/// The id of the shop's or an item's rules.
 async fn known(engine: &Engine<SharedRedis>, id: &str) -> Result<String, Problem> {
     if id == SHOP {
         return Ok(SHOP.to_owned());
@@ -104,7 +104,7 @@ async fn answer(engine: &Engine<SharedRedis>, id: &str) -> Result<Response, Prob
     Ok(Response::ok(&shown).header(header::ETAG, &etag::of_version(document.version)))
 }
 
-/// Tells the lanes that the rules concern, and everybody who reads a snapshot of the item.
+/// Tells the lanes that the rules concern, and renews the item's snapshot.
 async fn apply(engine: &Engine<SharedRedis>, id: &str) -> Result<(), Problem> {
     if id == SHOP {
         let lanes = work::lanes(engine).await?;

@@ -1,4 +1,4 @@
-//! Whether items add up, in the engine and between the engine and the order database; and making anew what Redis lost.
+//! Audits items, in Redis and against the order database, and rebuilds what Redis lost.
 
 use order_ledger::audit::{LaneAudit, audit as audit_lane};
 use order_ledger::rebuild::{Rebuilt, rebuild, restore_documents};
@@ -13,21 +13,21 @@ use web::{Problem, Response, SharedRedis};
 
 use crate::open_ledger;
 
-/// How long one call audits, and how long it mends: both together less than a request may take. What is left, the next
-/// call does.
+/// How long one call audits, and how long it mends. Together they stay below a request's timeout; the next call does the
+/// rest.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Events that a reconciliation copies at a time, and how often at most.
+/// Events that a reconciliation copies at a time, and how often it does so at most.
 const COPY_BATCH: u32 = 500;
 const COPY_BATCHES: u32 = 200;
-/// Scripts of 500 reservations that a reconciliation drains of one lane's queue.
+/// Scripts that a reconciliation may run to drain one lane's queue; each grants 500 reservations.
 const GRANT_BATCHES: u32 = 40;
-/// Events set aside that a reconciliation tries again.
+/// Events that were set aside and that a reconciliation tries again, at most.
 const RETRIED: u32 = 1_000;
 
 #[derive(Serialize)]
 struct Report {
     item_id: ItemId,
-    /// Whether all was looked at and there is no difference.
+    /// Whether everything was compared and nothing differs.
     consistent: bool,
     /// Differences in words, up to 100 a lane.
     differences: Vec<String>,
@@ -36,7 +36,7 @@ struct Report {
     recorded: Vec<read::Total>,
 }
 
-/// The lanes of the item: as its document says, or where Redis has lost that, as the order database knows them.
+/// The lanes of the item. Its document names them; if Redis lost it, the order database does.
 async fn lanes(
     engine: &Engine<SharedRedis>,
     sql: &spin::Database,
@@ -82,14 +82,14 @@ async fn report(
     })
 }
 
-/// What was mended of one item.
+/// What a reconciliation did for one item.
 #[derive(Serialize, Default)]
 struct Mended {
     /// Events that were written to the order database.
     copied: usize,
     #[serde(flatten)]
     done: work::Done,
-    /// Lanes made anew; `finished` is false when calling again has more to do.
+    /// Lanes that were rebuilt; `finished` is false when another call has more to do.
     #[serde(flatten)]
     rebuilt: Rebuilt,
 }
@@ -104,7 +104,7 @@ struct Reconciled {
     report: Report,
 }
 
-/// Makes anew what Redis lost of the item, does what is overdue, copies what the order database lacks, and recounts.
+/// Rebuilds what Redis lost of the item, does overdue work, copies what the order database lacks, and audits.
 pub async fn reconcile(engine: &Engine<SharedRedis>, id: &str) -> Result<Response, Problem> {
     let sql = open_ledger().await?;
     let (id, lanes) = lanes(engine, &sql, id).await?;
@@ -123,7 +123,7 @@ struct AllReconciled {
     mended: Mended,
 }
 
-/// Reconciles every item that Redis or the order database knows: after Redis was lost, when nobody can name one.
+/// Reconciles every item in Redis or the order database, for an operator who lost Redis and can't name the items.
 pub async fn reconcile_all(engine: &Engine<SharedRedis>) -> Result<Response, Problem> {
     let begun = Instant::now();
     let sql = open_ledger().await?;
@@ -166,7 +166,7 @@ async fn mend(
         Mended { rebuilt: Rebuilt { finished: true, ..Rebuilt::default() }, ..Mended::default() };
     for lane in lanes {
         let documents = restore_documents(engine, sql, lane).await.map_err(Problem::unavailable)?;
-        // What can be written first, so that nothing is made anew from less than there is.
+        // First write every event that can be written; a rebuild would miss the others.
         let (copied, contradicts) = record(engine, sql, lane).await?;
         let left = patience.saturating_sub(begun.elapsed());
         let rebuilt = rebuild(engine, sql, lane, contradicts, left).await.map_err(Problem::unavailable)?;
@@ -187,7 +187,7 @@ async fn mend(
     Ok(mended)
 }
 
-/// Copies a lane's outbox; answers how many events were written, and whether they contradict what is.
+/// Copies a lane's outbox. Returns how many events were written, and whether they contradict the order database.
 async fn record(
     engine: &Engine<SharedRedis>,
     sql: &spin::Database,

@@ -1,4 +1,4 @@
-//! Orders by their state, and money that must go back.
+//! Lists orders by state, and payments whose money must go back; notes refunds.
 
 use order_ledger::{read, whole};
 use sale::Engine;
@@ -23,7 +23,7 @@ struct Orders {
     total: u64,
 }
 
-/// Orders in one state, those that wait longest first: `?state=refund_due` is the operator's to-do list.
+/// Lists orders in one state, longest waiting first. With `?state=refund_due` this is the operator's to-do list.
 pub async fn list(request: &Request) -> Result<Response, Problem> {
     let query = request.query()?;
     query.only(&["state", "page", "page_size"])?;
@@ -65,14 +65,14 @@ struct Refund {
     payment_id: PaymentId,
     order_id: OrderId,
     amount: Money,
-    /// When the money came.
+    /// When the money arrived.
     settled_at: Timestamp,
-    /// `refund_due`: it came when the order had ended. Any other state: another payment had paid for the order, or the
-    /// money of another is on its way back.
+    /// `refund_due`: the money arrived after the order had ended. Any other state: this is a surplus payment, or the
+    /// order's other money is on its way back.
     order_state: OrderState,
 }
 
-/// Payments whose money must go back, those that wait longest first.
+/// Lists payments whose money must go back, longest waiting first.
 pub async fn refunds(request: &Request) -> Result<Response, Problem> {
     let query = request.query()?;
     query.only(&["page", "page_size"])?;

@@ -1,4 +1,4 @@
-//! Events that could not be recorded: shown with their error, tried again, or settled without.
+//! Events that were set aside because they could not be recorded. The operator lists, retries or dismisses them.
 
 use order_ledger::poison::{self, SetAside};
 use sale::ids::{ItemId, Lane};
@@ -7,7 +7,7 @@ use web::{Problem, Request, Response};
 
 use crate::open_ledger;
 
-/// Events tried again by one call, and passed over by one.
+/// Events that one call retries, and that one call passes over.
 const MOST: u32 = 1_000;
 
 #[derive(Serialize)]
@@ -18,7 +18,7 @@ struct List {
     total: u64,
 }
 
-/// Events that are set aside, oldest first.
+/// Lists events that were set aside, oldest first.
 pub async fn list(request: &Request) -> Result<Response, Problem> {
     let query = request.query()?;
     query.only(&["page", "page_size"])?;
@@ -30,7 +30,7 @@ pub async fn list(request: &Request) -> Result<Response, Problem> {
     Ok(Response::ok(&List { events, page: page.number, page_size: page.size, total }))
 }
 
-/// Tries all of them again, those of an order in their order.
+/// Retries all of them; events of one order keep their order.
 pub async fn retry() -> Result<Response, Problem> {
     let retried = poison::retry(&open_ledger().await?, MOST, 0).await.map_err(Problem::unavailable)?;
     Ok(Response::ok(&retried))
@@ -44,7 +44,7 @@ struct One {
     stream_id: String,
 }
 
-/// Declares the matter of one event settled without it.
+/// Dismisses one event: the operator has settled its matter by hand.
 pub async fn dismiss(request: &mut Request) -> Result<Response, Problem> {
     let One { item_id, lane, stream_id } = request.json().await?;
     let lane = Lane::new(item_id, lane);
@@ -69,7 +69,7 @@ struct PassedOver {
     passed_over: u64,
 }
 
-/// Gives up waiting for events that will never come, so that those behind them are written.
+/// Gives up waiting for events that will never come, so that later ones are written.
 pub async fn pass_over(request: &mut Request) -> Result<Response, Problem> {
     let Missing { item_id, lane, up_to } = request.json().await?;
     let lane = Lane::new(item_id, lane);

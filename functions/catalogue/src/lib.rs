@@ -1,8 +1,9 @@
-//! Sales and items as published, and the OpenAPI document; for all.
+//! Sales and items as published, and the OpenAPI document; for everybody.
 //!
 //! Routes `GET /api/sales?page&page_size&q`, `GET /api/sales/{id}`, `GET /api/items/{id}`, `GET /api/openapi.json`.
-//! Reads the key-value store, and Redis (the `view` script) when what is stored is about to lapse. With Redis gone, what
-//! was last known is still shown. Problems: `not-found`, `invalid` for a query, `unavailable`.
+//!
+//! Reads the key-value store. When a stored snapshot gets too old, it asks Redis (script `view_lane`). While Redis is gone, it
+//! shows the last snapshot. Problems: not-found, invalid (for a query), unavailable.
 
 use futures::future::try_join_all;
 use sale::ids::{ItemId, SaleId};
@@ -16,7 +17,7 @@ use web::{Caching, HeaderValue, Method, Problem, Response, StatusCode};
 
 const OPENAPI: &str = include_str!(concat!(env!("OUT_DIR"), "/openapi.json"));
 
-/// A crowd's caches may answer for this long; the page counts down by itself meanwhile.
+/// Caches may keep a response for this long; meanwhile the page counts down by itself.
 const KEPT: Caching = Caching::Public { seconds: 1 };
 
 web::service!("catalogue", handle, settings: COMMON);
@@ -74,8 +75,8 @@ async fn item(request: &web::Request, id: &str) -> Result<Response, Problem> {
     Ok(with_time(request, &ItemView::of(&snapshot, request.now()), server_time))
 }
 
-/// A response whose ETag changes with everything in `view`, and which has the time beside it: a client that has the view
-/// already needs neither.
+/// A response with `view` and the time. The ETag changes with everything in `view` but not with the time: a client that
+/// has the view needs neither.
 fn with_time(request: &web::Request, view: &impl Serialize, server_time: Timestamp) -> Response {
     let tag = match serde_json::to_vec(view) {
         Ok(bytes) => etag::of(&bytes),
@@ -114,7 +115,7 @@ struct SaleView {
 async fn view_of_sale(listed: &ListedSale, now: Timestamp) -> Result<SaleView, Problem> {
     let snapshots = listed.items.iter().map(async |item| match catalogue::item_to_show(&item.id).await {
         Ok(snapshot) => Ok(Some(snapshot)),
-        // It was taken away since the list was made.
+        // Somebody removed it since the list was made.
         Err(Problem::NotFound { .. }) => Ok(None),
         Err(problem) => Err(problem),
     });

@@ -1,6 +1,7 @@
-//! `POST /api/reservations/{id}/checkout` — its shopper. From a hold to an order, once: the script `checkout`.
+//! `POST /api/reservations/{id}/checkout`, for the reservation's own shopper: turns a hold into an order, once.
 //!
-//! Problems: unauthorized, not-found, conflict, hold-expired, invalid.
+//! Runs the script `checkout`. A repeated call shows the order that exists.
+//! Problems: unauthorized, not-found, conflict, hold-expired, invalid, unavailable.
 
 use sale::Engine;
 use sale::ids::ReservationId;
@@ -10,7 +11,7 @@ use web::caller::session;
 use web::shop::views::Order;
 use web::{FieldError, Method, Problem, Request, Response, SharedRedis, header};
 
-web::service!("checkout", handle, settings: COMMON + IDENTITY);
+web::service!("checkout", handle, settings: COMMON, IDENTITY);
 
 async fn handle(request: &mut Request) -> Result<Response, Problem> {
     let segments: Vec<String> = request.segments().into_iter().map(str::to_owned).collect();
@@ -65,7 +66,7 @@ impl Body {
             } else if text.chars().count() > most {
                 errors.push(FieldError::new(field, format!("may have at most {most} characters")));
             } else if text.chars().any(|character| character.is_control() && !"\n\r\t".contains(character)) {
-                // No label can print them, and a database may refuse the whole order for one.
+                // A label printer can't print them, and a database may refuse the whole order because of one.
                 errors.push(FieldError::new(field, "may not have control characters"));
             }
             text

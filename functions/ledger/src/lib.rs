@@ -1,13 +1,13 @@
-//! Redis trigger `stampede:ledger`: copies order events from a lane's outbox into the order database (scripts
-//! `read_outbox`, `acknowledge`).
+//! Redis trigger `stampede:ledger`: copies order events from a lane's outbox into the order database (scripts `read_outbox`,
+//! `acknowledge`).
 //!
-//! The message hints at the lane; without one, all lanes are looked at. Copying twice changes nothing, and a message
-//! that never arrives is made up for by alarms and ticks. While the database is locked or gone, events stay in the
-//! outbox, and the lane's alarm rings again every second.
+//! The message names the lane; an empty message means all lanes. Copying twice changes nothing. If a message is lost, alarms
+//! and ticks do the work. While the database is locked or gone, events stay in the outbox, and the lane's alarm rings every
+//! second.
 //!
-//! A lane that knows less than the database, because Redis came back from an old copy, is taken out of the sale and made
-//! anew (scripts `unseat`, `restore`, `retell`, `regrant`, `seat`). That is looked for whenever a runtime has reached
-//! Redis again, which rings without a lane, and whenever events contradict what is written.
+//! After Redis came back from an old copy, a lane knows less than the database. This function then rebuilds the lane (scripts
+//! of the folder `rebuild`: begin, orders, untold, holds, finish). It looks for such lanes when events contradict the database,
+//! and after each reconnection: a runtime that reaches Redis again sends an empty message.
 
 use order_ledger::rebuild::mend;
 use order_ledger::{CopyError, drain, read, spin};
@@ -18,10 +18,10 @@ use web::SharedRedis;
 use web::platform::settings;
 use web::shop::worker;
 
-/// Copies of 250 events in one run. Spin takes one message at a time, so a run stays short (about 0.1 s) and rings
-/// again for the rest.
+/// Copies in one run; each takes 250 events. Spin handles one message at a time, so a run stays short (about 0.1 s) and
+/// rings the doorbell again for the rest.
 const BATCHES: u32 = 8;
-/// How long one run makes lanes anew before it rings again.
+/// How long one run rebuilds lanes before it rings again.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 web::subscriber!("ledger", handle, settings: [REDIS_URL, LEDGER]);
@@ -41,7 +41,7 @@ async fn handle(message: Vec<u8>) -> anyhow::Result<()> {
         }
     };
     if message.is_empty() {
-        // Also the lanes that Redis has forgotten altogether.
+        // Also the lanes that Redis has lost completely.
         lanes.extend(read::lanes(&sql).await?.into_iter().map(|(lane, _)| lane));
         lanes.sort();
         lanes.dedup();
@@ -61,7 +61,7 @@ async fn handle(message: Vec<u8>) -> anyhow::Result<()> {
             Err(error) => {
                 worker::log_failure("ledger", &lane.to_string(), &error);
                 if let CopyError::Sql(_) = error {
-                    // The other lanes would wait for the same database, one patience after the other.
+                    // Every other lane would wait for the same database, one timeout after the other.
                     return Ok(());
                 }
             }
@@ -70,7 +70,7 @@ async fn handle(message: Vec<u8>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes a lane anew that knows less than the database; one that is lost altogether is an operator's to reconcile.
+/// Rebuilds a lane that knows less than the database. If it is lost completely, an operator must reconcile it.
 async fn check(engine: &Engine<SharedRedis>, sql: &spin::Database, lane: &Lane) {
     match mend(engine, sql, lane, false, PATIENCE).await {
         Ok(rebuilt) => {
@@ -87,7 +87,7 @@ async fn check(engine: &Engine<SharedRedis>, sql: &spin::Database, lane: &Lane) 
     }
 }
 
-/// The lane that a failure concerns, in the log; a `*` for all.
+/// The lane of a failure for the log; `*` for all lanes.
 fn hint(lanes: &[Lane]) -> String {
     match lanes {
         [lane] => lane.to_string(),

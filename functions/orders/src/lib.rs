@@ -1,12 +1,12 @@
-//! A shopper's orders, and what they may do with them.
+//! A shopper's orders: to see, to cancel, to pay. For the orders' own shopper.
 //!
 //! | route | script |
 //! | --- | --- |
-//! | `GET /api/orders`, `GET /api/orders/{id}` | `order`, and the order database |
+//! | `GET /api/orders`, `GET /api/orders/{id}` | `view_order`, and the order database |
 //! | `POST /api/orders/{id}/cancel` | `cancel` |
 //! | `POST /api/orders/{id}/payments` | `pay` |
 //!
-//! Problems: unauthorized, not-found, conflict, invalid.
+//! Problems: unauthorized, not-found, conflict, invalid, unavailable.
 
 mod orders;
 mod payments;
@@ -21,7 +21,7 @@ use web::{Method, Problem, Request, Response, SharedRedis};
 
 const NO_ORDER: Problem = Problem::NotFound { what: "order" };
 
-web::service!("orders", handle, settings: COMMON + IDENTITY + [PAYMENT_PROVIDER, PAYMENT_URL, LEDGER]);
+web::service!("orders", handle, settings: COMMON, IDENTITY, [PAYMENT_PROVIDER, PAYMENT_URL, LEDGER]);
 
 async fn handle(request: &mut Request) -> Result<Response, Problem> {
     let segments: Vec<String> = request.segments().into_iter().map(str::to_owned).collect();

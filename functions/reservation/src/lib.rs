@@ -1,8 +1,13 @@
-//! `GET /api/reservations/{id}`: the result, polled (script `poll`). `DELETE`: gives a place or a hold back (script
-//! `release`). For the reservation's own shopper; to anybody else it does not exist.
+//! One reservation, for its own shopper; for anybody else it does not exist.
 //!
-//! A poll that finds the lane's work overdue, because a doorbell or an alarm was lost, does a piece of it: so everything
-//! completes on a host without Redis triggers.
+//! | route | script |
+//! | --- | --- |
+//! | `GET /api/reservations/{id}` | `poll`: the result, polled |
+//! | `DELETE /api/reservations/{id}` | `release`: gives a place or a hold back |
+//!
+//! A poll that finds overdue work of the lane does a piece of it (scripts `lapse`, `grant`). So a lost doorbell or alarm costs
+//! time only, and everything completes on a host without Redis triggers.
+//! Problems: unauthorized, not-found, conflict, rate-limited, unavailable.
 
 use sale::ids::{ReservationId, UserId};
 use sale::scripts::{Polled, Released, ReservationView};
@@ -14,10 +19,10 @@ use web::{Method, Problem, Request, Response, SharedRedis};
 
 const NOT_FOUND: Problem = Problem::NotFound { what: "reservation" };
 
-/// Scripts of 500 reservations that one poll may drain: a few milliseconds.
+/// Scripts that one poll may run to drain the queue; each grants 500 reservations. They take a few milliseconds.
 const BATCHES: u32 = 4;
 
-web::service!("reservation", handle, settings: COMMON + IDENTITY + [RATE_LIMITS]);
+web::service!("reservation", handle, settings: COMMON, IDENTITY, [RATE_LIMITS]);
 
 async fn handle(request: &mut Request) -> Result<Response, Problem> {
     let method = request.on("/api/reservations/:id", &[Method::GET, Method::DELETE])?;
@@ -37,7 +42,7 @@ async fn poll(request: &Request, id: &ReservationId, user: &UserId) -> Result<Re
         }
         let done = work::drain(&engine, &id.lane, BATCHES).await?;
         worker::log_done("reservation", &id.lane, &done).await;
-        // Whoever did the work looks again for nothing.
+        // This second look is free of charge: the shopper's poll did the work.
         view = found(engine.poll(id, user, false).await?.outcome)?;
     }
     Ok(Response::ok(&Reservation::new(id, view.state, view.quantity, view.deadline, view.pace)))

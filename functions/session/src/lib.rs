@@ -1,8 +1,8 @@
-//! Guest sessions.
+//! `POST /api/session`, for everybody: opens a guest session.
 //!
-//! Route `POST /api/session`, for all. Whoever brings a good session gets it renewed and stays the same person; anybody
-//! else becomes a new one. Runs the `session` script, which counts sessions by address. Problems: `not-found` where
-//! shoppers bring the shop's own tokens, `rate-limited`, `unauthorized` from another site's page, `unavailable`.
+//! A caller with a valid session gets it renewed and stays the same person; any other caller becomes a new person. The script
+//! `spend_allowance` counts sessions by address. Problems: not-found (where the shop issues its own tokens), rate-limited,
+//! unauthorized (from another site's page), unavailable.
 
 use sale::Engine;
 use sale::ids::UserId;
@@ -15,7 +15,7 @@ use web::caller::{allowances, session};
 use web::platform::settings;
 use web::{Method, Problem, Response, SharedRedis};
 
-web::service!("session", handle, settings: COMMON + [SESSION_SECRET, AUTH_MODE, RATE_LIMITS, SESSIONS_PER_MINUTE]);
+web::service!("session", handle, settings: COMMON, [SESSION_SECRET, AUTH_MODE, RATE_LIMITS, SESSIONS_PER_MINUTE]);
 
 async fn handle(request: &mut web::Request) -> Result<Response, Problem> {
     match request.segments()[..] {
@@ -26,10 +26,10 @@ async fn handle(request: &mut web::Request) -> Result<Response, Problem> {
         return Err(Problem::NotFound { what: "route" });
     }
     request.empty_body().await?;
-    // A form on another site could otherwise replace a shopper's session, and with it the way to their orders.
+    // Otherwise a form on another site could replace a shopper's session; they would lose the way to their orders.
     session::require_own_page(request).await?;
     count(request).await?;
-    // A session that lapsed or was forged is as good as none: this is where one gets another.
+    // An expired or forged session counts as none: this call is how a shopper gets a new one.
     let known = session::present(request).await.ok().flatten().map(|session| session.user);
     let (opened, token) = session::open_guest(known, request.now()).await?;
     let answer = Opened { user_id: &opened.user, token: &token, expires_at: opened.expires_at };
@@ -44,7 +44,7 @@ struct Opened<'a> {
     expires_at: Timestamp,
 }
 
-/// Counts this session against what one address may open in a minute.
+/// Counts this session against the address's allowance for one minute.
 async fn count(request: &web::Request) -> Result<(), Problem> {
     let Some(address) = allowances::caller(request).await? else { return Ok(()) };
     let most = settings::number(settings::SESSIONS_PER_MINUTE, 1, u64::from(MAX_LIMIT)).await?;

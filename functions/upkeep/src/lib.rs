@@ -1,11 +1,13 @@
 //! What keeps a deployment running.
 //!
-//! | route | who |
-//! | --- | --- |
-//! | `POST /internal/tick` | operator: does what doorbells and alarms would |
-//! | `GET /healthz`, `GET /readyz`, `GET /metrics` | all |
+//! | route | who | what |
+//! | --- | --- | --- |
+//! | `POST /internal/tick` | operator | does what doorbells and alarms would: scripts of the folders `worker`, `ledger`, `rebuild`, and `apply_rules` |
+//! | `GET /healthz` | everybody | whether the process lives |
+//! | `GET /readyz` | everybody | whether Redis, the key-value store and the order database respond |
+//! | `GET /metrics` | everybody | Prometheus text: script `view_lane` |
 //!
-//! Problems: unauthorized, not-found, unavailable.
+//! Problems: unauthorized, rate-limited, not-found, unavailable.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -21,9 +23,9 @@ use web::shop::payment::remind_provider;
 use web::shop::{catalogue, rules, worker};
 use web::{HeaderValue, Method, Problem, Request, Response, SharedRedis, StatusCode};
 
-/// Scripts of 500 reservations that a tick drains of one lane.
+/// Scripts that a tick may run to drain one lane's queue; each grants 500 reservations.
 const GRANT_BATCHES: u32 = 40;
-/// How long a tick makes one lane anew that came back from an old copy.
+/// How long a tick rebuilds one lane that came back from an old copy.
 const MENDING: Duration = Duration::from_secs(5);
 /// Events of one lane that a tick copies at a time, and how often in one tick.
 const COPY_BATCH: u32 = 500;
@@ -31,7 +33,7 @@ const COPY_BATCHES: u32 = 20;
 /// How long a tick waits for the simulated payment provider.
 const PROVIDER_PATIENCE: Duration = Duration::from_secs(5);
 
-web::service!("upkeep", handle, settings: [LOG_REQUESTS, REDIS_URL, TRUST_PROXY] + OPERATOR + RULES + [PAYMENT_PROVIDER, LEDGER]);
+web::service!("upkeep", handle, settings: [LOG_REQUESTS, REDIS_URL, TRUST_PROXY], OPERATOR, RULES, [PAYMENT_PROVIDER, LEDGER]);
 
 async fn handle(request: &mut Request) -> Result<Response, Problem> {
     let segments: Vec<String> = request.segments().into_iter().map(str::to_owned).collect();
@@ -48,7 +50,7 @@ async fn handle(request: &mut Request) -> Result<Response, Problem> {
             request.on("/metrics", &[Method::GET])?;
             metrics().await
         }
-        // All that is internal is the operator's: no route can be forgotten.
+        // The operator alone may call anything below `/internal`, so no route can be left open by mistake.
         ["internal", ref path @ ..] => {
             operator::check(request).await?;
             if path != ["tick"] {
@@ -78,7 +80,7 @@ struct Readiness {
     database: &'static str,
 }
 
-/// 200 when Redis, the key-value store and the order database answer; else 503 saying which does not.
+/// 200 when Redis, the key-value store and the order database respond; else 503 that names which does not.
 async fn readiness(request: &Request) -> Response {
     let word = |component: &str, outcome: Result<(), String>| match outcome {
         Ok(()) => "ok",
@@ -100,7 +102,7 @@ async fn readiness(request: &Request) -> Response {
     if ready {
         return Response::json(status, &readiness);
     }
-    // The problem's shape, with the parts beside it.
+    // A problem document, with the parts as members of their own.
     let problem = Problem::unavailable("not ready");
     let mut document = problem.document(request.request_id());
     if let (Some(members), Ok(serde_json::Value::Object(parts))) =
@@ -127,13 +129,13 @@ struct Ticked {
     done: Done,
     /// Events that were written to the order database.
     recorded: usize,
-    /// Webhooks that the simulated payment provider got through.
+    /// Webhooks that the simulated provider delivered.
     delivered: u64,
-    /// What could not be done, in words.
+    /// What could not be done, with the cause.
     failures: Vec<String>,
 }
 
-/// Looks at every lane as doorbells and alarms would make the workers do.
+/// Does the work of every lane that doorbells and alarms would start.
 async fn tick() -> Result<Response, Problem> {
     let engine = Engine::new(SharedRedis);
     let mut ticked = Ticked::default();
@@ -141,7 +143,7 @@ async fn tick() -> Result<Response, Problem> {
     if let Err(problem) = &sql {
         ticked.failures.push(format!("order database: {}", problem.cause().unwrap_or_default()));
     }
-    // First, so that what the shop hears is recorded with the rest.
+    // First, so that this tick also records the payments that the webhooks report.
     match remind_provider(outbound::OWN, PROVIDER_PATIENCE).await {
         Ok(round) => ticked.delivered = round.delivered,
         Err(problem) => {
@@ -149,7 +151,7 @@ async fn tick() -> Result<Response, Problem> {
         }
     }
     let lanes = work::lanes(&engine).await?;
-    // A change of rules or settings that a lane has not heard of yet.
+    // A lane may not have heard of a change of rules or settings.
     if let Err(problem) = rules::tell(&engine, &lanes).await {
         ticked.failures.push(format!("rules: {}", problem.cause().unwrap_or_default()));
     }
@@ -182,7 +184,7 @@ async fn tick() -> Result<Response, Problem> {
     Ok(Response::ok(&ticked))
 }
 
-/// Prometheus text. What is counted in Redis is read once a scrape; nothing of it is on a shopper's path.
+/// Prometheus text. A scrape reads the counts in Redis; no shopper's request does.
 async fn metrics() -> Result<Response, Problem> {
     let engine = Engine::new(SharedRedis);
     let mut units = String::new();

@@ -99,14 +99,14 @@ pub const RULES: &[Setting] = &[
 /// The settings that a function declares, group after group.
 pub type Declaration = &'static [&'static [Setting]];
 
-/// Makes `declaration::SETTINGS` of `"component", COMMON + IDENTITY + [ITS_OWN, …]`, and the test that compares it with
+/// Makes `declaration::SETTINGS` of `"component", COMMON, IDENTITY, [ITS_OWN, …]`, and the test that compares it with
 /// `spin.toml`. Part of `service!` and `subscriber!`, so every function has both.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! declaration {
     (@ [$($own:ident),* $(,)?]) => { &[$($crate::platform::settings::$own),*] };
     (@ $group:ident) => { $crate::platform::settings::$group };
-    ($component:literal, $($part:tt)++) => {
+    ($component:literal, $($part:tt),+) => {
         mod declaration {
             pub(super) const SETTINGS: $crate::platform::settings::Declaration =
                 &[$($crate::declaration!(@ $part)),+];

@@ -2,8 +2,8 @@
 //!
 //! [`check`] is the one comparison of settings. The macros that make a function's entry point, `web::service!` and
 //! `web::subscriber!`, put a test that calls it into every function. So a function can't be left out, and the test sees
-//! the declaration that the compiler sees. The functions can't be linked into one test program instead: that needs the
-//! crate type `rlib`, and beside it cargo no longer optimises the component as a whole.
+//! the declaration that the compiler sees. One test program can't link all functions instead: they would need the crate
+//! type `rlib`, and then cargo would no longer optimise a component as a whole (LTO).
 //!
 //! What needs all components at once is in this crate's own tests.
 

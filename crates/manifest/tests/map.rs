@@ -74,8 +74,8 @@ fn a_component_watches_the_files_that_it_is_built_from_and_no_other_folder() {
     assert!(problems.is_empty(), "watch lists of spin.toml are not true:\n- {}", problems.join("\n- "));
 }
 
-/// All that `component` was built from, below the checkout's root. Cargo writes this beside the component: sources of it
-/// and of each crate of ours behind it, files that they include, and files that build scripts read.
+/// All that `component` was built from, below the checkout's root. Cargo writes this list beside the
+/// component. It names our own crates' sources, the files that they include, and the files that build scripts read.
 fn inputs(component: &Component) -> BTreeSet<PathBuf> {
     let list = checkout().join(&component.source).with_extension("d");
     let text = std::fs::read_to_string(&list).unwrap_or_else(|error| {

@@ -1,8 +1,7 @@
 //! Redis trigger `__keyevent@0__:expired`: a lane's alarm key expired, so deadlines may have passed.
 //!
-//! Returns the units of lapsed holds and unpaid orders to stock (script `lapse`), then drains the queue (script `grant`), and
-//! clears away lanes whose time is over (script `purge`). It drains because units came back, and because a doorbell may have
-//! been lost.
+//! Returns the units of lapsed holds and unpaid orders to stock (script `lapse`), and clears away lanes whose time is over
+//! (script `purge`). Then it drains the queue (script `grant`), because units came back or a doorbell was lost.
 //!
 //! Other keys that expire arrive here too and are ignored. A runtime may send an empty message after its subscription was
 //! interrupted; it means all lanes.

@@ -1,7 +1,7 @@
 //! `POST /api/items/{id}/reservations` `{challenge, answer, quantity}`, for shoppers: a reservation.
 //!
 //! Runs the script `reserve` in one round trip. Where a hosted widget or a risk hook must be asked by HTTP, the script
-//! rehearses first, in a round trip of its own: nobody outside is asked about a wish that has no chance.
+//! rehearses first, in a second round trip. So nobody outside is asked about a wish that has no chance.
 //!
 //! 202 with a place in the queue, 201 `held` in instant mode, 200 with the reservation that the shopper already has.
 //! Problems: not-started, ended, paused, sold-out, queue-full, challenge-failed, blocked, rate-limited, purchase-limit,

@@ -36,7 +36,7 @@ web::service!("reserve", handle);
 async fn handle(request: &mut Request) -> Result<Response, Problem> {
     request.on("/api/items/:id/reservations", &[Method::POST])?;
     let user = web::caller::session::user(request).await?;
-    let item: ItemId = request.segments().get(2).and_then(|id| id.parse().ok()).ok_or(NOT_FOUND)?;
+    let item: ItemId = request.id(2)?;
     let body: Body = request.json().await?;
     blocklist::check(request, &user).await?;
     let quantity = body.quantity()?;

@@ -1,10 +1,14 @@
 //! The request as a handler sees it: method and route, query, headers, and a body that is read once, bounded and strict.
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::ops::Deref;
+use std::rc::Rc;
+use std::str::FromStr;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{Method, header};
+use sale::ids::{ItemId, OrderId, PaymentId, ReservationId, SaleId};
 use sale::time::Timestamp;
 use serde::de::DeserializeOwned;
 use spin_sdk::wasip3::http::types;
@@ -26,8 +30,9 @@ const NO_ROUTE: &str = "-";
 /// One HTTP request, with the ids under which it is logged.
 pub struct Request {
     method: Method,
-    /// The path, and the query if there is one.
-    target: String,
+    path: Path,
+    /// What follows the first `?`.
+    query: Option<String>,
     headers: Headers,
     /// Asked of the platform by the few who need it.
     authority: OnceCell<Option<String>>,
@@ -46,10 +51,16 @@ impl Request {
     pub(crate) fn new(incoming: types::Request) -> Self {
         let headers = Headers::new(incoming.get_headers().copy_all());
         let trace = Trace::of(&headers);
+        let target = incoming.get_path_with_query().unwrap_or_default();
+        let (path, query) = match target.split_once('?') {
+            Some((path, query)) => (path, Some(query.to_owned())),
+            None => (target.as_str(), None),
+        };
         Self {
-            // What is no method is one that no route has.
+            // An unknown method becomes CONNECT, which no route accepts.
             method: Method::try_from(incoming.get_method()).unwrap_or(Method::CONNECT),
-            target: incoming.get_path_with_query().unwrap_or_default(),
+            path: Path(path.into()),
+            query,
             headers,
             authority: OnceCell::new(),
             incoming: Some(incoming),
@@ -61,11 +72,20 @@ impl Request {
         }
     }
 
-    /// The path between slashes, still percent-encoded: ids and names that we know need no decoding, and what does is
-    /// not found. `/` is one empty segment.
+    /// The path as it was sent. It does not borrow from the request, so a handler can match on its segments and still
+    /// read the body.
+    pub fn path(&self) -> Path {
+        self.path.clone()
+    }
+
+    /// The path's segments: see [`Path::segments`].
     pub fn segments(&self) -> Vec<&str> {
-        let path = self.path();
-        path.strip_prefix('/').unwrap_or(path).split('/').collect()
+        self.path.segments()
+    }
+
+    /// The id in one segment of the path, counted from 0; 404 where the segment can't be such an id.
+    pub fn id<T: PathId>(&self, segment: usize) -> Result<T, Problem> {
+        T::in_path(self.segments().get(segment).copied().unwrap_or_default())
     }
 
     /// Says which route was matched, for the log, and checks the method: 405 with `Allow` unless it is one of `methods`.
@@ -89,11 +109,6 @@ impl Request {
     /// The method as it was sent.
     pub fn method(&self) -> &Method {
         &self.method
-    }
-
-    /// The path as it was sent.
-    pub fn path(&self) -> &str {
-        self.target.split('?').next().unwrap_or_default()
     }
 
     /// All headers.
@@ -120,7 +135,7 @@ impl Request {
 
     /// The query's parameters.
     pub fn query(&self) -> Result<Query, Problem> {
-        Query::parse(self.target.split_once('?').map_or("", |(_, query)| query))
+        Query::parse(self.query.as_deref().unwrap_or_default())
     }
 
     /// When the request arrived, by this machine's clock, which may be wrong: good for tokens, never for stock.
@@ -202,8 +217,81 @@ impl Request {
     }
 }
 
+/// A request's path, which several may share.
+#[derive(Debug, Clone)]
+pub struct Path(Rc<str>);
+
+impl Path {
+    /// The parts between the slashes, still percent-encoded: no id or name that we know needs decoding, so a part that
+    /// does is not found. `/` is one empty part.
+    pub fn segments(&self) -> Vec<&str> {
+        self.0.strip_prefix('/').unwrap_or(&self.0).split('/').collect()
+    }
+}
+
+impl Deref for Path {
+    type Target = str;
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+/// An id that paths contain.
+pub trait PathId: FromStr {
+    /// What it names, as a 404 calls it.
+    const WHAT: &'static str;
+
+    /// The id in a segment of a path; 404 where the segment can't be such an id.
+    fn in_path(segment: &str) -> Result<Self, Problem> {
+        segment.parse().map_err(|_| Problem::NotFound { what: Self::WHAT })
+    }
+}
+
+impl PathId for SaleId {
+    const WHAT: &'static str = "sale";
+}
+impl PathId for ItemId {
+    const WHAT: &'static str = "item";
+}
+impl PathId for ReservationId {
+    const WHAT: &'static str = "reservation";
+}
+impl PathId for OrderId {
+    const WHAT: &'static str = "order";
+}
+impl PathId for PaymentId {
+    const WHAT: &'static str = "payment";
+}
+
 /// This machine's clock. Before 1970 it is taken as 1970: a token then looks not yet expired, and Redis decides the rest.
 pub fn local_now() -> Timestamp {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_millis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_cut_at_its_slashes() {
+        for (path, segments) in [
+            ("/", &[""][..]),
+            ("", &[""]),
+            ("/api/items/iabcdefghij", &["api", "items", "iabcdefghij"]),
+            ("/api/items/", &["api", "items", ""]),
+            ("//api", &["", "api"]),
+        ] {
+            assert_eq!(Path(path.into()).segments(), segments, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_segment_that_is_no_id_is_not_found() {
+        assert_eq!(ItemId::in_path("iabcdefghij"), Ok("iabcdefghij".parse().unwrap()));
+        for wrong in ["", "x", "sabcdefghij", "iabcdefghij%20"] {
+            assert_eq!(ItemId::in_path(wrong), Err(Problem::NotFound { what: "item" }), "{wrong}");
+        }
+        assert_eq!(OrderId::in_path("x"), Err(Problem::NotFound { what: "order" }));
+    }
 }

@@ -4,7 +4,6 @@
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashSet};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
 
 use sale::Engine;
 use sale::ids::UserId;
@@ -18,10 +17,11 @@ use crate::caller::operator::Operator;
 use crate::http::problem::Problem;
 use crate::http::request::{Request, local_now};
 use crate::platform::redis::SharedRedis;
-use crate::shop::catalogue;
+use crate::platform::remembered::Remembered;
+use crate::platform::store;
 
-/// How long an instance believes itself, and how old the stored list may be: less than a second together.
-const INSTANCE_MEMORY: Duration = Duration::from_millis(250);
+/// How old the stored list may be, in milliseconds. With the quarter of a second for which an instance remembers it, that
+/// is less than a second.
 const STORED_MS: i64 = 600;
 
 const KEY: &str = "blocklist";
@@ -51,6 +51,7 @@ struct Stored {
 }
 
 /// The list, ready to be asked.
+#[derive(Default)]
 struct List {
     blocked: HashSet<String>,
     /// How many bits the blocked networks have: few lengths, however many networks.
@@ -77,7 +78,7 @@ impl List {
 }
 
 thread_local! {
-    static MEMORY: RefCell<Option<(Instant, Rc<List>)>> = const { RefCell::new(None) };
+    static MEMORY: RefCell<Option<Remembered<Rc<List>>>> = const { RefCell::new(None) };
 }
 
 /// Refuses a shopper who is blocked, or whose address is.
@@ -119,39 +120,35 @@ pub async fn all() -> Result<Vec<BlockedEntry>, Problem> {
 }
 
 async fn current() -> Rc<List> {
-    let known = MEMORY.with_borrow(Clone::clone);
-    if let Some((read, list)) = &known
-        && read.elapsed() <= INSTANCE_MEMORY
-    {
-        return list.clone();
+    if let Some(list) = MEMORY.with_borrow(|memory| memory.as_ref()?.recent().cloned()) {
+        return list;
     }
-    // Noted first: requests beside this one go by what was known, and do not read as well.
-    if let Some((_, list)) = &known {
-        MEMORY.set(Some((Instant::now(), list.clone())));
-    }
+    let old = MEMORY.with_borrow_mut(|memory| {
+        let remembered = memory.as_mut()?;
+        remembered.extend();
+        Some(remembered.value.clone())
+    });
     let now = local_now();
-    let stored = catalogue::stored::<Stored>(KEY).await;
+    let stored = store::cached::<Stored>(KEY).await;
     let list = match stored.filter(|list| (0..STORED_MS).contains(&now.since(list.taken))) {
         Some(stored) => Rc::new(List::of(stored)),
         None => match renew().await {
             Ok(list) => list,
-            Err(_) => known.map_or_else(
-                || Rc::new(List { blocked: HashSet::new(), lengths: BTreeSet::new() }),
-                |(_, list)| list,
-            ),
+            Err(_) => old.unwrap_or_default(),
         },
     };
-    MEMORY.set(Some((Instant::now(), list.clone())));
+    MEMORY.set(Some(Remembered::new(list.clone())));
     list
 }
 
+/// Reads the list from Redis, and tells the store and this instance.
 async fn renew() -> Result<Rc<List>, Problem> {
     let taken = local_now();
     let blocked = Engine::new(SharedRedis).blocked().await?.into_iter().collect();
     let stored = Stored { taken, blocked };
-    catalogue::keep(KEY, &stored).await;
+    store::cache(KEY, &stored).await;
     let list = Rc::new(List::of(stored));
-    MEMORY.set(Some((Instant::now(), list.clone())));
+    MEMORY.set(Some(Remembered::new(list.clone())));
     Ok(list)
 }
 

@@ -6,17 +6,14 @@
 //! and hands its pictures to one shopper each. And if a picture were shown to two all the same, its challenge has one id,
 //! which the reserve script takes once.
 
-use std::cell::RefCell;
 use std::fmt;
-use std::rc::Rc;
 
 use sale::Engine;
-use spin_sdk::key_value::Store;
 
 use crate::http::problem::Problem;
 use crate::http::trace;
 use crate::platform::redis::SharedRedis;
-use crate::platform::{random, settings};
+use crate::platform::{random, settings, store};
 use crate::shop::challenge::{Challenges, Kind, Prepared};
 
 /// Pictures in a batch: 100 KB, and drawn within some milliseconds.
@@ -111,8 +108,7 @@ pub async fn take(challenges: &Challenges, pool: Pool) -> Taken {
     let mut slot = 0;
     for _ in 0..LOOKS {
         slot = usize::from(u16::from_le_bytes(random::bytes())) % pool.slots.max(1);
-        let Some(store) = open().await else { break };
-        let Ok(Some(bytes)) = store.get(key(slot)).await else { continue };
+        let Ok(Some(bytes)) = store::get(&key(slot)).await else { continue };
         let fitting = decode(&bytes, challenges.key_name()).filter(|(_, batch)| {
             !batch.is_empty() && batch.iter().all(|ready| ready.challenge.characters == pool.characters)
         });
@@ -126,8 +122,7 @@ pub async fn take(challenges: &Challenges, pool: Pool) -> Taken {
         }
         // Where nothing can be deleted, nothing can be taken. What does not fit was drawn for another difficulty, or under
         // a key that is no more: out with it.
-        if store.delete(key(slot)).await.is_err() {
-            forget();
+        if store::delete(&key(slot)).await.is_err() {
             break;
         }
         if let Some((_, batch)) = fitting {
@@ -139,16 +134,12 @@ pub async fn take(challenges: &Challenges, pool: Pool) -> Taken {
 
 /// Whether there is a batch in a slot.
 pub async fn is_full(slot: usize) -> Result<bool, Problem> {
-    let problem = |error| Problem::unavailable(format_args!("key-value: {error}"));
-    let store = open().await.ok_or_else(|| Problem::unavailable("key-value: no store"))?;
-    store.exists(key(slot)).await.map_err(problem)
+    Ok(store::exists(&key(slot)).await?)
 }
 
 /// Puts a batch into a slot.
 pub async fn put(challenges: &Challenges, slot: usize, batch: &[Ready]) -> Result<(), Problem> {
-    let problem = |error| Problem::unavailable(format_args!("key-value: {error}"));
-    let store = open().await.ok_or_else(|| Problem::unavailable("key-value: no store"))?;
-    store.set(key(slot), encode(batch, challenges.key_name())).await.map_err(problem)
+    Ok(store::set(&key(slot), &encode(batch, challenges.key_name())).await?)
 }
 
 fn key(slot: usize) -> String {
@@ -186,24 +177,6 @@ fn decode(bytes: &[u8], key_name: [u8; 8]) -> Option<(String, Vec<Ready>)> {
         rest = after;
     }
     Some((trace::hex(&head[9..]), batch))
-}
-
-thread_local! {
-    static STORE: RefCell<Option<Rc<Store>>> = const { RefCell::new(None) };
-}
-
-/// The store, opened once an instance.
-async fn open() -> Option<Rc<Store>> {
-    if let Some(store) = STORE.with_borrow(Clone::clone) {
-        return Some(store);
-    }
-    let opened = Rc::new(Store::open_default().await.ok()?);
-    STORE.set(Some(opened.clone()));
-    Some(opened)
-}
-
-fn forget() {
-    STORE.set(None);
 }
 
 #[cfg(test)]

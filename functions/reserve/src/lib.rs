@@ -25,8 +25,6 @@ use web::shop::views::Reservation;
 use web::shop::{blocklist, catalogue, mark};
 use web::{Method, Problem, Request, Response, SharedRedis, StatusCode, header};
 
-const NOT_FOUND: Problem = Problem::NotFound { what: "item" };
-
 /// When a queue that is full, or a sale that is paused, is worth asking again, in milliseconds.
 const RETRY_QUEUE_MS: u64 = 2_000;
 const RETRY_PAUSED_MS: u64 = 5_000;

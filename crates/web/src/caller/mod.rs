@@ -6,4 +6,5 @@ pub mod jwks;
 pub mod jwt;
 pub mod network;
 pub mod operator;
+pub mod page;
 pub mod session;

@@ -1,4 +1,4 @@
-//! The request as a handler sees it: method and route, query, headers, and a body that is read once, bounded and strict.
+//! The request as a handler sees it: method, route, query and headers, and a body that is bounded and read once.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::ops::Deref;
@@ -22,7 +22,7 @@ use crate::http::query::Query;
 use crate::http::trace::Trace;
 
 /// The largest body that is read, in bytes.
-pub const BODY_LIMIT: usize = 16 * 1024;
+pub const MOST_BODY: usize = 16 * 1024;
 
 /// The route in the log until a handler names one.
 const NO_ROUTE: &str = "-";
@@ -34,20 +34,20 @@ pub struct Request {
     /// What follows the first `?`.
     query: Option<String>,
     headers: Headers,
-    /// Asked of the platform by the few who need it.
+    /// Read from the platform when a handler asks for it: few do.
     authority: OnceCell<Option<String>>,
-    /// Where the body is still to be had.
+    /// The platform's request, until the body is read from it.
     incoming: Option<types::Request>,
     trace: Trace,
     route: Cell<&'static str>,
-    /// `RateLimit-Policy` and `RateLimit`, once a limited step has run.
-    limits: RefCell<Option<(String, String)>>,
+    /// `RateLimit-Policy` and `RateLimit`, once a step has counted an allowance.
+    allowances: RefCell<Option<(String, String)>>,
     now: Timestamp,
     began: Instant,
 }
 
 impl Request {
-    /// Takes over what the platform received, and of it only what every handler needs: each question is a call.
+    /// Reads what every handler needs from the platform's request. The rest waits until it is asked for: each read is a call.
     pub(crate) fn new(incoming: types::Request) -> Self {
         let headers = Headers::new(incoming.get_headers().copy_all());
         let trace = Trace::of(&headers);
@@ -66,7 +66,7 @@ impl Request {
             incoming: Some(incoming),
             trace,
             route: Cell::new(NO_ROUTE),
-            limits: RefCell::new(None),
+            allowances: RefCell::new(None),
             now: local_now(),
             began: Instant::now(),
         }
@@ -88,8 +88,9 @@ impl Request {
         T::in_path(self.segments().get(segment).copied().unwrap_or_default())
     }
 
-    /// Says which route was matched, for the log, and checks the method: 405 with `Allow` unless it is one of `methods`.
-    /// Where GET is, HEAD is, and comes back as GET; the platform leaves the body out.
+    /// Notes which route was matched, for the log, and checks the method: 405 with `Allow` unless it is one of `methods`.
+    ///
+    /// A route with GET also has HEAD, which is returned as GET; the platform leaves the body out.
     pub fn on(&self, route: &'static str, methods: &[Method]) -> Result<Method, Problem> {
         self.route.set(route);
         let method = if self.method == Method::HEAD { &Method::GET } else { &self.method };
@@ -116,13 +117,12 @@ impl Request {
         &self.headers
     }
 
-    /// A header that can be written once and is plain text; anything else counts as absent.
+    /// The value of a header, if it is plain text; anything else counts as absent.
     pub fn header(&self, name: impl AsRef<str>) -> Option<&str> {
         self.headers.get(name.as_ref()).and_then(headers::text)
     }
 
-    /// The last line of a header that proxies add to: the one that the nearest wrote, whether it appends to the client's
-    /// line or adds its own.
+    /// The last line of a header that proxies add to. The nearest proxy wrote it, or appended to it.
     pub fn last_header(&self, name: &'static str) -> Option<&str> {
         self.headers.all(name.as_ref()).next_back().and_then(headers::text)
     }
@@ -138,25 +138,25 @@ impl Request {
         Query::parse(self.query.as_deref().unwrap_or_default())
     }
 
-    /// When the request arrived, by this machine's clock, which may be wrong: good for tokens, never for stock.
+    /// When the request arrived, by this machine's clock. The clock may be wrong: use it for tokens, never for stock.
     pub fn now(&self) -> Timestamp {
         self.now
     }
 
-    /// The id under which the request is logged and answered.
+    /// The id of the request in the log and in the response.
     pub fn request_id(&self) -> &str {
         &self.trace.request_id
     }
 
-    /// Notes what the answer's headers say of limits; the last step that counted has the word.
-    pub(crate) fn note_limits(&self, headers: Option<(String, String)>) {
+    /// Notes the response's headers about allowances. The last step that counted one decides.
+    pub(crate) fn note_allowances(&self, headers: Option<(String, String)>) {
         if headers.is_some() {
-            self.limits.replace(headers);
+            self.allowances.replace(headers);
         }
     }
 
-    pub(crate) fn take_limits(&self) -> Option<(String, String)> {
-        self.limits.take()
+    pub(crate) fn take_allowances(&self) -> Option<(String, String)> {
+        self.allowances.take()
     }
 
     pub(crate) fn trace(&self) -> &Trace {
@@ -171,29 +171,29 @@ impl Request {
         self.began
     }
 
-    /// The body as it was sent, at most [`BODY_LIMIT`] bytes. Empty when it was taken before.
+    /// The body as it was sent, at most [`MOST_BODY`] bytes. Empty if it was read before.
     pub async fn body(&mut self) -> Result<Bytes, Problem> {
-        // A length that is announced too large is refused before a byte is read.
+        // If the announced length is too large, the body is refused before a byte is read.
         let announced = self.header(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
-        if announced.is_some_and(|length| length > BODY_LIMIT as u64) {
-            return Err(Problem::TooLarge { limit: BODY_LIMIT });
+        if announced.is_some_and(|length| length > MOST_BODY as u64) {
+            return Err(Problem::TooLarge { limit: MOST_BODY });
         }
-        // The platform tells it of a request only for as long as it has the body.
+        // The platform can tell the authority only until the body is read.
         self.authority();
         let Some(incoming) = self.incoming.take() else { return Ok(Bytes::new()) };
-        // Nothing to say to the platform about how reading went.
+        // The platform does not need to hear how reading went.
         let (_outcome, outcome) = wit_future::new(|| Ok(()));
         let (stream, end) = types::Request::consume_body(incoming, outcome);
         let announced = announced.and_then(|length| usize::try_from(length).ok());
-        match body::read(stream, end, announced, BODY_LIMIT).await {
+        match body::read(stream, end, announced, MOST_BODY).await {
             Ok(body) => Ok(body.into()),
-            Err(Cut::TooLong) => Err(Problem::TooLarge { limit: BODY_LIMIT }),
-            // Whoever still listens may mend it.
+            Err(Cut::TooLong) => Err(Problem::TooLarge { limit: MOST_BODY }),
+            // The caller may still be listening.
             Err(Cut::BrokenOff) => Err(Problem::malformed("The body ended before it was complete")),
         }
     }
 
-    /// Refuses a body that says anything: it must be absent, or an empty JSON object.
+    /// Requires that there is no body, or an empty JSON object.
     pub async fn empty_body(&mut self) -> Result<(), Problem> {
         #[derive(serde::Deserialize)]
         struct Nothing {}
@@ -263,7 +263,7 @@ impl PathId for PaymentId {
     const WHAT: &'static str = "payment";
 }
 
-/// This machine's clock. Before 1970 it is taken as 1970: a token then looks not yet expired, and Redis decides the rest.
+/// This machine's clock. A time before 1970 becomes 1970: then tokens look not yet expired, and Redis decides the rest.
 pub fn local_now() -> Timestamp {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_millis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))

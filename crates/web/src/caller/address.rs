@@ -41,17 +41,17 @@ pub async fn exact(request: &Request) -> Result<Option<IpAddr>, Problem> {
     let peer = request.header("spin-client-addr");
     let trust_proxy = settings::switch("trust_proxy").await?;
     // A header that is not text counts as present but unreadable, not as absent.
-    let told = told(trust_proxy, forwarded.map(|value| headers::text(value).unwrap_or_default()), peer);
-    Ok(told.map(|address| address.to_canonical()))
+    let client = client(trust_proxy, forwarded.map(|value| headers::text(value).unwrap_or_default()), peer);
+    Ok(client.map(|address| address.to_canonical()))
 }
 
 /// The client's address, from `X-Forwarded-For` and the peer of the connection.
 ///
-/// A trusted proxy adds the last entry of the last header; the client may have written everything before it. If that entry
-/// is not an address, only the proxy's own address is known.
-pub fn told(trust_proxy: bool, forwarded: Option<&str>, peer: Option<&str>) -> Option<IpAddr> {
-    let told = if trust_proxy { last_entry(forwarded).and_then(parse) } else { None };
-    told.or_else(|| peer.and_then(parse))
+/// A trusted proxy adds the last entry of the last header; the client may have written everything before it. If that
+/// entry is not an address, only the proxy's own address is known.
+pub fn client(trust_proxy: bool, forwarded: Option<&str>, peer: Option<&str>) -> Option<IpAddr> {
+    let forwarded = if trust_proxy { last_entry(forwarded).and_then(parse) } else { None };
+    forwarded.or_else(|| peer.and_then(parse))
 }
 
 /// Reads an address as proxies write it: alone, in brackets, with a port, or in quotes.
@@ -74,7 +74,7 @@ mod tests {
     const PEER: Option<&str> = Some("198.51.100.1:4711");
 
     fn chosen(trust_proxy: bool, forwarded: Option<&str>, peer: Option<&str>) -> String {
-        Caller(told(trust_proxy, forwarded, peer).map(Network::of)).to_string()
+        Caller(client(trust_proxy, forwarded, peer).map(Network::of)).to_string()
     }
 
     #[test]

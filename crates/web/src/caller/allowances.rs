@@ -1,4 +1,5 @@
-//! Allowances in requests and responses: whether they are counted here, and the headers that tell a caller what is left.
+//! Allowances in requests and responses: whether they are counted here, and the headers that tell a caller what is
+//! left.
 //!
 //! The headers are `RateLimit-Policy` and `RateLimit` of draft-ietf-httpapi-ratelimit-headers.
 
@@ -32,7 +33,8 @@ pub async fn caller(request: &Request) -> Result<Option<String>, Problem> {
     Ok(if are_on().await? { Some(address::of(request).await?.to_string()) } else { None })
 }
 
-/// The outcome of a counted step. Notes what is left under `policies` for the response's headers, whatever the outcome is.
+/// The outcome of a counted step. Notes what is left under `policies` for the response's headers, whatever the outcome
+/// is.
 pub fn noted<T>(request: &Request, policies: &[Policy], counted: Counted<T>) -> T {
     request.note_allowances(headers(policies, &counted.allowances));
     counted.outcome

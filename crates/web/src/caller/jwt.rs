@@ -14,7 +14,8 @@ const LONGEST: usize = 8 * 1024;
 /// `{"alg":"HS256","typ":"JWT"}`: the header of every token that we sign.
 const OUR_HEADER: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9";
 
-/// The token is not valid. It does not say why: a forger must not learn it, and an honest caller needs a new token anyway.
+/// The token is not valid. It does not say why: a forger must not learn it, and an honest caller needs a new token
+/// anyway.
 #[derive(Debug, PartialEq, Eq)]
 pub struct InvalidToken;
 
@@ -31,10 +32,10 @@ pub struct Claims {
     /// The start of its validity, in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nbf: Option<i64>,
-    /// Who issued it.
+    /// Its issuer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub iss: Option<String>,
-    /// Whom it is for.
+    /// The audience that it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aud: Option<Audience>,
 }

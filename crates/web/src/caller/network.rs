@@ -13,8 +13,8 @@ pub struct Network {
 }
 
 impl Network {
-    /// The network of `bits` that `address` is in: at most 32 of IPv4 and 64 of IPv6. An IPv4 address mapped into IPv6 is
-    /// an IPv4 address.
+    /// The network of `bits` that `address` is in: at most 32 of IPv4 and 64 of IPv6. An IPv4 address mapped into IPv6
+    /// is an IPv4 address.
     pub fn around(address: IpAddr, bits: u8) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => {

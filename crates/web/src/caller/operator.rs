@@ -75,8 +75,8 @@ pub async fn check(request: &Request) -> Result<Operator, Problem> {
 
 /// The refusal of a wrong token: `unauthorized`, or `rate-limited` once its address has sent too many in a minute.
 ///
-/// The right token is not counted and always passes, so nobody can lock the operator out. If failures can't be counted, a
-/// wrong token is refused all the same.
+/// The right token is not counted and always passes, so nobody can lock the operator out. If failures can't be counted,
+/// a wrong token is refused all the same.
 async fn refusal(request: &Request) -> Problem {
     let refused = Problem::Unauthorized { detail: "This call needs the operator's bearer token" };
     // A call without any token guesses nothing.
@@ -101,8 +101,8 @@ fn bears(authorization: &str, token: &str) -> bool {
     scheme.eq_ignore_ascii_case("bearer") && bool::from(same)
 }
 
-/// A short digest of the token. It tells tokens apart in the log, for instance after a change of token, and does not help to
-/// guess one.
+/// A short digest of the token. It tells tokens apart in the log, for instance after a change of token, and does not
+/// help to guess one.
 fn fingerprint(token: &str) -> String {
     hex(&Sha256::digest(token.as_bytes())[..4])
 }

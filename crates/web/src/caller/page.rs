@@ -16,8 +16,8 @@ pub async fn require_own(request: &Request) -> Result<(), Problem> {
     check_page(request, Unnamed::Allowed).await
 }
 
-/// The same for a request that brings the session cookie; one that names no page is refused as well. Every browser names
-/// the page in a request that changes something, and a program sends a bearer token instead of a cookie.
+/// The same for a request that brings the session cookie; one that names no page is refused as well. Every browser
+/// names the page in a request that changes something, and a program sends a bearer token instead of a cookie.
 pub async fn require_own_for_cookie(request: &Request) -> Result<(), Problem> {
     check_page(request, Unnamed::Refused).await
 }

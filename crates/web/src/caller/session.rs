@@ -1,7 +1,8 @@
 //! Sessions: a bearer token or a cookie says which shopper sends a request.
 //!
-//! A session is a signed token, and nothing about it is stored. A guest gets one from `POST /api/session`, signed with the
-//! setting `session_secret`. With `auth_mode=jwt` shoppers bring tokens that the shop signed, and no others are accepted.
+//! A session is a signed token, and nothing about it is stored. A guest gets one from `POST /api/session`, signed with
+//! the setting `session_secret`. With `auth_mode=jwt` shoppers bring tokens that the shop signed, and no others are
+//! accepted.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -25,8 +26,8 @@ use crate::platform::{random, settings};
 /// The cookie that carries a session.
 pub const COOKIE: &str = "stampede_session";
 
-/// How long a guest's session lasts without a visit, in seconds. A guest must be able to look at their orders until they are
-/// delivered.
+/// How long a guest's session lasts without a visit, in seconds. A guest must be able to look at their orders until
+/// they are delivered.
 const LIFETIME_SECONDS: i64 = 30 * 24 * 3600;
 
 /// How far an issuer's clock may be from ours, in seconds.

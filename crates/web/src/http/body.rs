@@ -14,8 +14,8 @@ pub(crate) enum Cut {
     BrokenOff,
 }
 
-/// Reads a body of at most `most` bytes. Once the `announced` bytes have come it is complete: the stream's end and trailers
-/// are not awaited.
+/// Reads a body of at most `most` bytes. Once the `announced` bytes have come it is complete: the stream's end and
+/// trailers are not awaited.
 pub(crate) async fn read(
     mut stream: StreamReader<u8>,
     end: FutureReader<Result<Option<Trailers>, ErrorCode>>,

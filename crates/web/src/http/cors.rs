@@ -1,7 +1,7 @@
 //! Which pages of other sites may call the API from a browser: those that the setting `cors_origins` names.
 //!
-//! A named origin may also use the shopper's cookie. `*` lets every page call and read, but never with the cookie: such a
-//! page can do no more than a program with a token.
+//! A named origin may also use the shopper's cookie. `*` lets every page call and read, but never with the cookie: such
+//! a page can do no more than a program with a token.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -97,8 +97,8 @@ impl Origins {
         }
     }
 
-    /// The response to a browser's preflight request, if the page may send what it is about to send. Otherwise nothing: the
-    /// route refuses a preflight with its own 405.
+    /// The response to a browser's preflight request, if the page may send what it is about to send. Otherwise nothing:
+    /// the route refuses a preflight with its own 405.
     pub(crate) fn preflight(&self, request: &Request) -> Option<Response> {
         let asks = request.method() == Method::OPTIONS
             && request.header(header::ACCESS_CONTROL_REQUEST_METHOD).is_some();

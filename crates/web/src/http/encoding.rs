@@ -22,8 +22,8 @@ impl Encoding {
     }
 }
 
-/// The best of plain bytes and `available`, by the client's weights; at the same weight the shortest, which comes first.
-/// Where the client refuses everything, plain bytes are still better than none.
+/// The best of plain bytes and `available`, by the client's weights; at the same weight the shortest, which comes
+/// first. Where the client refuses everything, plain bytes are still better than none.
 pub fn choose(accept: Option<&str>, available: &[Encoding]) -> Encoding {
     let Some(accept) = accept else { return Encoding::Identity };
     let mut best = (Encoding::Identity, weight(accept, "identity").unwrap_or(0));

@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_has_it_gets_no_body() {
+    fn a_caller_who_has_the_version_gets_no_body() {
         let fresh = || Response::ok(&serde_json::json!({ "a": 1 }));
         let again = fresh().with_etag("\"1\"", &headers(header::IF_NONE_MATCH, "\"1\""));
         assert_eq!((again.status, again.body.len()), (StatusCode::NOT_MODIFIED, 0));

@@ -1,7 +1,7 @@
 //! A request's headers, as the platform hands them over.
 //!
-//! The SDK would parse them all into the `http` crate's map, on every request. A handler needs two or three of them, by names
-//! that it knows.
+//! The SDK would parse them all into the `http` crate's map, on every request. A handler needs two or three of them, by
+//! names that it knows.
 
 /// Names and values in the order of the request. The platform has checked both.
 #[derive(Debug, Clone, Default)]

@@ -68,8 +68,8 @@ pub enum Problem {
     QueueFull { retry_after_ms: u64 },
     /// 503. The operator paused the sale; retry after the time given.
     Paused { retry_after_ms: u64 },
-    /// 503. Redis, the key-value store or the order database can't be reached. Retrying is safe. `cause` is logged, never
-    /// sent.
+    /// 503. Redis, the key-value store or the order database can't be reached. Retrying is safe. `cause` is logged,
+    /// never sent.
     Unavailable { retry_after_ms: u64, cause: String },
 }
 
@@ -89,8 +89,8 @@ impl Problem {
         Self::Conflict { detail: detail.into(), state: None }
     }
 
-    /// A 503 whose cause is for the log only. The caller may retry after a second: that is long enough for a reconnect and
-    /// short enough for a sale.
+    /// A 503 whose cause is for the log only. The caller may retry after a second: that is long enough for a reconnect
+    /// and short enough for a sale.
     pub fn unavailable(cause: impl std::fmt::Display) -> Self {
         Self::Unavailable { retry_after_ms: 1_000, cause: cause.to_string() }
     }
@@ -401,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_should_come_again_is_told_when() {
+    fn a_caller_who_should_retry_is_told_when() {
         for problem in Problem::examples() {
             let header = |name: http::HeaderName| {
                 problem.headers().into_iter().find(|(present, _)| *present == name).map(|(_, value)| value)

@@ -47,7 +47,8 @@ pub struct Request {
 }
 
 impl Request {
-    /// Reads what every handler needs from the platform's request. The rest waits until it is asked for: each read is a call.
+    /// Reads what every handler needs from the platform's request. The rest waits until it is asked for: each read is a
+    /// call.
     pub(crate) fn new(incoming: types::Request) -> Self {
         let headers = Headers::new(incoming.get_headers().copy_all());
         let trace = Trace::of(&headers);
@@ -88,7 +89,8 @@ impl Request {
         T::in_path(self.segments().get(segment).copied().unwrap_or_default())
     }
 
-    /// Notes which route was matched, for the log, and checks the method: 405 with `Allow` unless it is one of `methods`.
+    /// Notes which route was matched, for the log, and checks the method: 405 with `Allow` unless it is one of
+    /// `methods`.
     ///
     /// A route with GET also has HEAD, which is returned as GET; the platform leaves the body out.
     pub fn on(&self, route: &'static str, methods: &[Method]) -> Result<Method, Problem> {

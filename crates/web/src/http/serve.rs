@@ -33,8 +33,8 @@ const DEFAULT_HEADERS: [(HeaderName, HeaderValue); 6] = [
     ),
 ];
 
-/// If the shop is under https, browsers must use only https for a year. This holds for this host alone: we don't know whether
-/// its sub-domains have TLS.
+/// If the shop is under https, browsers must use only https for a year. This holds for this host alone: we don't know
+/// whether its sub-domains have TLS.
 const ONLY_TLS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// Makes a handler the entry point of the component `$name`.
@@ -209,8 +209,8 @@ fn send(request: &Request, response: Response) -> types::Response {
     fields.push((TRACEPARENT.as_str().to_owned(), trace.traceparent().into_bytes()));
     let has_body = !matches!(response.status, http::StatusCode::NO_CONTENT | http::StatusCode::NOT_MODIFIED);
     if has_body {
-        // As the length is known, the platform sends head and body in one piece, without chunks. The response to HEAD is that
-        // of GET; the platform leaves the body out.
+        // As the length is known, the platform sends head and body in one piece, without chunks. The response to HEAD
+        // is that of GET; the platform leaves the body out.
         fields
             .push((header::CONTENT_LENGTH.as_str().to_owned(), response.body.len().to_string().into_bytes()));
     }

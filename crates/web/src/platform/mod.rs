@@ -1,4 +1,4 @@
-//! What the runtime gives: Redis, the key-value store, settings, outbound HTTP, chance and time.
+//! What the runtime offers: Redis, the key-value store, settings, outbound HTTP, randomness and timeouts.
 
 pub mod deadline;
 pub mod outbound;

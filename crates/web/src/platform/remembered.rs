@@ -1,4 +1,4 @@
-//! What an instance remembers of a shared store, so that a crowd of requests does not ask for each of them.
+//! What an instance remembers of a shared store, so that it does not read again for every request of a crowd.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -33,7 +33,8 @@ impl<T> Remembered<T> {
     }
 }
 
-/// Remembered values by key. With `MOST` of them it begins again: a caller who makes up keys must not fill the memory.
+/// Remembered values by key, `MOST` at a time. One more, and it forgets the others: a caller who makes up keys must not
+/// fill the memory.
 #[derive(Debug)]
 pub(crate) struct RememberedMap<K, T, const MOST: usize>(HashMap<K, Remembered<T>>);
 

@@ -1,5 +1,7 @@
-//! Blocked users and addresses. Redis holds the list; an instance reads it through the key-value store, so that a block
-//! works within a second everywhere and costs a shopper's request nothing.
+//! Blocked users and addresses.
+//!
+//! Redis holds the list, and an instance reads it through the key-value store. So a block works everywhere within a
+//! second, and costs a shopper's request nothing.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashSet};
@@ -20,22 +22,22 @@ use crate::platform::redis::SharedRedis;
 use crate::platform::remembered::Remembered;
 use crate::platform::store;
 
-/// How old the stored list may be, in milliseconds. With the quarter of a second for which an instance remembers it, that
-/// is less than a second.
+/// How old the stored list may be, in milliseconds. An instance remembers it for another quarter of a second; together
+/// that is less than a second.
 const STORED_MS: i64 = 600;
 
 const KEY: &str = "blocklist";
 
-/// Who is blocked.
+/// A user or an address that is blocked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
     User(UserId),
-    /// An address is the smallest network that it is in.
+    /// A network; a single address is the smallest network that contains it.
     Address(Network),
 }
 
 impl Entry {
-    /// As the list spells it.
+    /// The entry as the list spells it.
     pub fn spelled(&self) -> String {
         match self {
             Entry::User(user) => format!("user/{user}"),
@@ -50,11 +52,11 @@ struct Stored {
     blocked: HashSet<String>,
 }
 
-/// The list, ready to be asked.
+/// The list, prepared for lookups.
 #[derive(Default)]
 struct List {
     blocked: HashSet<String>,
-    /// How many bits the blocked networks have: few lengths, however many networks.
+    /// The lengths of the blocked networks, in bits. There are few, however many networks there are.
     lengths: BTreeSet<u8>,
 }
 
@@ -81,9 +83,9 @@ thread_local! {
     static MEMORY: RefCell<Option<Remembered<Rc<List>>>> = const { RefCell::new(None) };
 }
 
-/// Refuses a shopper who is blocked, or whose address is.
+/// Refuses a shopper who is blocked or whose address is blocked.
 ///
-/// Where the list can't be read, nobody is blocked by it: a shop that can't reach Redis sells nothing anyway.
+/// If the list can't be read, it blocks nobody: a shop that can't reach Redis sells nothing anyway.
 pub async fn check(request: &Request, user: &UserId) -> Result<(), Problem> {
     let list = current().await;
     if list.blocked.is_empty() {
@@ -97,7 +99,7 @@ pub async fn check(request: &Request, user: &UserId) -> Result<(), Problem> {
     }
 }
 
-/// Blocks `entry`, and tells everybody.
+/// Blocks `entry`, at once on this machine.
 pub async fn block(operator: &Operator, entry: &Entry, reason: &str) -> Result<Blocked, Problem> {
     let who = entry.spelled();
     let mut change = operator.change("blocklist.add", &who);
@@ -107,14 +109,14 @@ pub async fn block(operator: &Operator, entry: &Entry, reason: &str) -> Result<B
     Ok(blocked)
 }
 
-/// Lets `entry` in again, and tells everybody.
+/// Unblocks `entry`, at once on this machine.
 pub async fn unblock(operator: &Operator, entry: &Entry) -> Result<(), Problem> {
     let who = entry.spelled();
     operator.engine("blocklist.remove", &who).unblock(&who).await?;
     renew().await.map(drop)
 }
 
-/// Everybody who is blocked, since when, by whom and why.
+/// All entries, with when, by whom and why each was blocked.
 pub async fn all() -> Result<Vec<BlockedEntry>, Problem> {
     Ok(Engine::new(SharedRedis).blocklist().await?)
 }

@@ -1,9 +1,10 @@
 //! The "sold out" mark: lets `reserve` refuse a crowd without asking Redis.
 //!
-//! A mark is written when the reserve script says that no unit is left, and trusted for one second by its own time
-//! stamp. So it never has to be cleared: when stock comes back, it lapses by itself. It names those who have a
-//! reservation of the item, in a Bloom filter, because asking again must show them what they have; who is in the filter
-//! goes to Redis like everybody else while units are free.
+//! `reserve` writes a mark when its script says that no unit is left. The mark is trusted for one second by its own
+//! time stamp. So nobody has to clear it: when stock comes back, it expires.
+//!
+//! A shopper who has a reservation of the item must see it when they ask again. So the mark names these shoppers in a
+//! Bloom filter, and a shopper in the filter goes on to Redis.
 
 use std::cell::RefCell;
 
@@ -18,9 +19,9 @@ use crate::platform::store;
 
 /// How long a mark is trusted after it was made, in milliseconds.
 const TRUSTED_MS: i64 = 1_000;
-/// Shoppers that a mark can name. With more, nobody is refused without Redis.
+/// The most shoppers that a mark can name. If there are more, no mark is made and every shopper goes on to Redis.
 const MOST_HOLDERS: u32 = 20_000;
-/// Items that an instance keeps marks of.
+/// The most items whose marks an instance remembers.
 const MOST_ITEMS: usize = 256;
 
 /// A mark as it was made.
@@ -40,7 +41,7 @@ pub async fn refuses(item: &ItemId, user: &UserId, now: Timestamp) -> bool {
     if !is_recent {
         MARKS.with_borrow_mut(|marks| match marks.get_mut(item) {
             Some(mark) => mark.extend(),
-            // Noted at once: requests beside this one do not read as well.
+            // Requests beside this one find it at once, and do not read as well.
             None => marks.insert(item.clone(), None),
         });
         remember(item, read(item).await);
@@ -48,8 +49,7 @@ pub async fn refuses(item: &ItemId, user: &UserId, now: Timestamp) -> bool {
     is_marked(item, |mark| mark.is_trusted(now) && !mark.holders.may_contain(user.as_str()))
 }
 
-/// Marks `lane`'s item as sold out if that is so, unless somebody has just done it. A mark that can't be made only
-/// costs speed.
+/// Marks `lane`'s item as sold out, if it is and has no fresh mark. A failure costs speed only.
 pub async fn set(lane: &Lane, now: Timestamp) {
     if is_marked(&lane.item, |mark| mark.is_trusted(now)) {
         return;
@@ -86,7 +86,7 @@ fn key(item: &ItemId) -> String {
 
 impl Mark {
     fn is_trusted(&self, now: Timestamp) -> bool {
-        // A mark from the future was made by a machine whose clock is wrong, or ours is.
+        // If a mark is from the future, its maker's clock is wrong or ours is.
         (-TRUSTED_MS..TRUSTED_MS).contains(&now.since(self.made_at))
     }
 
@@ -103,8 +103,8 @@ impl Mark {
     }
 }
 
-/// A Bloom filter of user ids, with a power of two of bytes and about 16 bits a user: one in two thousand strangers is
-/// taken for a holder, and then only asks Redis.
+/// A Bloom filter of user ids. Its bytes are a power of two, about 16 bits for each user. It takes one in two thousand
+/// strangers for a holder; they only go on to Redis.
 struct Filter {
     bits: Vec<u8>,
 }
@@ -127,7 +127,7 @@ impl Filter {
         self.probes(user).all(|bit| self.bits[bit / 8] & (1 << (bit % 8)) != 0)
     }
 
-    /// Double hashing over FNV-1a, which needs no key: whoever forces a collision gains a trip to Redis.
+    /// Double hashing over FNV-1a. It needs no key: a caller who forces a collision gains only a trip to Redis.
     fn probes(&self, user: &str) -> impl Iterator<Item = usize> + use<> {
         let hash = user.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)

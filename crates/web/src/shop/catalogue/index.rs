@@ -58,7 +58,8 @@ impl Index {
         self.sales.iter().find(|listed| listed.sale.id == *id)
     }
 
-    /// The sales that have `words` in their own texts or in an item's title, in either case. All where there are no words.
+    /// The sales that have `words` in their own texts or in an item's title, in either case. All where there are no
+    /// words.
     pub fn search(&self, words: &str) -> Vec<&ListedSale> {
         let words = words.trim().to_lowercase();
         let has = |text: &str| text.to_lowercase().contains(&words);

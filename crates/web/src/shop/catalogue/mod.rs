@@ -1,9 +1,10 @@
 //! Published sales and items, and where each item stands, without Redis on the hot path.
 //!
-//! Redis holds the truth; the key-value store keeps what was read there, shared by all instances of a machine; an
-//! instance keeps what it read for a quarter of a second. A snapshot of an item is trusted for decisions for one second
-//! by its own time stamp, so nothing has to be cleared when a sale sells out, is paused or opens again: the snapshot
-//! lapses. A store that is empty, stale or gone costs round trips and nothing else.
+//! Redis holds the truth. The key-value store caches what was read there, for all instances of a machine. An instance
+//! remembers what it read for a quarter of a second.
+//!
+//! A decision may rest on a snapshot for one second, by the snapshot's own time stamp. So nothing has to be cleared
+//! when a sale sells out, is paused or opens again. If the store is empty, stale or gone, that costs round trips only.
 
 mod index;
 mod snapshot;
@@ -24,8 +25,8 @@ use crate::platform::{random, store};
 pub use index::{Index, ListedItem, ListedSale};
 pub use snapshot::{Snapshot, Standing};
 
-/// From which age on a snapshot may be renewed, in milliseconds. Each reader draws its own age between this and
-/// [`RENEWED_BY_MS`], so that of a crowd one or two renew it early and the rest never wait.
+/// The age from which a snapshot may be renewed, in milliseconds. Each reader draws its own age between this and
+/// [`RENEWED_BY_MS`]. So one or two of a crowd renew it early, and the others never wait.
 const RENEWED_FROM_MS: i64 = 500;
 const RENEWED_BY_MS: i64 = 900;
 /// How old the list of published sales may grow, in milliseconds. It names what exists; what moves is in the snapshots.
@@ -35,7 +36,7 @@ const MOST_REMEMBERED: usize = 512;
 
 const INDEX_KEY: &str = "sales";
 
-/// A published item for a decision: `not-found`, or a snapshot at most a second old, or `unavailable`.
+/// A published item for a decision: a snapshot at most a second old, `not-found`, or `unavailable`.
 pub async fn item(id: &ItemId) -> Result<Rc<Snapshot>, Problem> {
     match look(id).await {
         Look::Fresh(snapshot) => Ok(snapshot),
@@ -44,7 +45,7 @@ pub async fn item(id: &ItemId) -> Result<Rc<Snapshot>, Problem> {
     }
 }
 
-/// A published item for a page: with Redis gone, what was last known is better than nothing.
+/// A published item for a page. If Redis is gone, the page shows the last snapshot, however old.
 pub async fn item_to_show(id: &ItemId) -> Result<Rc<Snapshot>, Problem> {
     match look(id).await {
         Look::Fresh(snapshot) | Look::Old(snapshot, _) => Ok(snapshot),
@@ -53,7 +54,7 @@ pub async fn item_to_show(id: &ItemId) -> Result<Rc<Snapshot>, Problem> {
     }
 }
 
-/// All published sales, at most some seconds old; older where Redis is gone.
+/// All published sales, at most two seconds old; older if Redis is gone.
 pub async fn index() -> Result<Rc<Index>, Problem> {
     if let Some(index) = INDEX.with_borrow(|index| index.as_ref()?.recent().cloned()) {
         return Ok(index);
@@ -73,14 +74,14 @@ pub async fn index() -> Result<Rc<Index>, Problem> {
     Ok(index)
 }
 
-/// Brings a change that an operator made to an item, its stock or its state to everybody, at once on this machine.
-/// Called after Redis has it. A failure is no failure of the change: caches lapse by themselves.
+/// Makes an operator's change of an item, its stock or its state visible, at once on this machine. Call it when Redis
+/// has the change. If it fails, the change still stands: caches expire by themselves.
 pub async fn announce_item(id: &ItemId) -> Result<(), Problem> {
     renew(id).await?;
     announce_sales().await
 }
 
-/// Brings a change of a sale, or of which items are published, to everybody.
+/// Makes a change of a sale, or of which items are published, visible at once on this machine.
 pub async fn announce_sales() -> Result<(), Problem> {
     let index = renew_index().await?;
     INDEX.set(Some(Remembered::new(Rc::new(index))));
@@ -95,15 +96,15 @@ pub async fn is_store_ready() -> Result<(), Problem> {
 
 thread_local! {
     static INDEX: RefCell<Option<Remembered<Rc<Index>>>> = const { RefCell::new(None) };
-    /// Items by id; nothing where there is none.
+    /// Snapshots by item; nothing for an item that does not exist.
     static ITEMS: RefCell<RememberedMap<ItemId, Option<Rc<Snapshot>>, MOST_REMEMBERED>> = RefCell::default();
-    /// Whether a request of this instance is renewing a snapshot that is still good; the others need not.
+    /// Whether a request of this instance is renewing a snapshot that is still trusted. Then the others don't.
     static RENEWING: Cell<bool> = const { Cell::new(false) };
 }
 
 enum Look {
     Fresh(Rc<Snapshot>),
-    /// Too old for a decision, and why there is none younger.
+    /// Too old for a decision, and why there is no newer one.
     Old(Rc<Snapshot>, Problem),
     Absent,
     Failed(Problem),
@@ -125,7 +126,7 @@ async fn look(id: &ItemId) -> Look {
                 match renewed {
                     Ok(Some(younger)) => return Look::Fresh(younger),
                     Ok(None) => return Look::Absent,
-                    // It is still good for a moment; whoever comes later will hear of the failure.
+                    // The snapshot is trusted for another moment. A later request hears of the failure.
                     Err(_) => {}
                 }
             }
@@ -138,7 +139,7 @@ async fn look(id: &ItemId) -> Look {
             Err(problem) => Look::Old(old, problem),
         },
         None => {
-            // A made-up id ends here: the index is one for all of them, so a crowd of such ids does not reach Redis.
+            // A made-up id ends here. The index is the same for all of them, so they don't reach Redis.
             match index().await {
                 Ok(index) if !index.has_item(id) => {
                     remember(id, None);
@@ -161,7 +162,7 @@ async fn renew(id: &ItemId) -> Result<Option<Rc<Snapshot>>, Problem> {
     let snapshot = read(&Engine::new(SharedRedis), id).await?.map(Rc::new);
     match &snapshot {
         Some(snapshot) => store::cache(&item_key(id), snapshot.as_ref()).await,
-        // A store that keeps it costs the next reader a look at Redis.
+        // If this fails, the next reader asks Redis once more.
         None => drop(store::delete(&item_key(id)).await),
     }
     remember(id, snapshot.clone());
@@ -212,7 +213,7 @@ fn item_key(id: &ItemId) -> String {
     format!("item/{id}")
 }
 
-/// A number from 0 up to `below`. Readers must differ, no more.
+/// A number from 0 up to `below`. It only has to differ among readers.
 fn jitter(below: i64) -> i64 {
     i64::from(u16::from_le_bytes(random::bytes())) % below.max(1)
 }

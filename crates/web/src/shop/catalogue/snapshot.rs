@@ -16,9 +16,10 @@ const TRUSTED_MS: i64 = 1_000;
 pub struct Snapshot {
     /// The item as its operator wrote it.
     pub item: Item,
-    /// What the engine knows of it; nothing once its keys have left Redis.
+    /// The engine's settings and counters of it; nothing once its keys have left Redis.
     pub standing: Option<Standing>,
-    /// The rules that operators have set for it, its own over the shop's: at most a second old, as all of this.
+    /// The rules that operators have set, the item's own before the shop's. At most a second old, like the whole
+    /// snapshot.
     #[serde(default)]
     pub rules: Rules,
     /// The Redis server's clock then.
@@ -45,7 +46,7 @@ pub struct Standing {
 }
 
 impl Snapshot {
-    /// The Redis server's clock at `local`, a moment of this machine's: the clock that the sale goes by.
+    /// The Redis server's clock at `local`, a moment of this machine's clock. The sale goes by the server's.
     pub fn server_time(&self, local: Timestamp) -> Timestamp {
         self.at.plus_millis(local.since(self.taken))
     }
@@ -63,7 +64,7 @@ impl Snapshot {
                 ItemState::at(now, standing.switch, standing.starts_at, standing.ends_at, standing.available)
             }
             None if now >= self.item.ends_at => ItemState::Ended,
-            // Published in the catalogue and not in the engine: a publication is under way, or Redis lost its data.
+            // The catalogue has it and the engine does not: it is just being published, or Redis lost its data.
             None => ItemState::Paused,
         }
     }
@@ -81,7 +82,7 @@ impl Snapshot {
         views::Item::new(&self.item, self.state(local), self.stock())
     }
 
-    /// Whether a decision may rest on it at `local`.
+    /// Whether a decision may rest on it at `local`: for one second.
     pub fn is_trusted(&self, local: Timestamp) -> bool {
         (0..=TRUSTED_MS).contains(&local.since(self.taken))
     }

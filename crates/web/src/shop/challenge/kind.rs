@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::work::MOST_BITS;
 
-/// What a shopper is asked to do.
+/// The kind of a challenge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Read the characters in a picture.

@@ -3,11 +3,11 @@
 //! A challenge is a signed token, and nothing about it is stored. The token is bound to one shopper, one item and an
 //! expiry. It says its kind and difficulty, and carries an id of its own.
 //!
-//! The reserve script makes sure that a challenge is used once: it burns the id, whether the solution was right or wrong.
-//! A token that we did not sign, or signed for another shopper or item, never reaches the script.
+//! The reserve script makes sure that a challenge is used once: it burns the id, whether the solution was right or
+//! wrong. A token that we did not sign, or signed for another shopper or item, never reaches the script.
 //!
-//! The token does not reveal the solution. A picture's token carries only a keyed digest of it, and a proof of work has no
-//! secret solution.
+//! The token does not reveal the solution. A picture's token carries only a keyed digest of it, and a proof of work has
+//! no secret solution.
 
 mod kind;
 mod work;
@@ -109,8 +109,8 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// What the reserve script is told of the challenge; a problem where the script need not be asked. A solution that the
-    /// widget's service has not judged counts as wrong.
+    /// What the reserve script is told of the challenge; a problem where the script need not be asked. A solution that
+    /// the widget's service has not judged counts as wrong.
     pub fn into_use(self) -> Result<ChallengeUse, Problem> {
         match self {
             Self::Good { id, expires_at } => Ok(ChallengeUse { id, expires_at, answered: true }),
@@ -144,8 +144,8 @@ impl Challenges {
         Ok(challenges)
     }
 
-    /// Challenges under a secret. Both keys are derived from it, so that no challenge passes for a session, nor a session for
-    /// a challenge.
+    /// Challenges under a secret. Both keys are derived from it, so that no challenge passes for a session, nor a
+    /// session for a challenge.
     pub fn new(secret: &[u8]) -> Self {
         let derived = |label: &[u8]| keyed(&keyed(secret).chain_update(label).finalize().into_bytes());
         Self {
@@ -230,8 +230,8 @@ impl Challenges {
         })
     }
 
-    /// Signs the token's own bytes, the item and the user. The item's id has a fixed length and the user comes last, so no
-    /// two pairs give the same bytes.
+    /// Signs the token's own bytes, the item and the user. The item's id has a fixed length and the user comes last, so
+    /// no two pairs give the same bytes.
     fn signature(&self, signed: &[u8], user: &UserId, item: &ItemId) -> [u8; DIGEST_LENGTH] {
         let mac = self.signer.clone().chain_update(signed);
         first_half(mac.chain_update(item.as_str()).chain_update(user.as_str()))

@@ -10,7 +10,7 @@ pub(super) const MOST_BITS: u8 = 30;
 /// The most bits that crowding and an address's record lead to: 16 million hashes, a minute on an old phone.
 const HARDEST_BITS: u8 = 24;
 
-/// What an address has left of the tries that it may make.
+/// The tries that an address may make, and those that it has left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Record {
     /// Tries that it may make; 0 where its tries are not counted.
@@ -24,8 +24,8 @@ pub struct Record {
 /// `crowding` is how many shoppers wait for each unit. One waiting adds one bit, four add two, 16 three and 64 four.
 /// `record` is what the address has left of its tries. Half or less adds one bit, a quarter two, an eighth three.
 ///
-/// Together they lead to [`HARDEST_BITS`] at most. An old phone must finish while its challenge lives, and many people may
-/// share one address.
+/// Together they lead to [`HARDEST_BITS`] at most. An old phone must finish while its challenge lives, and many people
+/// may share one address.
 pub fn hardened(bits: u8, crowding: u64, record: Option<Record>) -> u8 {
     let by_crowd = match crowding {
         0 => 0,
@@ -91,7 +91,7 @@ mod tests {
             [18, 19, 19, 20, 20, 21, 21, 22, 22, 22]
         );
         assert_eq!(hardened(22, 64, None), HARDEST_BITS);
-        // What an operator set above that stays as it was set.
+        // More bits that an operator set stay as they were set.
         assert_eq!(hardened(28, 64, None), 28);
         assert_eq!(hardened(MOST_BITS, u64::MAX, None), MOST_BITS);
     }

@@ -92,7 +92,7 @@ pub fn challenges(bytes: &[u8]) {
     let task = web::shop::challenge::Task::Pow { bits: 30 };
     let (ours, expires_at) = challenges.issue(task, &user, &item, now);
     let verdict = challenges.verify(&ours, answer, &user, &item, now);
-    assert!(matches!(verdict, Verdict::WrongAnswer { .. }), "{verdict:?}");
+    assert!(matches!(verdict, Verdict::WrongSolution { .. }), "{verdict:?}");
     let verdict = challenges.verify(&ours, answer, &user, &item, expires_at);
     assert!(matches!(verdict, Verdict::Expired { .. }), "{verdict:?}");
     let other: UserId = "u-bert".parse().unwrap();

@@ -152,13 +152,13 @@ pub fn headers(bytes: &[u8]) {
     }
     for trusted in [true, false] {
         for peer in [None, Some("198.51.100.1:4711"), Some(text)] {
-            let Some(told) = address::told(trusted, Some(text), peer) else { continue };
+            let Some(told) = address::client(trusted, Some(text), peer) else { continue };
             let counted = Network::of(told).to_string();
             assert_eq!(counted.parse::<Network>().map(|network| network.to_string()), Ok(counted.clone()));
         }
     }
     let peer = [198, 51, 100, 1].into();
-    assert_eq!(address::told(false, Some(text), Some("198.51.100.1:4711")), Some(peer));
+    assert_eq!(address::client(false, Some(text), Some("198.51.100.1:4711")), Some(peer));
     if let Some(origin) = Origin::parse(text) {
         assert!(text.to_ascii_lowercase().contains(&origin.authority.to_ascii_lowercase()));
     }

@@ -3,6 +3,7 @@
 //! An instance opens its database once and shares it among its requests; a connection that failed is forgotten, and
 //! the next caller opens another. Every call ends within [`PATIENCE`], however the database hangs.
 
+use crate::copy::CopyError;
 use crate::migrate::{MigrateError, migrate};
 use crate::sql::{Dialect, Row, Sql, SqlError, Value};
 use spin_sdk::pg::{self, DbValue, ParameterValue, PgError, QueryError};
@@ -13,6 +14,8 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
+use web::Problem;
+use web::platform::settings;
 
 /// The longest that one call takes. A shopper may be waiting for it; a worker is called again.
 pub const PATIENCE: Duration = Duration::from_secs(3);
@@ -37,7 +40,24 @@ enum Connection {
 
 /// Opens the order database that the setting `ledger` names, `sqlite` or a `postgres://` URL, and brings its tables up
 /// to date. Cheap after the first time in an instance.
-pub async fn open(setting: &str) -> Result<Database, SqlError> {
+pub async fn open() -> Result<Database, Problem> {
+    Ok(shared(&settings::text(settings::LEDGER).await?).await?)
+}
+
+/// A database that fails is `unavailable`: the shopper hears that a retry is safe, the log hears the cause.
+impl From<SqlError> for Problem {
+    fn from(error: SqlError) -> Self {
+        Problem::unavailable(error)
+    }
+}
+
+impl From<CopyError> for Problem {
+    fn from(error: CopyError) -> Self {
+        Problem::unavailable(error)
+    }
+}
+
+async fn shared(setting: &str) -> Result<Database, SqlError> {
     if let Some(database) = SHARED.with_borrow(Clone::clone) {
         return Ok(database);
     }

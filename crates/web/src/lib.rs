@@ -1,13 +1,13 @@
 //! HTTP glue for Stampede's functions: everything between the platform and the domain.
 //!
-//! A function is a route and a decision. Whatever several functions share is here, on four floors:
+//! A function is a route and a decision. The code that several functions share is here, on four floors:
 //!
-//! - [`mod@http`]: requests, responses, refusals ([`Problem`]) and logs, from the first byte to the last.
-//! - [`caller`]: who sends a request, and what they may still do.
-//! - [`platform`]: Redis, the key-value store, settings, outbound HTTP, chance and time.
-//! - [`shop`]: the published catalogue, challenges, payments and views that several functions show.
+//! - [`mod@http`]: requests and responses, strict JSON, refusals ([`Problem`]) and logs.
+//! - [`caller`]: the shopper, operator, address and page that a request comes from; allowances.
+//! - [`platform`]: Redis, the key-value store, settings, outbound HTTP, randomness and timeouts.
+//! - [`shop`]: the catalogue as published, challenges, payments, and the views that several functions show.
 //!
-//! This crate knows no rule of a sale; those are in `sale`.
+//! This crate knows no rule of a sale; the crate `sale` has those.
 
 pub mod caller;
 pub mod http;

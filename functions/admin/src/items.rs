@@ -15,6 +15,7 @@ use web::caller::operator::Operator;
 use web::http::etag;
 use web::platform::{random, settings};
 use web::shop::catalogue;
+use web::shop::views::{self, Stock};
 use web::{FieldError, Problem, Request, Response, SharedRedis, StatusCode, header};
 
 use crate::rules;
@@ -124,57 +125,14 @@ fn is_image(text: &str) -> bool {
 }
 
 /// An item as its operator sees it.
-#[derive(Serialize)]
-struct Shown {
-    id: ItemId,
-    sale_id: String,
-    title: String,
-    subtitle: String,
-    description: String,
-    image: String,
-    list_price: Money,
-    sale_price: Money,
-    starts_at: Timestamp,
-    ends_at: Timestamp,
-    state: ItemState,
-    stock: Stock,
-    per_user_limit: u32,
-    mode: Mode,
-    version: u64,
-}
-
-#[derive(Serialize)]
-struct Stock {
-    total: i64,
-    available: i64,
-}
-
-impl Shown {
-    fn of(item: &Item, view: Option<&LaneView>) -> Self {
-        let (state, stock) = match view {
-            Some(view) => (view.state_at(view.now), Stock { total: view.total, available: view.available }),
-            // It was published, and its time in Redis is over.
-            None if item.published => (ItemState::Ended, Stock { total: item.stock, available: 0 }),
-            None => (ItemState::Draft, Stock { total: item.stock, available: item.stock }),
-        };
-        Shown {
-            id: item.id.clone(),
-            sale_id: item.sale_id.to_string(),
-            title: item.title.clone(),
-            subtitle: item.subtitle.clone(),
-            description: item.description.clone(),
-            image: item.image.clone(),
-            list_price: item.list_price.clone(),
-            sale_price: item.sale_price.clone(),
-            starts_at: item.starts_at,
-            ends_at: item.ends_at,
-            state,
-            stock,
-            per_user_limit: item.per_user_limit,
-            mode: item.mode,
-            version: item.version,
-        }
-    }
+fn shown(item: &Item, view: Option<&LaneView>) -> views::Item {
+    let (state, stock) = match view {
+        Some(view) => (view.state_at(view.now), Stock { total: view.total, available: view.available }),
+        // It was published, and its time in Redis is over.
+        None if item.published => (ItemState::Ended, Stock { total: item.stock, available: 0 }),
+        None => (ItemState::Draft, Stock { total: item.stock, available: item.stock }),
+    };
+    views::Item::new(item, state, stock)
 }
 
 /// How the log names an item.
@@ -189,7 +147,7 @@ pub async fn find(engine: &Engine<SharedRedis>, id: &str) -> Result<Item, Proble
 
 async fn answer(engine: &Engine<SharedRedis>, status: StatusCode, item: &Item) -> Result<Response, Problem> {
     let view = engine.view(&lane(item)).await?;
-    let response = Response::json(status, &Shown::of(item, view.as_ref()));
+    let response = Response::json(status, &shown(item, view.as_ref()));
     Ok(response.header(header::ETAG, &etag::of_version(item.version)))
 }
 
@@ -218,7 +176,7 @@ pub async fn create(operator: &Operator, request: &mut Request, sale_id: &str) -
 
 #[derive(Serialize)]
 struct List {
-    items: Vec<Shown>,
+    items: Vec<views::Item>,
     page: usize,
     page_size: usize,
     total: usize,
@@ -234,11 +192,11 @@ pub async fn list(request: &Request, sale_id: &str) -> Result<Response, Problem>
     items.retain(|item| item.sale_id == sale.id);
     items.sort_by(|left, right| (left.starts_at, &left.id).cmp(&(right.starts_at, &right.id)));
     let total = items.len();
-    let mut shown = Vec::new();
+    let mut views = Vec::new();
     for item in page.slice(&items) {
-        shown.push(Shown::of(item, engine.view(&lane(item)).await?.as_ref()));
+        views.push(shown(item, engine.view(&lane(item)).await?.as_ref()));
     }
-    Ok(Response::ok(&List { items: shown, page: page.number, page_size: page.size, total }))
+    Ok(Response::ok(&List { items: views, page: page.number, page_size: page.size, total }))
 }
 
 pub async fn show(id: &str) -> Result<Response, Problem> {

@@ -30,10 +30,8 @@ web::service!("admin", handle, settings: COMMON, OPERATOR, RULES, [
 ]);
 
 async fn handle(request: &mut Request) -> Result<Response, Problem> {
-    let segments: Vec<String> = request.segments().into_iter().map(str::to_owned).collect();
-    let path: Vec<&str> = segments.iter().map(String::as_str).collect();
     let operator = &operator::check(request).await?;
-    match path[..] {
+    match request.path().segments()[..] {
         ["api", "admin", "sales"] => match request.on("/api/admin/sales", &[Method::GET, Method::POST])? {
             Method::GET => sales::list(request).await,
             _ => sales::create(operator, request).await,

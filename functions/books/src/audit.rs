@@ -11,8 +11,6 @@ use std::time::{Duration, Instant};
 use web::shop::catalogue;
 use web::{Problem, Response, SharedRedis};
 
-use crate::open_ledger;
-
 /// How long one call audits, and how long it mends. Together they stay below a request's timeout; the next call does the
 /// rest.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -48,14 +46,14 @@ async fn lanes(
         let lanes = (0..item.lanes.max(1)).map(|number| Lane::new(id.clone(), number)).collect();
         return Ok((id, lanes));
     }
-    let known = read::lanes(sql).await.map_err(Problem::unavailable)?;
+    let known = read::lanes(sql).await?;
     let lanes: Vec<Lane> = known.into_iter().map(|(lane, _)| lane).filter(|lane| lane.item == id).collect();
     if lanes.is_empty() { Err(no_item) } else { Ok((id, lanes)) }
 }
 
 /// Recounts the item, and compares it with the order database. Changes nothing.
 pub async fn audit(engine: &Engine<SharedRedis>, id: &str) -> Result<Response, Problem> {
-    let sql = open_ledger().await?;
+    let sql = spin::open().await?;
     let (id, lanes) = lanes(engine, &sql, id).await?;
     Ok(Response::ok(&report(engine, &sql, id, &lanes).await?))
 }
@@ -68,13 +66,13 @@ async fn report(
 ) -> Result<Report, Problem> {
     let mut audits = Vec::new();
     for lane in lanes {
-        audits.push(audit_lane(engine, sql, lane, PATIENCE).await.map_err(Problem::unavailable)?);
+        audits.push(audit_lane(engine, sql, lane, PATIENCE).await?);
     }
     if audits.iter().all(|audit| audit.counters.is_none() && audit.different == 0) {
         return Err(Problem::conflict("The item is not published, or has left Redis"));
     }
     Ok(Report {
-        recorded: read::totals(sql, &item_id).await.map_err(Problem::unavailable)?,
+        recorded: read::totals(sql, &item_id).await?,
         item_id,
         consistent: audits.iter().all(|audit| audit.complete && audit.different == 0),
         differences: audits.iter().flat_map(|audit| audit.differences.iter().cloned()).collect(),
@@ -106,7 +104,7 @@ struct Reconciled {
 
 /// Rebuilds what Redis lost of the item, does overdue work, copies what the order database lacks, and audits.
 pub async fn reconcile(engine: &Engine<SharedRedis>, id: &str) -> Result<Response, Problem> {
-    let sql = open_ledger().await?;
+    let sql = spin::open().await?;
     let (id, lanes) = lanes(engine, &sql, id).await?;
     let retried = retry(&sql).await?;
     let mended = mend(engine, &sql, &lanes, PATIENCE).await?;
@@ -126,9 +124,9 @@ struct AllReconciled {
 /// Reconciles every item in Redis or the order database, for an operator who lost Redis and can't name the items.
 pub async fn reconcile_all(engine: &Engine<SharedRedis>) -> Result<Response, Problem> {
     let begun = Instant::now();
-    let sql = open_ledger().await?;
+    let sql = spin::open().await?;
     let retried = retry(&sql).await?;
-    let known = read::lanes(&sql).await.map_err(Problem::unavailable)?;
+    let known = read::lanes(&sql).await?;
     let mut lanes: Vec<Lane> = known.into_iter().map(|(lane, _)| lane).collect();
     lanes.extend(work::lanes(engine).await?);
     lanes.sort();
@@ -151,7 +149,7 @@ pub async fn reconcile_all(engine: &Engine<SharedRedis>) -> Result<Response, Pro
 }
 
 async fn retry(sql: &spin::Database) -> Result<usize, Problem> {
-    Ok(poison::retry(sql, RETRIED, 0).await.map_err(Problem::unavailable)?.applied)
+    Ok(poison::retry(sql, RETRIED, 0).await?.applied)
 }
 
 /// Mends the lanes of one item.
@@ -165,11 +163,11 @@ async fn mend(
     let mut mended =
         Mended { rebuilt: Rebuilt { finished: true, ..Rebuilt::default() }, ..Mended::default() };
     for lane in lanes {
-        let documents = restore_documents(engine, sql, lane).await.map_err(Problem::unavailable)?;
+        let documents = restore_documents(engine, sql, lane).await?;
         // First write every event that can be written; a rebuild would miss the others.
         let (copied, contradicts) = record(engine, sql, lane).await?;
         let left = patience.saturating_sub(begun.elapsed());
-        let rebuilt = rebuild(engine, sql, lane, contradicts, left).await.map_err(Problem::unavailable)?;
+        let rebuilt = rebuild(engine, sql, lane, contradicts, left).await?;
         let finished = rebuilt.finished;
         let mut done = Mended { copied, rebuilt, ..Mended::default() };
         if finished {
@@ -195,7 +193,7 @@ async fn record(
 ) -> Result<(usize, bool), Problem> {
     let mut recorded = 0;
     for _ in 0..COPY_BATCHES {
-        let copied = copy(engine, sql, lane, COPY_BATCH).await.map_err(Problem::unavailable)?;
+        let copied = copy(engine, sql, lane, COPY_BATCH).await?;
         recorded += copied.events.applied;
         if copied.events.contradicts {
             return Ok((recorded, true));

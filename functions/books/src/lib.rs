@@ -14,19 +14,17 @@ mod audit;
 mod orders;
 mod set_aside;
 
-use order_ledger::spin;
 use sale::Engine;
 use web::caller::operator;
 use web::http::query::Page;
-use web::platform::settings;
 use web::{Method, Problem, Request, Response, SharedRedis};
 
 web::service!("books", handle, settings: COMMON, OPERATOR, [LEDGER]);
 
 async fn handle(request: &mut Request) -> Result<Response, Problem> {
     let operator = operator::check(request).await?;
-    let segments: Vec<String> = request.segments().into_iter().map(str::to_owned).collect();
-    let path: Vec<&str> = segments.iter().map(String::as_str).collect();
+    let path = request.path();
+    let path = path.segments();
     let answer = route(request, &path).await?;
     if let Some((action, target)) = change(&path) {
         // The order database gets these changes as events. The log says which operator asked, also for a repeated call.
@@ -96,10 +94,6 @@ async fn route(request: &mut Request, path: &[&str]) -> Result<Response, Problem
         }
         _ => Err(Problem::NotFound { what: "route" }),
     }
-}
-
-pub async fn open_ledger() -> Result<spin::Database, Problem> {
-    spin::open(&settings::text(settings::LEDGER).await?).await.map_err(Problem::unavailable)
 }
 
 /// A page as the order database takes it: how many, from where on.

@@ -1,6 +1,6 @@
 //! Lists orders by state, and payments whose money must go back; notes refunds.
 
-use order_ledger::{read, whole};
+use order_ledger::{read, spin, whole};
 use sale::Engine;
 use sale::ids::{OrderId, PaymentId};
 use sale::money::Money;
@@ -11,7 +11,7 @@ use serde::Serialize;
 use web::shop::views::Order;
 use web::{Problem, Request, Response, SharedRedis};
 
-use crate::{limits, open_ledger};
+use crate::limits;
 
 const NO_ORDER: Problem = Problem::NotFound { what: "order" };
 
@@ -31,8 +31,7 @@ pub async fn list(request: &Request) -> Result<Response, Problem> {
     let state = query.get("state").unwrap_or(OrderState::RefundDue.as_str());
     let state = OrderState::parse(state).ok_or_else(|| Problem::invalid("state", "is no order's state"))?;
     let (size, offset) = limits(page);
-    let found =
-        read::orders_in(&open_ledger().await?, state, size, offset).await.map_err(Problem::unavailable)?;
+    let found = read::orders_in(&spin::open().await?, state, size, offset).await?;
     let orders = found.rows.iter().map(|order| Order::from(&order.as_view())).collect();
     Ok(Response::ok(&Orders { orders, page: page.number, page_size: page.size, total: found.total }))
 }
@@ -78,8 +77,7 @@ pub async fn refunds(request: &Request) -> Result<Response, Problem> {
     query.only(&["page", "page_size"])?;
     let page = query.page()?;
     let (size, offset) = limits(page);
-    let found =
-        whole::refunds_due(&open_ledger().await?, size, offset).await.map_err(Problem::unavailable)?;
+    let found = whole::refunds_due(&spin::open().await?, size, offset).await?;
     let refund = |due: whole::RefundDue| Refund {
         order_id: due.payment.order.clone(),
         payment_id: due.payment,

@@ -1,11 +1,10 @@
 //! Events that were set aside because they could not be recorded. The operator lists, retries or dismisses them.
 
 use order_ledger::poison::{self, SetAside};
+use order_ledger::spin;
 use sale::ids::{ItemId, Lane};
 use serde::{Deserialize, Serialize};
 use web::{Problem, Request, Response};
-
-use crate::open_ledger;
 
 /// Events that one call retries, and that one call passes over.
 const MOST: u32 = 1_000;
@@ -23,16 +22,16 @@ pub async fn list(request: &Request) -> Result<Response, Problem> {
     let query = request.query()?;
     query.only(&["page", "page_size"])?;
     let page = query.page()?;
-    let sql = open_ledger().await?;
+    let sql = spin::open().await?;
     let (size, offset) = crate::limits(page);
-    let events = poison::list(&sql, size, offset).await.map_err(Problem::unavailable)?;
-    let total = poison::count(&sql).await.map_err(Problem::unavailable)?;
+    let events = poison::list(&sql, size, offset).await?;
+    let total = poison::count(&sql).await?;
     Ok(Response::ok(&List { events, page: page.number, page_size: page.size, total }))
 }
 
 /// Retries all of them; events of one order keep their order.
 pub async fn retry() -> Result<Response, Problem> {
-    let retried = poison::retry(&open_ledger().await?, MOST, 0).await.map_err(Problem::unavailable)?;
+    let retried = poison::retry(&spin::open().await?, MOST, 0).await?;
     Ok(Response::ok(&retried))
 }
 
@@ -48,8 +47,7 @@ struct One {
 pub async fn dismiss(request: &mut Request) -> Result<Response, Problem> {
     let One { item_id, lane, stream_id } = request.json().await?;
     let lane = Lane::new(item_id, lane);
-    let open = poison::dismiss(&open_ledger().await?, &lane, &stream_id).await;
-    if open.map_err(Problem::unavailable)? {
+    if poison::dismiss(&spin::open().await?, &lane, &stream_id).await? {
         Ok(Response::no_content())
     } else {
         Err(Problem::NotFound { what: "event set aside" })
@@ -73,12 +71,12 @@ struct PassedOver {
 pub async fn pass_over(request: &mut Request) -> Result<Response, Problem> {
     let Missing { item_id, lane, up_to } = request.json().await?;
     let lane = Lane::new(item_id, lane);
-    let sql = open_ledger().await?;
-    let written = order_ledger::read::written(&sql, &lane).await.map_err(Problem::unavailable)?;
+    let sql = spin::open().await?;
+    let written = order_ledger::read::written(&sql, &lane).await?;
     if up_to > written + i64::from(MOST) {
         let most = written + i64::from(MOST);
         return Err(Problem::invalid("up_to", format!("may be at most {most}: {written} are written")));
     }
-    let passed_over = poison::pass_over(&sql, &lane, up_to).await.map_err(Problem::unavailable)?;
+    let passed_over = poison::pass_over(&sql, &lane, up_to).await?;
     Ok(Response::ok(&PassedOver { passed_over }))
 }

@@ -7,12 +7,12 @@
 
 use futures::future::try_join_all;
 use sale::ids::{ItemId, SaleId};
-use sale::item::{ItemState, Mode};
-use sale::money::Money;
 use sale::time::Timestamp;
 use serde::Serialize;
 use web::http::etag;
-use web::shop::catalogue::{self, ListedSale, Snapshot};
+use web::http::request::PathId;
+use web::shop::catalogue::{self, ListedSale};
+use web::shop::views::Item;
 use web::{Caching, HeaderValue, Method, Problem, Response, StatusCode};
 
 const OPENAPI: &str = include_str!(concat!(env!("OUT_DIR"), "/openapi.json"));
@@ -61,18 +61,17 @@ async fn list(request: &web::Request) -> Result<Response, Problem> {
 }
 
 async fn sale(request: &web::Request, id: &str) -> Result<Response, Problem> {
-    let not_found = Problem::NotFound { what: "sale" };
-    let Ok(id) = id.parse::<SaleId>() else { return Err(not_found) };
+    let id = SaleId::in_path(id)?;
     let index = catalogue::index().await?;
-    let listed = index.sale(&id).ok_or(not_found)?;
+    let listed = index.sale(&id).ok_or(Problem::NotFound { what: "sale" })?;
     Ok(with_time(request, &view_of_sale(listed, request.now()).await?, request.now()))
 }
 
 async fn item(request: &web::Request, id: &str) -> Result<Response, Problem> {
-    let Ok(id) = id.parse::<ItemId>() else { return Err(Problem::NotFound { what: "item" }) };
+    let id = ItemId::in_path(id)?;
     let snapshot = catalogue::item_to_show(&id).await?;
     let server_time = snapshot.server_time(request.now());
-    Ok(with_time(request, &ItemView::of(&snapshot, request.now()), server_time))
+    Ok(with_time(request, &snapshot.view(request.now()), server_time))
 }
 
 /// A response with `view` and the time. The ETag changes with everything in `view` but not with the time: a client that
@@ -109,7 +108,7 @@ struct SaleView {
     starts_at: Timestamp,
     ends_at: Timestamp,
     version: u64,
-    items: Vec<ItemView>,
+    items: Vec<Item>,
 }
 
 async fn view_of_sale(listed: &ListedSale, now: Timestamp) -> Result<SaleView, Problem> {
@@ -128,55 +127,6 @@ async fn view_of_sale(listed: &ListedSale, now: Timestamp) -> Result<SaleView, P
         starts_at: sale.starts_at,
         ends_at: sale.ends_at,
         version: sale.version,
-        items: snapshots.iter().flatten().map(|snapshot| ItemView::of(snapshot, now)).collect(),
+        items: snapshots.iter().flatten().map(|snapshot| snapshot.view(now)).collect(),
     })
-}
-
-#[derive(Serialize)]
-struct ItemView {
-    id: ItemId,
-    sale_id: SaleId,
-    title: String,
-    subtitle: String,
-    description: String,
-    image: String,
-    list_price: Money,
-    sale_price: Money,
-    starts_at: Timestamp,
-    ends_at: Timestamp,
-    state: ItemState,
-    stock: StockView,
-    per_user_limit: u32,
-    mode: Mode,
-    version: u64,
-}
-
-#[derive(Serialize)]
-struct StockView {
-    total: i64,
-    available: i64,
-}
-
-impl ItemView {
-    fn of(snapshot: &Snapshot, now: Timestamp) -> Self {
-        let item = snapshot.item.clone();
-        let (total, available) = snapshot.stock();
-        Self {
-            id: item.id,
-            sale_id: item.sale_id,
-            title: item.title,
-            subtitle: item.subtitle,
-            description: item.description,
-            image: item.image,
-            list_price: item.list_price,
-            sale_price: item.sale_price,
-            starts_at: item.starts_at,
-            ends_at: item.ends_at,
-            state: snapshot.state(now),
-            stock: StockView { total, available },
-            per_user_limit: item.per_user_limit,
-            mode: item.mode,
-            version: item.version,
-        }
-    }
 }

@@ -14,9 +14,8 @@ use web::{FieldError, Method, Problem, Request, Response, SharedRedis, header};
 web::service!("checkout", handle, settings: COMMON, IDENTITY);
 
 async fn handle(request: &mut Request) -> Result<Response, Problem> {
-    let segments: Vec<String> = request.segments().into_iter().map(str::to_owned).collect();
-    let ["api", "reservations", id, "checkout"] = segments.iter().map(String::as_str).collect::<Vec<_>>()[..]
-    else {
+    let path = request.path();
+    let ["api", "reservations", id, "checkout"] = path.segments()[..] else {
         return Err(Problem::NotFound { what: "route" });
     };
     request.on("/api/reservations/:id/checkout", &[Method::POST])?;

@@ -15,7 +15,6 @@ use sale::ids::Lane;
 use sale::{Engine, keys, work};
 use std::time::Duration;
 use web::SharedRedis;
-use web::platform::settings;
 use web::shop::worker;
 
 /// Copies in one run; each takes 250 events. Spin handles one message at a time, so a run stays short (about 0.1 s) and
@@ -29,14 +28,10 @@ web::subscriber!("ledger", handle, settings: [REDIS_URL, LEDGER]);
 async fn handle(message: Vec<u8>) -> anyhow::Result<()> {
     let engine = Engine::new(SharedRedis);
     let mut lanes = work::hinted(&engine, &message).await?;
-    let opened = match settings::text(settings::LEDGER).await {
-        Ok(setting) => spin::open(&setting).await.map_err(|error| error.to_string()),
-        Err(problem) => Err(problem.cause().unwrap_or_default().to_owned()),
-    };
-    let sql = match opened {
+    let sql = match spin::open().await {
         Ok(sql) => sql,
-        Err(cause) => {
-            worker::log_failure("ledger", &hint(&lanes), cause);
+        Err(problem) => {
+            worker::log_failure("ledger", &hint(&lanes), problem.cause().unwrap_or_default());
             return Ok(());
         }
     };

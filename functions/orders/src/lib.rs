@@ -24,8 +24,7 @@ const NO_ORDER: Problem = Problem::NotFound { what: "order" };
 web::service!("orders", handle, settings: COMMON, IDENTITY, [PAYMENT_PROVIDER, PAYMENT_URL, LEDGER]);
 
 async fn handle(request: &mut Request) -> Result<Response, Problem> {
-    let segments: Vec<String> = request.segments().into_iter().map(str::to_owned).collect();
-    match segments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+    match request.path().segments()[..] {
         ["api", "orders"] => {
             request.on("/api/orders", &[Method::GET])?;
             orders::list(request).await

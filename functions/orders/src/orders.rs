@@ -8,7 +8,6 @@ use sale::scripts::{Contact, OrderView};
 use sale::{Engine, work};
 use serde::Serialize;
 use web::caller::session;
-use web::platform::settings;
 use web::shop::views::Order;
 use web::shop::worker;
 use web::{Problem, Request, Response, SharedRedis};
@@ -22,7 +21,7 @@ pub async fn show(request: &Request, id: OrderId) -> Result<Response, Problem> {
         return Ok(Response::ok(&Shown { order: Order::from(&order), contact }));
     }
     // The sale has left Redis; the database has all its orders.
-    let recorded = read::order_of(&open_ledger().await?, &id, &user).await.map_err(Problem::unavailable)?;
+    let recorded = read::order_of(&spin::open().await?, &id, &user).await?;
     let order = recorded.ok_or(NO_ORDER)?;
     Ok(Response::ok(&Shown { order: Order::from(&order.as_view()), contact: order.contact }))
 }
@@ -72,7 +71,7 @@ pub fn conflict(what: &str, state: OrderState) -> Problem {
 
 /// The problem for an order that Redis does not have: either only the database still has it, or it never existed.
 pub async fn settled_or_unknown(id: &OrderId, user: &UserId, what: &str) -> Problem {
-    let found = async { read::order_of(&open_ledger().await?, id, user).await.map_err(Problem::unavailable) };
+    let found = async { Ok(read::order_of(&spin::open().await?, id, user).await?) };
     match found.await {
         // An order that can still change is in Redis, unless Redis was lost and the lane is not rebuilt yet.
         Ok(Some(order)) if order.state == OrderState::Unpaid => {
@@ -85,10 +84,10 @@ pub async fn settled_or_unknown(id: &OrderId, user: &UserId, what: &str) -> Prob
 }
 
 async fn recorded(user: &UserId, page: web::http::query::Page) -> Result<(Vec<Order>, u64), Problem> {
-    let sql = open_ledger().await?;
+    let sql = spin::open().await?;
     let size = u32::try_from(page.size).unwrap_or(u32::MAX);
     let offset = u32::try_from(page.number.saturating_sub(1).saturating_mul(page.size)).unwrap_or(u32::MAX);
-    let found = read::orders_of(&sql, user, size, offset).await.map_err(Problem::unavailable)?;
+    let found = read::orders_of(&sql, user, size, offset).await?;
     Ok((found.rows.iter().map(|order| Order::from(&order.as_view())).collect(), found.total))
 }
 
@@ -102,10 +101,6 @@ async fn living(engine: &Engine<SharedRedis>, user: &UserId) -> Result<Vec<Order
         }
     }
     Ok(orders)
-}
-
-async fn open_ledger() -> Result<spin::Database, Problem> {
-    spin::open(&settings::text(settings::LEDGER).await?).await.map_err(Problem::unavailable)
 }
 
 fn is_final(state: OrderState) -> bool {

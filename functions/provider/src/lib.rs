@@ -48,8 +48,7 @@ async fn handle(request: &mut Request) -> Result<Response, Problem> {
     if PaymentProvider::chosen().await? != PaymentProvider::Simulated {
         return Err(NO_PAGE);
     }
-    let segments: Vec<String> = request.segments().into_iter().map(str::to_owned).collect();
-    match segments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+    match request.path().segments()[..] {
         ["pay", "page.css"] => {
             request.on("/pay/page.css", &[Method::GET])?;
             let css = HeaderValue::from_static("text/css; charset=utf-8");

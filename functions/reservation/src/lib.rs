@@ -27,7 +27,7 @@ web::service!("reservation", handle, settings: COMMON, IDENTITY, [RATE_LIMITS]);
 async fn handle(request: &mut Request) -> Result<Response, Problem> {
     let method = request.on("/api/reservations/:id", &[Method::GET, Method::DELETE])?;
     let user = web::caller::session::user(request).await?;
-    let id: ReservationId = request.segments().get(2).and_then(|id| id.parse().ok()).ok_or(NOT_FOUND)?;
+    let id: ReservationId = request.id(2)?;
     if method == Method::DELETE { release(&id, &user).await } else { poll(request, &id, &user).await }
 }
 

@@ -26,8 +26,6 @@ use web::shop::views::Reservation;
 use web::shop::{blocklist, catalogue, mark};
 use web::{Method, Problem, Request, Response, SharedRedis, StatusCode, header};
 
-const NOT_FOUND: Problem = Problem::NotFound { what: "item" };
-
 /// After how many milliseconds a shopper may ask again when the queue is full, or the sale paused.
 const RETRY_QUEUE_MS: u64 = 2_000;
 const RETRY_PAUSED_MS: u64 = 5_000;
@@ -48,7 +46,7 @@ web::service!("reserve", handle, settings: COMMON, IDENTITY, [
 async fn handle(request: &mut Request) -> Result<Response, Problem> {
     request.on("/api/items/:id/reservations", &[Method::POST])?;
     let user = web::caller::session::user(request).await?;
-    let item: ItemId = request.segments().get(2).and_then(|id| id.parse().ok()).ok_or(NOT_FOUND)?;
+    let item: ItemId = request.id(2)?;
     let body: Body = request.json().await?;
     blocklist::check(request, &user).await?;
     let quantity = body.quantity()?;

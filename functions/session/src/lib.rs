@@ -11,7 +11,7 @@ use sale::scripts::Taken;
 use sale::time::Timestamp;
 use serde::Serialize;
 use web::caller::session::AuthMode;
-use web::caller::{allowances, session};
+use web::caller::{allowances, page, session};
 use web::platform::settings;
 use web::{Method, Problem, Response, SharedRedis};
 
@@ -27,13 +27,13 @@ async fn handle(request: &mut web::Request) -> Result<Response, Problem> {
     }
     request.empty_body().await?;
     // Otherwise a form on another site could replace a shopper's session; they would lose the way to their orders.
-    session::require_own_page(request).await?;
+    page::require_own(request).await?;
     count(request).await?;
     // An expired or forged session counts as none: this call is how a shopper gets a new one.
     let known = session::present(request).await.ok().flatten().map(|session| session.user);
     let (opened, token) = session::open_guest(known, request.now()).await?;
     let answer = Opened { user_id: &opened.user, token: &token, expires_at: opened.expires_at };
-    let secure = session::is_behind_tls(request).await?;
+    let secure = page::is_behind_tls(request).await?;
     Ok(session::with_cookie(Response::created(&answer), &token, secure))
 }
 

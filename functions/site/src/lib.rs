@@ -93,7 +93,7 @@ async fn handle(request: &mut web::Request) -> Result<Response, Problem> {
         ["problems", slug] if PROBLEM_SLUGS.contains(&slug) => {
             found(request, &policy, "/problems/:slug", "problems.html")
         }
-        ["assets", _] => found(request, &policy, "/assets/:name", request.path()),
+        ["assets", _] => found(request, &policy, "/assets/:name", &request.path()),
         ["pictures", name] => {
             request.on("/pictures/:name", &get)?;
             pictures::serve(request, name).or_else(|problem| lost(request, &policy, problem))

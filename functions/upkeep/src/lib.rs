@@ -18,7 +18,7 @@ use sale::Engine;
 use sale::work::{self, Done};
 use serde::Serialize;
 use web::caller::operator;
-use web::platform::{outbound, settings};
+use web::platform::outbound;
 use web::shop::payment::remind_provider;
 use web::shop::{catalogue, rules, worker};
 use web::{HeaderValue, Method, Problem, Request, Response, SharedRedis, StatusCode};
@@ -36,8 +36,7 @@ const PROVIDER_PATIENCE: Duration = Duration::from_secs(5);
 web::service!("upkeep", handle, settings: [LOG_REQUESTS, REDIS_URL, TRUST_PROXY], OPERATOR, RULES, [PAYMENT_PROVIDER, LEDGER]);
 
 async fn handle(request: &mut Request) -> Result<Response, Problem> {
-    let segments: Vec<String> = request.segments().into_iter().map(str::to_owned).collect();
-    match segments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+    match request.path().segments()[..] {
         ["healthz"] => {
             request.on("/healthz", &[Method::GET])?;
             Ok(Response::ok(&Health { status: "ok" }))
@@ -61,10 +60,6 @@ async fn handle(request: &mut Request) -> Result<Response, Problem> {
         }
         _ => Err(Problem::NotFound { what: "route" }),
     }
-}
-
-async fn open_ledger() -> Result<spin::Database, Problem> {
-    spin::open(&settings::text(settings::LEDGER).await?).await.map_err(Problem::unavailable)
 }
 
 #[derive(Serialize)]
@@ -93,7 +88,7 @@ async fn readiness(request: &Request) -> Response {
     let redis = sale::store::Redis::execute(engine.redis(), "PING", &[]).await;
     let redis = word("redis", redis.map(drop).map_err(|error| error.to_string()));
     let key_value = word("key_value", catalogue::is_store_ready().await.map_err(cause_of));
-    let database = async { read::ping(&open_ledger().await?).await.map_err(Problem::unavailable) };
+    let database = async { Ok(read::ping(&spin::open().await?).await?) };
     let database = word("database", database.await.map_err(cause_of));
     let ready = [redis, key_value, database].iter().all(|state| *state == "ok");
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -139,7 +134,7 @@ struct Ticked {
 async fn tick() -> Result<Response, Problem> {
     let engine = Engine::new(SharedRedis);
     let mut ticked = Ticked::default();
-    let sql = open_ledger().await;
+    let sql = spin::open().await;
     if let Err(problem) = &sql {
         ticked.failures.push(format!("order database: {}", problem.cause().unwrap_or_default()));
     }
@@ -206,7 +201,7 @@ async fn metrics() -> Result<Response, Problem> {
         let _ = writeln!(admitted, "stampede_reservations_admitted_total{{{labels}}} {}", view.admitted);
         let _ = writeln!(outbox, "stampede_outbox_events{{{labels}}} {}", view.outbox);
     }
-    let set_aside = match open_ledger().await {
+    let set_aside = match spin::open().await {
         Ok(sql) => poison::count(&sql).await.ok(),
         Err(_) => None,
     };

@@ -1,22 +1,21 @@
-//! Where a request comes from, for limits and blocks: an address, or the network that stands for one.
+//! The address that a request comes from, for allowances and blocks. An IPv6 network stands for the addresses in it.
 
 use std::fmt;
 use std::net::IpAddr;
 
 use crate::caller::network::Network;
-use crate::caller::session::last_of;
-use crate::http::headers;
+use crate::http::headers::{self, last_entry};
 use crate::http::problem::Problem;
 use crate::http::request::Request;
 use crate::platform::settings;
 
-/// Who calls, as limits count it: an IPv4 address, an IPv6 customer's /64, or nobody that the platform could name. All of
-/// those share one budget rather than have none.
+/// The caller as allowances count callers: an IPv4 address, or the /64 of an IPv6 customer. Callers whose address the
+/// platform does not tell share one allowance; otherwise they would have none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caller(Option<Network>);
 
 impl Caller {
-    /// The network, where it is known.
+    /// The network, if the address is known.
     pub fn network(&self) -> Option<Network> {
         self.0
     }
@@ -31,29 +30,31 @@ impl fmt::Display for Caller {
     }
 }
 
-/// Where `request` comes from, by the setting `trust_proxy`.
+/// The caller of `request`. The setting `trust_proxy` says whether a proxy in front of us is believed.
 pub async fn of(request: &Request) -> Result<Caller, Problem> {
     Ok(Caller(exact(request).await?.map(Network::of)))
 }
 
-/// The client's own address, where the platform or a trusted proxy told it.
+/// The client's own address, if the platform or a trusted proxy told it.
 pub async fn exact(request: &Request) -> Result<Option<IpAddr>, Problem> {
     let forwarded = request.headers().all("x-forwarded-for").next_back();
     let peer = request.header("spin-client-addr");
     let trust_proxy = settings::switch(settings::TRUST_PROXY).await?;
-    // What can't be read as text is as good as junk, not as good as nothing.
-    let told = told(trust_proxy, forwarded.map(|value| headers::text(value).unwrap_or_default()), peer);
-    Ok(told.map(|address| address.to_canonical()))
+    // A header that is not text counts as present but unreadable, not as absent.
+    let client = client(trust_proxy, forwarded.map(|value| headers::text(value).unwrap_or_default()), peer);
+    Ok(client.map(|address| address.to_canonical()))
 }
 
-/// With a trusted proxy in front, the entry that it added: the last of the last header. What stands before it, the client
-/// wrote. Where that entry names no address, the proxy itself is all that is known.
-pub fn told(trust_proxy: bool, forwarded: Option<&str>, peer: Option<&str>) -> Option<IpAddr> {
-    let told = if trust_proxy { last_of(forwarded).and_then(parse) } else { None };
-    told.or_else(|| peer.and_then(parse))
+/// The client's address, from `X-Forwarded-For` and the peer of the connection.
+///
+/// A trusted proxy adds the last entry of the last header; the client may have written everything before it. If that
+/// entry is not an address, only the proxy's own address is known.
+pub fn client(trust_proxy: bool, forwarded: Option<&str>, peer: Option<&str>) -> Option<IpAddr> {
+    let forwarded = if trust_proxy { last_entry(forwarded).and_then(parse) } else { None };
+    forwarded.or_else(|| peer.and_then(parse))
 }
 
-/// An address, as proxies write it: alone, in brackets, with a port, or in quotes.
+/// Reads an address as proxies write it: alone, in brackets, with a port, or in quotes.
 fn parse(text: &str) -> Option<IpAddr> {
     let text = text.trim();
     let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
@@ -73,7 +74,7 @@ mod tests {
     const PEER: Option<&str> = Some("198.51.100.1:4711");
 
     fn chosen(trust_proxy: bool, forwarded: Option<&str>, peer: Option<&str>) -> String {
-        Caller(told(trust_proxy, forwarded, peer).map(Network::of)).to_string()
+        Caller(client(trust_proxy, forwarded, peer).map(Network::of)).to_string()
     }
 
     #[test]
@@ -87,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_is_read_in_every_form_that_proxies_write_and_junk_is_the_proxy_s_own() {
+    fn an_entry_is_read_in_every_form_that_proxies_write_and_junk_gives_the_address_of_the_proxy() {
         for (entry, expected) in [
             ("203.0.113.7", "203.0.113.7"),
             ("203.0.113.7:4711", "203.0.113.7"),

@@ -1,5 +1,7 @@
-//! What limits mean for a request and its answer: whether callers are limited at all, and the headers that tell a caller
-//! what is left (draft-ietf-httpapi-ratelimit-headers, `RateLimit-Policy` and `RateLimit`).
+//! Allowances in requests and responses: whether they are counted here, and the headers that tell a caller what is
+//! left.
+//!
+//! The headers are `RateLimit-Policy` and `RateLimit` of draft-ietf-httpapi-ratelimit-headers.
 
 use std::fmt::Write;
 
@@ -10,34 +12,35 @@ use crate::http::problem::Problem;
 use crate::http::request::Request;
 use crate::platform::settings;
 
-/// A limit by its name in the headers, and the seconds in which its bucket fills.
+/// An allowance as the headers describe it: its name, and the seconds in which it is full again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy(&'static str, u32);
 
-/// What the lane's tries are limited by: shopper and address.
+/// A try to reserve counts for the shopper and for the address.
 pub const TRIES: [Policy; 2] = [Policy("shopper", CALLERS_SECONDS), Policy("address", CALLERS_SECONDS)];
-/// What polls are limited by.
+/// A poll counts for the shopper.
 pub const POLLS: [Policy; 1] = [Policy("polls", CALLERS_SECONDS)];
-/// What sessions are limited by.
+/// A new session counts for the address.
 pub const SESSIONS: [Policy; 1] = [Policy("sessions", MINUTE_SECONDS)];
 
-/// Whether callers are limited here, or by a gateway in front.
+/// Whether allowances are counted here. A shop may leave that to a gateway in front.
 pub async fn are_on() -> Result<bool, Problem> {
     settings::switch(settings::RATE_LIMITS).await
 }
 
-/// Where `request` comes from, as limits count it; nothing where callers are not limited.
+/// The caller of `request` as allowances count callers; nothing if allowances are not counted.
 pub async fn caller(request: &Request) -> Result<Option<String>, Problem> {
     Ok(if are_on().await? { Some(address::of(request).await?.to_string()) } else { None })
 }
 
-/// The outcome of a counted step; what is left under `policies` is noted for the answer's headers, whatever that becomes.
+/// The outcome of a counted step. Notes what is left under `policies` for the response's headers, whatever the outcome
+/// is.
 pub fn noted<T>(request: &Request, policies: &[Policy], counted: Counted<T>) -> T {
-    request.note_limits(headers(policies, &counted.allowances));
+    request.note_allowances(headers(policies, &counted.allowances));
     counted.outcome
 }
 
-/// `RateLimit-Policy` and `RateLimit`; nothing where nothing is limited.
+/// The values of `RateLimit-Policy` and `RateLimit`; nothing if no allowance is counted.
 fn headers(policies: &[Policy], allowances: &[Allowance]) -> Option<(String, String)> {
     let (mut policy, mut state) = (String::new(), String::new());
     for (Policy(name, seconds), allowance) in policies.iter().zip(allowances) {
@@ -46,7 +49,7 @@ fn headers(policies: &[Policy], allowances: &[Allowance]) -> Option<(String, Str
         }
         let comma = if policy.is_empty() { "" } else { ", " };
         let next = allowance.next_ms(*seconds).div_ceil(1_000);
-        // Text in memory takes all that is written.
+        // Writing to a string can't fail.
         let _ = write!(policy, "{comma}\"{name}\";q={};w={seconds}", allowance.limit);
         let _ = write!(state, "{comma}\"{name}\";r={};t={next}", allowance.left());
     }

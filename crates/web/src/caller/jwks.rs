@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use crate::caller::jwt::{Claims, InvalidToken, Parts, SigningKey, decode};
 
-/// Why a document is no set of keys that we could use.
+/// Why a document can't be used as a set of keys.
 #[derive(Debug, PartialEq, Eq)]
 pub struct InvalidJwks(&'static str);
 
@@ -59,7 +59,7 @@ impl Jwks {
         }
         let document: Document = serde_json::from_slice(text.as_bytes())
             .map_err(|_| InvalidJwks("a JSON object with an array of keys"))?;
-        // A key that can't be read may be of a kind that is yet to come: it must not take the others with it.
+        // A key that can't be read may be of a future kind. The others must stay usable.
         let keys: Vec<Key> =
             document.keys.iter().filter_map(|key| Key::of(Description::of(key.as_object()?)?)).collect();
         if keys.is_empty() {
@@ -72,7 +72,7 @@ impl Jwks {
     pub fn verify(&self, token: &str) -> Result<Claims, InvalidToken> {
         let parts = Parts::split(token)?;
         let header: Header = serde_json::from_slice(&decode(parts.header)?).map_err(|_| InvalidToken)?;
-        // What is critical to the issuer, and not known to us, can't be passed over.
+        // The issuer names extensions here that must be understood, and we know none.
         if header.crit.is_some() || !header.has_known_type() {
             return Err(InvalidToken);
         }
@@ -120,7 +120,7 @@ struct Description<'a> {
 }
 
 impl<'a> Description<'a> {
-    /// Nothing where a member that we know is no text.
+    /// Nothing if a member that we know is not text.
     fn of(members: &'a Map<String, Value>) -> Option<Self> {
         let text = |name: &str| match members.get(name) {
             None | Some(Value::Null) => Some(None),
@@ -188,7 +188,7 @@ impl PublicKey {
             Self::Rs256(key) => key.is_signature(signed, signature),
             Self::Es256(key) => p256::ecdsa::Signature::from_slice(signature)
                 .is_ok_and(|signature| key.verify(signed, &signature).is_ok()),
-            // The strict check also refuses keys and signatures of which several would pass for one.
+            // The strict check also refuses keys and signatures that have several valid forms.
             Self::EdDsa(key) => ed25519_dalek::Signature::from_slice(signature)
                 .is_ok_and(|signature| key.verify_strict(signed, &signature).is_ok()),
         }
@@ -210,8 +210,8 @@ impl Rsa {
         })
     }
 
-    /// RSASSA-PKCS1-v1_5 with SHA-256 (RFC 8017, section 8.2.2), by comparing whole messages: nothing is parsed out of
-    /// what the signature opens to, so nothing can hide in it.
+    /// RSASSA-PKCS1-v1_5 with SHA-256 (RFC 8017, section 8.2.2). Compares whole messages: the opened signature is not
+    /// parsed, so nothing can hide in it.
     fn is_signature(&self, signed: &[u8], signature: &[u8]) -> bool {
         let opened = match self {
             Self::Bits2048(modulus) => raised(modulus, signature),
@@ -222,7 +222,7 @@ impl Rsa {
     }
 }
 
-/// `signature` to the 65537th power. Nothing where it has not the modulus's length, or is not below it.
+/// `signature` to the 65537th power. Nothing if it is not as long as the modulus, or not below it.
 fn raised<const LIMBS: usize>(modulus: &DynResidueParams<LIMBS>, signature: &[u8]) -> Option<Vec<u8>>
 where
     Uint<LIMBS>: Encoding,
@@ -239,7 +239,7 @@ where
     Some(power.retrieve().to_be_bytes().as_ref().to_vec())
 }
 
-/// EMSA-PKCS1-v1_5: what a good signature opens to.
+/// EMSA-PKCS1-v1_5: the message that a valid signature opens to.
 fn encoded(signed: &[u8], length: usize) -> Vec<u8> {
     /// The DER of a SHA-256 digest up to the digest itself.
     const PREFIX: [u8; 19] = [

@@ -1,6 +1,6 @@
-//! JSON Web Tokens, as little of them as is needed: compact form, one signature, no encryption.
+//! JSON Web Tokens, as far as we need them: the compact form, one signature, no encryption.
 //!
-//! A key knows its algorithm, so a token can't choose one for it; `none` is the algorithm of no key.
+//! A key knows its algorithm, so a token can't choose one. No key has the algorithm `none`.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
@@ -8,33 +8,34 @@ use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-/// A longer token is no token of ours, nor of a sensible issuer; it would cost a hash over all of it.
+/// The most bytes of a token. Neither we nor a sensible issuer makes longer ones, and each byte costs us hashing.
 const LONGEST: usize = 8 * 1024;
 
 /// `{"alg":"HS256","typ":"JWT"}`: the header of every token that we sign.
 const OUR_HEADER: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9";
 
-/// Says nothing of what was wrong: whoever forges learns nothing, and whoever is honest needs a new token anyway.
+/// The token is not valid. It does not say why: a forger must not learn it, and an honest caller needs a new token
+/// anyway.
 #[derive(Debug, PartialEq, Eq)]
 pub struct InvalidToken;
 
-/// What a token says of its bearer.
+/// What a token claims about its bearer.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Claims {
     /// The user.
     pub sub: String,
-    /// Expiry, in seconds since 1970. A token without it never comes from us and is refused.
+    /// Expiry, in seconds since 1970. A token without it is refused; we never make one.
     pub exp: i64,
     /// When it was issued, in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub iat: Option<i64>,
-    /// From when on it is good, in seconds since 1970.
+    /// The start of its validity, in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nbf: Option<i64>,
-    /// Who issued it.
+    /// Its issuer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub iss: Option<String>,
-    /// Whom it is for.
+    /// The audience that it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aud: Option<Audience>,
 }
@@ -58,14 +59,14 @@ impl Audience {
     }
 }
 
-/// What is asked of a token beside a good signature.
+/// What a token needs besides a valid signature.
 #[derive(Debug, Clone, Default)]
 pub struct Expected {
     /// The issuer, where one is required.
     pub issuer: Option<String>,
     /// An audience that must be among the token's, where one is required.
     pub audience: Option<String>,
-    /// By how many seconds the issuer's clock may differ from ours.
+    /// How far the issuer's clock may be from ours, in seconds.
     pub leeway_seconds: i64,
 }
 
@@ -109,7 +110,7 @@ impl SigningKey {
     /// The claims of a token of our own, if we signed it. Times and audience are for [`Claims::check`].
     pub fn verify(&self, token: &str) -> Result<Claims, InvalidToken> {
         let parts = Parts::split(token)?;
-        // Ours all have one header, letter for letter: there is nothing to parse, and no algorithm to choose.
+        // All our tokens have the same header, so there is nothing to parse and no algorithm to choose.
         if parts.header != OUR_HEADER {
             return Err(InvalidToken);
         }
@@ -119,7 +120,7 @@ impl SigningKey {
         parts.claims()
     }
 
-    /// Whether `signature` is this key's over `signed`; compared in constant time, at its full length.
+    /// Whether this key made `signature` over `signed`. Compares the full length in constant time.
     pub(crate) fn is_signature(&self, signed: &[u8], signature: &[u8]) -> bool {
         self.0.clone().chain_update(signed).verify_slice(signature).is_ok()
     }
@@ -130,7 +131,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) header: &'a str,
     pub(crate) claims: &'a str,
     pub(crate) signature: &'a str,
-    /// What the signature is over: header and claims with their dot.
+    /// The part that is signed: header and claims with their dot.
     pub(crate) signed: &'a str,
 }
 

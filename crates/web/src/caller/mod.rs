@@ -1,4 +1,4 @@
-//! Who sends a request: a shopper, an operator or an address, and what each of them may still do.
+//! The caller: the shopper, operator, address and page that a request comes from, and the caller's allowances.
 
 pub mod address;
 pub mod allowances;
@@ -6,4 +6,5 @@ pub mod jwks;
 pub mod jwt;
 pub mod network;
 pub mod operator;
+pub mod page;
 pub mod session;

@@ -4,8 +4,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-/// Addresses that share their first bits. A single IPv4 address is a network of one; the smallest of IPv6 is a /64, which
-/// is one customer's.
+/// Addresses that share their first bits. The smallest IPv4 network is one address. The smallest IPv6 network is a /64,
+/// which one customer has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Network {
     first: IpAddr,
@@ -13,8 +13,8 @@ pub struct Network {
 }
 
 impl Network {
-    /// The network of `bits` that `address` is in: at most 32 of IPv4 and 64 of IPv6. An IPv4 address mapped into IPv6 is
-    /// an IPv4 address.
+    /// The network of `bits` that `address` is in: at most 32 of IPv4 and 64 of IPv6. An IPv4 address mapped into IPv6
+    /// is an IPv4 address.
     pub fn around(address: IpAddr, bits: u8) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => {
@@ -30,7 +30,7 @@ impl Network {
         }
     }
 
-    /// The smallest network that `address` is in: what limits count as one caller.
+    /// The smallest network that `address` is in. Allowances count it as one caller.
     pub fn of(address: IpAddr) -> Self {
         Network::around(address, u8::MAX)
     }
@@ -71,7 +71,7 @@ impl FromStr for Network {
         let Some(bits) = bits else { return Ok(Network::of(address)) };
         let bits: u8 =
             bits.parse().ok().filter(|number: &u8| number.to_string() == bits).ok_or(InvalidNetwork)?;
-        // A network of mapped addresses has another length than it seems to; nobody means that.
+        // The length of a network of mapped addresses is not what it seems to be, so it is most likely a mistake.
         let most = if address.is_ipv4() { 32 } else { 128 };
         if bits == 0 || bits > most || address != address.to_canonical() {
             return Err(InvalidNetwork);

@@ -1,4 +1,4 @@
-//! The operator: whoever bears `admin_token`, and the name that they go by in the shop's log.
+//! The operator: a caller with the token in the setting `admin_token`, and their name in the shop's log.
 
 use http::header;
 use sale::Engine;
@@ -17,12 +17,12 @@ use crate::http::trace::hex;
 use crate::platform::redis::SharedRedis;
 use crate::platform::settings;
 
-/// The header by which one of several people who share the token says who they are.
+/// The header that names one of several people who share the token.
 const X_OPERATOR: &str = "x-operator";
-/// Most characters of that name.
+/// The most characters that the name may have.
 const MOST_NAME: usize = 64;
 
-/// Somebody who bore the operator's token.
+/// A caller who sent the operator's token.
 #[derive(Debug, Clone)]
 pub struct Operator {
     name: String,
@@ -31,12 +31,12 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// As they call themselves; `operator` where they don't.
+    /// The name that they gave; `operator` if they gave none.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What they are about to do, for the log.
+    /// A change that they are about to make, for the log.
     pub fn change(&self, action: &str, target: impl Into<String>) -> Change {
         Change {
             operator: self.name.clone(),
@@ -48,13 +48,13 @@ impl Operator {
         }
     }
 
-    /// The engine, whose steps are logged as this change of theirs.
+    /// An engine that logs its steps as this change by this operator.
     pub fn engine(&self, action: &str, target: impl Into<String>) -> Engine<SharedRedis> {
         Engine::new(SharedRedis).making(&self.change(action, target))
     }
 }
 
-/// Lets the operator pass, and nobody else.
+/// The operator who sent `request`; any other caller is refused.
 pub async fn check(request: &Request) -> Result<Operator, Problem> {
     let token = settings::secret(settings::ADMIN_TOKEN).await?;
     if !bears(request.header(header::AUTHORIZATION).unwrap_or_default(), &token) {
@@ -73,9 +73,10 @@ pub async fn check(request: &Request) -> Result<Operator, Problem> {
     })
 }
 
-/// What a wrong token gets: `unauthorized`, and `rate-limited` once its address has brought too many in a minute. The right
-/// one is never counted and always passes, so nobody can lock the operator out. Where failures can't be counted, a wrong
-/// token is refused all the same.
+/// The refusal of a wrong token: `unauthorized`, or `rate-limited` once its address has sent too many in a minute.
+///
+/// The right token is not counted and always passes, so nobody can lock the operator out. If failures can't be counted,
+/// a wrong token is refused all the same.
 async fn refusal(request: &Request) -> Problem {
     let refused = Problem::Unauthorized { detail: "This call needs the operator's bearer token" };
     // A call without any token guesses nothing.
@@ -93,14 +94,15 @@ async fn refusal(request: &Request) -> Problem {
     }
 }
 
-/// Compares digests, in constant time: neither the token's content nor its length shows in how long it takes.
+/// Compares digests in constant time, so the time reveals neither the token's content nor its length.
 fn bears(authorization: &str, token: &str) -> bool {
     let Some((scheme, given)) = authorization.split_once(' ') else { return false };
     let same = Sha256::digest(given.trim().as_bytes()).ct_eq(&Sha256::digest(token.as_bytes()));
     scheme.eq_ignore_ascii_case("bearer") && bool::from(same)
 }
 
-/// Tells tokens apart in the log, after a change of token for instance, and helps nobody to guess one.
+/// A short digest of the token. It tells tokens apart in the log, for instance after a change of token, and does not
+/// help to guess one.
 fn fingerprint(token: &str) -> String {
     hex(&Sha256::digest(token.as_bytes())[..4])
 }

@@ -1,20 +1,21 @@
-//! Who calls: sessions from a bearer token or a cookie.
+//! Sessions: a bearer token or a cookie says which shopper sends a request.
 //!
-//! A session is a signed token and lives nowhere else. Guests get theirs from `POST /api/session`, signed by
-//! `session_secret`. With `auth_mode=jwt` shoppers bring the shop's own tokens, and only those are taken.
+//! A session is a signed token, and nothing about it is stored. A guest gets one from `POST /api/session`, signed with
+//! the setting `session_secret`. With `auth_mode=jwt` shoppers bring tokens that the shop signed, and no others are
+//! accepted.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::str::FromStr;
 
-use http::{Method, header};
+use http::header;
 use sale::ids::UserId;
 use sale::time::Timestamp;
 use sha2::{Digest, Sha256};
 
 use crate::caller::jwks::Jwks;
 use crate::caller::jwt::{Audience, Claims, Expected, InvalidToken, SigningKey};
-use crate::http::cors::{Origin, Origins, without_default_port};
+use crate::caller::page;
 use crate::http::headers::{self, Headers};
 use crate::http::problem::Problem;
 use crate::http::request::Request;
@@ -25,21 +26,22 @@ use crate::platform::{random, settings};
 /// The cookie that carries a session.
 pub const COOKIE: &str = "stampede_session";
 
-/// How long a guest stays the same person without coming back: long enough to see one's orders delivered, in seconds.
+/// How long a guest's session lasts without a visit, in seconds. A guest must be able to look at their orders until
+/// they are delivered.
 const LIFETIME_SECONDS: i64 = 30 * 24 * 3600;
 
-/// By how much an issuer's clock may differ from ours.
+/// How far an issuer's clock may be from ours, in seconds.
 const LEEWAY_SECONDS: i64 = 60;
 
-/// Sets our session tokens apart from any other that the same secret might sign.
+/// The audience of our session tokens. A token that the same secret signs for another use has another audience.
 const AUDIENCE: &str = "stampede-session";
 
-/// Where shoppers come from.
+/// The setting `auth_mode`: where shoppers get their sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuthMode {
-    /// `POST /api/session` makes them.
+    /// `POST /api/session` opens one for anybody.
     Guest,
-    /// They bring the shop's own token.
+    /// Shoppers bring a token that the shop signed.
     Jwt,
 }
 
@@ -59,7 +61,7 @@ impl FromStr for AuthMode {
 pub struct Session {
     /// The shopper.
     pub user: UserId,
-    /// When the token stops to be good.
+    /// When the token expires.
     pub expires_at: Timestamp,
 }
 
@@ -70,18 +72,18 @@ pub async fn user(request: &Request) -> Result<UserId, Problem> {
     })
 }
 
-/// The session that `request` brings, if it brings one. One that is not good is `unauthorized`, not ignored.
+/// The session that `request` brings, if it brings one. A session that is not valid is refused as `unauthorized`.
 pub async fn present(request: &Request) -> Result<Option<Session>, Problem> {
     let Some((token, carrier)) = token_of(request.headers())? else { return Ok(None) };
     if carrier == Carrier::Cookie {
-        check_page(request, Unnamed::Refused).await?;
+        page::require_own_for_cookie(request).await?;
     }
     let verifier = verifier().await?;
     let refused = Problem::Unauthorized { detail: "The session's token is not valid, or no longer" };
     verifier.session(token, request.now()).map(Some).map_err(|InvalidToken| refused)
 }
 
-/// A fresh guest session, for `user` or for somebody new.
+/// Opens a guest session for `user`, or for a new shopper. Returns it with its token.
 pub async fn open_guest(user: Option<UserId>, now: Timestamp) -> Result<(Session, String), Problem> {
     let key = SigningKey::new(settings::secret(settings::SESSION_SECRET).await?.as_bytes());
     let user = user.unwrap_or_else(|| UserId::guest(random::bytes()));
@@ -112,15 +114,7 @@ pub fn with_cookie(response: Response, token: &str, secure: bool) -> Response {
     response.header(header::SET_COOKIE, &cookie)
 }
 
-/// Whether the shopper's browser speaks TLS, to us or to a trusted proxy in front.
-pub async fn is_behind_tls(request: &Request) -> Result<bool, Problem> {
-    let by_proxy = settings::switch_or(settings::TRUST_PROXY, false).await?
-        && last_of(request.last_header("x-forwarded-proto"))
-            .is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
-    Ok(by_proxy || request.header("spin-full-url").is_some_and(|url| url.starts_with("https://")))
-}
-
-/// What checks tokens, made once an instance.
+/// Checks tokens, by the setting `auth_mode`. Each instance makes one.
 enum Verifier {
     Guest(SigningKey),
     Jwt(Jwks, Expected),
@@ -153,12 +147,12 @@ fn session_of(claims: &Claims) -> Result<Session, InvalidToken> {
     Ok(Session { user: user_of(&claims.sub)?, expires_at })
 }
 
-/// Begins the name of a user whose own name could not be taken as it is.
+/// The prefix of a user id that is a digest of the issuer's own name for the user.
 const DIGESTED: &str = "x-";
 
-/// The issuer's name for a user where it is harmless in a record, else a digest of it.
+/// The user id for an issuer's `subject`: the subject itself where a user id may have its form, else a digest of it.
 fn user_of(subject: &str) -> Result<UserId, InvalidToken> {
-    // Our own form of a name is nobody's to choose: who could, would become whoever has that digest.
+    // A subject in our digest form is digested again; otherwise a caller could impersonate the user with that digest.
     if !subject.starts_with(DIGESTED)
         && let Ok(user) = subject.parse()
     {
@@ -195,7 +189,7 @@ async fn verifier() -> Result<Rc<Verifier>, Problem> {
     Ok(verifier)
 }
 
-/// How a token came.
+/// Where a request carries its token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Carrier {
     Header,
@@ -222,61 +216,6 @@ fn token_of(headers: &Headers) -> Result<Option<(&str, Carrier)>, Problem> {
         .map(|(_, token)| (token, Carrier::Cookie)))
 }
 
-/// Refuses a change that a page of another site asks for, unless `cors_origins` names that site. Reading is harmless: no
-/// other site may read the answer. A request that names no page at all passes: it is a program's, and brings no cookie.
-pub async fn require_own_page(request: &Request) -> Result<(), Problem> {
-    check_page(request, Unnamed::Allowed).await
-}
-
-/// What becomes of a request that says of no page that it came from it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Unnamed {
-    Allowed,
-    /// With a cookie: every browser names the page in a request that changes something, and programs bear tokens.
-    Refused,
-}
-
-async fn check_page(request: &Request, unnamed: Unnamed) -> Result<(), Problem> {
-    if matches!(*request.method(), Method::GET | Method::HEAD) {
-        return Ok(());
-    }
-    let (origin, site) = (request.header(header::ORIGIN), request.header("sec-fetch-site"));
-    // A header of bytes that are no text is there, and names no page of ours.
-    let is_unnamed = request.headers().get(header::ORIGIN.as_str()).is_none() && site.is_none();
-    let fits = if is_unnamed {
-        unnamed == Unnamed::Allowed
-    } else if let Some(origin) = origin
-        && Origins::shared().await?.names(origin)
-    {
-        true
-    } else {
-        let forwarded = match settings::switch_or(settings::TRUST_PROXY, false).await? {
-            true => last_of(request.last_header("x-forwarded-host")),
-            false => None,
-        };
-        let host = forwarded.or_else(|| request.authority());
-        is_own_page(origin, site, host, is_behind_tls(request).await?)
-    };
-    if fits { Ok(()) } else { Err(Problem::Unauthorized { detail: "A page of another site can't do this" }) }
-}
-
-/// `behind_tls` is whether we know the shop to be under https: then a page under http is somebody else's.
-fn is_own_page(origin: Option<&str>, fetch_site: Option<&str>, host: Option<&str>, behind_tls: bool) -> bool {
-    let site_fits = fetch_site.is_none_or(|site| matches!(site, "same-origin" | "none"));
-    let origin_fits = origin.is_none_or(|origin| {
-        Origin::parse(origin).zip(host).is_some_and(|(origin, host)| {
-            (origin.scheme == "https" || !behind_tls)
-                && without_default_port(origin.scheme, host).eq_ignore_ascii_case(origin.authority)
-        })
-    });
-    site_fits && origin_fits
-}
-
-/// The entry of a list header that the nearest proxy added.
-pub(crate) fn last_of(list: Option<&str>) -> Option<&str> {
-    list.and_then(|list| list.rsplit(',').next()).map(str::trim).filter(|entry| !entry.is_empty())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -292,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_guest_is_who_the_token_says_until_it_expires() {
+    fn a_token_names_its_guest_until_it_expires() {
         let (session, token) = sign_guest(&SigningKey::new(b"one"), "u-anna".parse().unwrap(), NOW).unwrap();
         assert_eq!(guest(b"one").session(&token, NOW), Ok(session.clone()));
         assert_eq!(session.expires_at.since(NOW), LIFETIME_SECONDS * 1_000);
@@ -344,7 +283,7 @@ mod tests {
         let strange = user_of("anna|1\r\n{x}:lane").unwrap();
         assert!(strange.as_str().starts_with("x-") && strange.as_str().len() == 34);
         assert_ne!(strange, user_of("anna|2").unwrap());
-        // Whoever takes the digest for a name does not become its owner.
+        // A subject that equals the digest is another user.
         assert_ne!(user_of(strange.as_str()).unwrap(), strange);
         let empty = Claims { sub: String::new(), exp: 1, iat: None, nbf: None, iss: None, aud: None };
         assert!(session_of(&empty).is_err());
@@ -367,45 +306,5 @@ mod tests {
         assert!(
             token_of(&Headers::from([("authorization", "Bearer a"), ("authorization", "Bearer b")])).is_err()
         );
-    }
-
-    #[test]
-    fn only_a_page_of_our_own_may_use_the_cookie() {
-        let host = Some("shop.example:8443");
-        for (origin, site) in [
-            (None, None),
-            (Some("https://shop.example:8443"), Some("same-origin")),
-            (Some("http://SHOP.example:8443"), None),
-            (None, Some("none")),
-        ] {
-            assert!(is_own_page(origin, site, host, false), "{origin:?} {site:?}");
-        }
-        for (origin, site) in [
-            (Some("https://evil.example"), None),
-            (Some("https://shop.example"), None),
-            (Some("https://shop.example:443"), None),
-            (Some("https://www.shop.example:8443"), None),
-            (Some("https://shop.example:8443.evil.example"), None),
-            (Some("null"), None),
-            (Some(""), None),
-            (Some("file://shop.example:8443"), None),
-            (None, Some("cross-site")),
-            (None, Some("same-site")),
-            (Some("https://shop.example:8443"), Some("cross-site")),
-        ] {
-            assert!(!is_own_page(origin, site, host, false), "{origin:?} {site:?}");
-        }
-        assert!(!is_own_page(Some("https://shop.example"), None, None, false));
-    }
-
-    #[test]
-    fn a_default_port_is_the_same_place_and_http_is_not_https() {
-        for host in ["shop.example", "shop.example:443"] {
-            assert!(is_own_page(Some("https://shop.example"), None, Some(host), true), "{host}");
-        }
-        assert!(!is_own_page(Some("https://shop.example"), None, Some("shop.example:80"), true));
-        // Who stands between a shopper and a page under http can write that page.
-        assert!(!is_own_page(Some("http://shop.example"), None, Some("shop.example"), true));
-        assert!(is_own_page(Some("http://shop.example"), None, Some("shop.example"), false));
     }
 }

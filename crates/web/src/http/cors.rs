@@ -1,7 +1,7 @@
-//! Which pages of other sites may call the API from a browser. None, unless the setting `cors_origins` names them.
+//! Which pages of other sites may call the API from a browser: those that the setting `cors_origins` names.
 //!
-//! A named origin may also use the shopper's cookie. `*` lets every page call and read, but never with a cookie: what such
-//! a page can do, anybody with a token could do from anywhere.
+//! A named origin may also use the shopper's cookie. `*` lets every page call and read, but never with the cookie: such
+//! a page can do no more than a program with a token.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -14,12 +14,12 @@ use crate::http::request::Request;
 use crate::http::response::Response;
 use crate::platform::settings;
 
-/// What a page of another site may send, beyond what browsers always allow.
+/// The headers that a page of another site may send, beyond those that browsers always allow.
 const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE");
 const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static(
     "authorization, content-type, if-match, if-none-match, traceparent, x-request-id",
 );
-/// What it may read of an answer, beyond the body.
+/// What it may read of a response, beyond the body.
 const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static(
     "allow, etag, location, retry-after, ratelimit, ratelimit-policy, traceparent, x-request-id",
 );
@@ -31,7 +31,7 @@ const YES: HeaderValue = HeaderValue::from_static("true");
 /// The setting `cors_origins`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Origins {
-    /// As browsers write them: `https://shop.example`, in lower case and without a default port.
+    /// Origins as browsers write them: `https://shop.example`, in lower case and without a default port.
     named: Vec<String>,
     /// Whether `*` stands among them.
     any: bool,
@@ -103,8 +103,8 @@ impl Origins {
         }
     }
 
-    /// The answer to a browser that asks whether it may send what it is about to; nothing where this is no such
-    /// question, or the answer is no, which is the route's own 405.
+    /// The response to a browser's preflight request, if the page may send what it is about to send. Otherwise nothing:
+    /// the route refuses a preflight with its own 405.
     pub(crate) fn preflight(&self, request: &Request) -> Option<Response> {
         let asks = request.method() == Method::OPTIONS
             && request.header(header::ACCESS_CONTROL_REQUEST_METHOD).is_some();
@@ -119,12 +119,12 @@ impl Origins {
         )
     }
 
-    /// What an answer says to the browser about the page that asked.
+    /// The headers by which a response tells the browser what the page may do.
     pub(crate) fn headers(&self, request: &Request) -> Vec<(HeaderName, HeaderValue)> {
         if self.are_closed() || !concerns(request) {
             return Vec::new();
         }
-        // Also for requests that name no origin: a cache must not give their answer to one that does.
+        // Also for requests without an origin: a cache must not give their response to a page of another site.
         let mut headers = vec![(header::VARY, HeaderValue::from_static("origin"))];
         let origin = request.header(header::ORIGIN);
         let access = origin.map_or(Access::None, |origin| self.access(origin));
@@ -143,7 +143,7 @@ impl Origins {
     }
 }
 
-/// Only the API is for other sites' programs.
+/// Other sites may call the API only, not read the pages.
 fn concerns(request: &Request) -> bool {
     request.path().starts_with("/api/")
 }
@@ -158,7 +158,7 @@ pub struct Origin<'a> {
 }
 
 impl<'a> Origin<'a> {
-    /// Reads what a browser sends as `Origin`. `null`, which stands for pages without one, is none.
+    /// Reads the header `Origin`. `null` stands for a page without an origin, and is none.
     pub fn parse(text: &'a str) -> Option<Self> {
         let (scheme, authority) = text.split_once("://")?;
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]_".contains(&byte);
@@ -174,7 +174,7 @@ impl std::fmt::Display for Origin<'_> {
     }
 }
 
-/// Proxies spell out ports that browsers leave away.
+/// The authority without the scheme's own port: proxies write that port, browsers don't.
 pub(crate) fn without_default_port<'a>(scheme: &str, authority: &'a str) -> &'a str {
     let port = if scheme == "https" { ":443" } else { ":80" };
     authority.strip_suffix(port).unwrap_or(authority)

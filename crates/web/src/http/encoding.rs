@@ -1,4 +1,4 @@
-//! Which of the encodings that we have the client would rather have (RFC 9110, section 12.5.3).
+//! Chooses the encoding that the client prefers among those that we have (RFC 9110, section 12.5.3).
 
 /// How a body travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,12 +22,12 @@ impl Encoding {
     }
 }
 
-/// The best of plain bytes and `available`, by the client's weights; at the same weight the shortest, which comes first.
-/// Where the client refuses everything, plain bytes are still better than none.
+/// The best of plain bytes and `available`, by the client's weights; at the same weight the shortest, which comes
+/// first. Where the client refuses everything, plain bytes are still better than none.
 pub fn choose(accept: Option<&str>, available: &[Encoding]) -> Encoding {
     let Some(accept) = accept else { return Encoding::Identity };
     let mut best = (Encoding::Identity, weight(accept, "identity").unwrap_or(0));
-    // Without a word on it, identity is taken last.
+    // If the client does not name identity, it comes last.
     for &encoding in available {
         let word = encoding.word().unwrap_or("identity");
         let weight = weight(accept, word).or_else(|| weight(accept, "*")).unwrap_or(0);
@@ -53,7 +53,7 @@ fn weight(accept: &str, word: &str) -> Option<u16> {
     })
 }
 
-/// `0.5` as 500: one digit, and after a point at most three. What is no weight counts as none.
+/// Reads `0.5` as 500: one digit, and at most three after a point. Any other text counts as no weight.
 fn thousandths(text: &str) -> u16 {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let is_number = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
@@ -69,7 +69,7 @@ mod tests {
     use Encoding::{Brotli, Gzip, Identity};
 
     #[test]
-    fn the_client_s_weights_decide_and_then_the_size() {
+    fn the_weights_of_the_client_decide_and_then_the_size() {
         let both = [Brotli, Gzip];
         for (accept, chosen) in [
             ("gzip, deflate, br, zstd", Brotli),

@@ -27,20 +27,20 @@ pub fn none_match(headers: &Headers, etag: &str) -> bool {
         .any(|list| list.trim() == "*" || entries(list).any(|(_, entry)| entry == opaque))
 }
 
-/// The version in `If-Match`, which every change of a document must bring: the caller says what it read.
+/// The version in `If-Match`. Every change of a document must name the version that the caller read.
 pub fn if_match(headers: &Headers) -> Result<u64, Problem> {
     let missing = || Problem::invalid("If-Match", "must carry the ETag of the version that was read");
     let value = headers.get(header::IF_MATCH.as_str()).ok_or_else(missing)?;
     let text = headers::text(value).ok_or_else(missing)?.trim();
     let digits = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).ok_or_else(missing)?;
-    // An entity tag of another form can be some other document's: it does not match, and that is all.
+    // An entity tag of another form may belong to another document: it is valid, and does not match.
     let canonical =
         digits.bytes().all(|byte| byte.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
     digits.parse().ok().filter(|_| canonical).ok_or(Problem::VersionMismatch { current: None })
 }
 
 impl Response {
-    /// Adds `etag`; and where the caller has this very version, takes the body away: 304.
+    /// Adds `etag`. If the caller already has this version, the response becomes 304 without a body.
     #[must_use]
     pub fn with_etag(self, etag: &str, request: &Headers) -> Self {
         let mut response = self.header(header::ETAG, etag);
@@ -53,7 +53,7 @@ impl Response {
     }
 }
 
-/// The entries of a list of entity tags: whether weak, and the quoted part. What is no entity tag ends the list.
+/// The entries of a list of entity tags: whether each is weak, and its quoted part. Anything else ends the list.
 fn entries(list: &str) -> impl Iterator<Item = (bool, &str)> {
     let mut rest = list;
     std::iter::from_fn(move || {
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_has_it_gets_no_body() {
+    fn a_caller_who_has_the_version_gets_no_body() {
         let fresh = || Response::ok(&serde_json::json!({ "a": 1 }));
         let again = fresh().with_etag("\"1\"", &headers(header::IF_NONE_MATCH, "\"1\""));
         assert_eq!((again.status, again.body.len()), (StatusCode::NOT_MODIFIED, 0));

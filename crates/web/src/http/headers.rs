@@ -1,14 +1,14 @@
 //! A request's headers, as the platform hands them over.
 //!
-//! The SDK would parse each into the `http` crate's map, on every request and in every component; a handler asks for two
-//! or three of them by names that it knows.
+//! The SDK would parse them all into the `http` crate's map, on every request. A handler needs two or three of them, by
+//! names that it knows.
 
 /// Names and values in the order of the request. The platform has checked both.
 #[derive(Debug, Clone, Default)]
 pub struct Headers(Vec<(String, Vec<u8>)>);
 
 impl Headers {
-    /// Takes over what the platform copied out.
+    /// The headers that the platform copied out.
     pub fn new(fields: Vec<(String, Vec<u8>)>) -> Self {
         Self(fields)
     }
@@ -31,10 +31,15 @@ impl Headers {
     }
 }
 
-/// A value that is visible ASCII, spaces and tabs: all that we ever compare or parse.
+/// A value as text, if it is visible ASCII, spaces and tabs. We compare and parse nothing else.
 pub(crate) fn text(value: &[u8]) -> Option<&str> {
     let is_text = value.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~'));
     std::str::from_utf8(value).ok().filter(|_| is_text)
+}
+
+/// The entry of a list header that the nearest proxy added: the last one.
+pub(crate) fn last_entry(list: Option<&str>) -> Option<&str> {
+    list.and_then(|list| list.rsplit(',').next()).map(str::trim).filter(|entry| !entry.is_empty())
 }
 
 #[cfg(test)]

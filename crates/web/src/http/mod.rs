@@ -1,4 +1,4 @@
-//! Requests and responses as every function has them: from the platform's streams to parsed values, and back.
+//! Requests and responses, from the platform's streams to parsed values and back; refusals and logs.
 
 pub(crate) mod body;
 pub mod cors;

@@ -1,7 +1,7 @@
-//! Every way in which a call is refused, in one enum: DESIGN §4's slugs with their statuses, titles and members.
+//! Every way in which a call is refused, in one enum: slugs with their statuses, titles and members.
 //!
-//! A handler returns `Err(Problem)`; [`crate::http::serve`] makes the response. What a shopper may read stands in the variant's
-//! typed fields; what only an operator may read is the `cause` of [`Problem::Unavailable`], which goes to the log.
+//! A handler returns `Err(Problem)`; [`crate::http::serve`] makes the response. The fields of
+//! a variant may be shown to anybody, except for the `cause` of [`Problem::Unavailable`]: only the log has it.
 
 use http::StatusCode;
 use sale::time::Timestamp;
@@ -10,9 +10,9 @@ use serde_json::{Map, Value, json};
 /// One input field that could not be accepted, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldError {
-    /// The field as the caller wrote it, with a dotted path inside nested values: `list_price.amount`.
+    /// The field as the caller wrote it, with dots inside nested values: `list_price.amount`.
     pub field: String,
-    /// What was expected. Safe to show; never repeats more than a short piece of the input.
+    /// What was expected. It is safe to show: it repeats a short piece of the input at most.
     pub message: String,
 }
 
@@ -23,12 +23,12 @@ impl FieldError {
     }
 }
 
-/// A refusal, named for what happened to the caller. `/problems/<slug>` explains each in words.
+/// A refusal, named for what happened to the caller. The page `/problems/<slug>` explains each.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Problem {
     /// 400. The request could not be read at all: broken JSON, broken UTF-8, an unreadable header. Mend it, then retry.
     Malformed { detail: String },
-    /// 401. No session, or one that is forged, expired or not for this call. Get a new one, then retry.
+    /// 401. The session is missing, forged, expired or not for this call. Get a new one, then retry.
     Unauthorized { detail: &'static str },
     /// 401. The webhook's signature does not fit its body.
     BadSignature,
@@ -38,13 +38,13 @@ pub enum Problem {
     NotStarted { starts_at: Timestamp, retry_after_ms: u64 },
     /// 403. An operator blocked this shopper or address.
     Blocked,
-    /// 404. No such thing, or none that the caller may know of. `what` names the kind of thing.
+    /// 404. There is no such thing, or the caller may not know of it. `what` names the kind of thing.
     NotFound { what: &'static str },
     /// 405. `allow` lists the methods that the route has, as the header `Allow` spells them.
     MethodNotAllowed { allow: String },
-    /// 409. The thing is in a state from which this step can't be taken; `state` is that state where it may be told.
+    /// 409. The thing's state does not allow this step. `state` is that state, if the caller may know it.
     Conflict { detail: String, state: Option<&'static str> },
-    /// 409. The shopper already has as many units of the item as one may.
+    /// 409. The shopper has as many units of the item as its cap allows.
     PurchaseLimit { limit: u32 },
     /// 410. The item's sale is over.
     Ended,
@@ -60,15 +60,16 @@ pub enum Problem {
     UnsupportedMediaType { expected: &'static str },
     /// 422. The request was read, but these fields can't be accepted.
     Invalid { fields: Vec<FieldError> },
-    /// 422. The challenge was answered wrongly, too late, twice, or by somebody else. Ask for a new one.
+    /// 422. The solution was wrong, late, used before, or another shopper's. Ask for a new challenge.
     ChallengeFailed { detail: &'static str },
     /// 429. Too many calls; retry after the time given.
     RateLimited { retry_after_ms: u64 },
-    /// 503. The queue holds as many as can make sense; retry after the time given.
+    /// 503. More shoppers wait than the sale could serve; retry after the time given.
     QueueFull { retry_after_ms: u64 },
     /// 503. The operator paused the sale; retry after the time given.
     Paused { retry_after_ms: u64 },
-    /// 503. Redis, key-value or the order database can't be reached. Retrying is safe. `cause` is logged, never sent.
+    /// 503. Redis, the key-value store or the order database can't be reached. Retrying is safe. `cause` is logged,
+    /// never sent.
     Unavailable { retry_after_ms: u64, cause: String },
 }
 
@@ -88,7 +89,8 @@ impl Problem {
         Self::Conflict { detail: detail.into(), state: None }
     }
 
-    /// A 503 whose cause is for the log only. A second is long enough for a reconnect, short enough for a sale.
+    /// A 503 whose cause is for the log only. The caller may retry after a second: that is long enough for a reconnect
+    /// and short enough for a sale.
     pub fn unavailable(cause: impl std::fmt::Display) -> Self {
         Self::Unavailable { retry_after_ms: 1_000, cause: cause.to_string() }
     }
@@ -142,7 +144,7 @@ impl Problem {
         }
     }
 
-    /// A few words that are the same for every occurrence of the slug.
+    /// A few words, the same for every problem of this slug.
     pub fn title(&self) -> &'static str {
         match self {
             Self::Malformed { .. } => "The request can't be read",
@@ -204,7 +206,7 @@ impl Problem {
         }
     }
 
-    /// After how many milliseconds a retry makes sense, where that is known.
+    /// After how many milliseconds a retry makes sense, if that is known.
     pub fn retry_after_ms(&self) -> Option<u64> {
         match self {
             Self::NotStarted { retry_after_ms, .. }
@@ -232,7 +234,7 @@ impl Problem {
         }
     }
 
-    /// What only the log may know.
+    /// The cause, for the log only.
     pub fn cause(&self) -> Option<&str> {
         match self {
             Self::Unavailable { cause, .. } => Some(cause),
@@ -240,7 +242,7 @@ impl Problem {
         }
     }
 
-    /// Whether a crowd gets this answer in the course of an ordinary sale, so that it is not worth a log line each.
+    /// Whether a crowd gets this refusal in an ordinary sale. Then it is not worth a log line each time.
     pub fn is_everyday(&self) -> bool {
         matches!(
             self,
@@ -292,14 +294,14 @@ impl Problem {
         Value::Object(document)
     }
 
-    /// The headers that belong to this problem beside its media type.
+    /// The headers of this problem, without its media type.
     pub fn headers(&self) -> Vec<(http::HeaderName, String)> {
         let mut headers = Vec::new();
         let status = self.status();
         if let Some(milliseconds) = self.retry_after_ms()
             && (status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::SERVICE_UNAVAILABLE)
         {
-            // The header knows whole seconds only; too late is kinder to the crowd than too early.
+            // The header has whole seconds only. Rounded up, the crowd does not come back too early.
             let seconds = milliseconds.div_ceil(1_000).max(1);
             headers.push((http::header::RETRY_AFTER, seconds.to_string()));
         }
@@ -311,7 +313,7 @@ impl Problem {
         headers
     }
 
-    /// One of each, for tables: the tests walk it, and so does whoever documents problems.
+    /// One of each variant, for the tests' tables.
     #[cfg(test)]
     pub(crate) fn examples() -> Vec<Self> {
         vec![
@@ -399,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_should_come_again_is_told_when() {
+    fn a_caller_who_should_retry_is_told_when() {
         for problem in Problem::examples() {
             let header = |name: http::HeaderName| {
                 problem.headers().into_iter().find(|(present, _)| *present == name).map(|(_, value)| value)

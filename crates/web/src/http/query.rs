@@ -1,10 +1,10 @@
-//! Query parameters: each at most once, and none that the route does not know.
+//! Query parameters. Each may be given once, and the route must know it.
 
 use std::borrow::Cow;
 
 use crate::http::problem::{FieldError, Problem};
 
-/// The longest text that is searched for: each word of it is looked for in every text there is.
+/// The most characters of a search. Every published text is compared with them.
 const MOST_SOUGHT: usize = 200;
 
 /// The parameters of one request.
@@ -51,7 +51,7 @@ impl Query {
         self.pairs.iter().find(|(present, _)| present == name).map(|(_, value)| value.as_str())
     }
 
-    /// `q`: what is searched for, empty where it is not given. More than [`MOST_SOUGHT`] characters are no search.
+    /// `q`, the text to search for, of at most [`MOST_SOUGHT`] characters. Empty if it is not given.
     pub fn sought(&self) -> Result<&str, Problem> {
         let sought = self.get("q").unwrap_or("");
         if sought.chars().nth(MOST_SOUGHT).is_some() {
@@ -117,7 +117,7 @@ fn decode(text: &str) -> Result<Cow<'_, str>, Problem> {
     String::from_utf8(decoded).map(Cow::Owned).map_err(|_| broken())
 }
 
-/// As much of a caller's word as is worth repeating.
+/// The first 64 characters of a caller's text: more is not repeated to them.
 pub(crate) fn clip(text: &str) -> String {
     text.chars().take(64).collect()
 }

@@ -6,12 +6,12 @@ use serde::Serialize;
 
 use crate::http::problem::Problem;
 
-/// How long a response may be kept, and by whom.
+/// Which caches may keep a response, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Caching {
-    /// By nobody: it is one shopper's, or the outcome of a change. The default.
+    /// None: it belongs to one shopper, or is the outcome of a change. The default.
     Private,
-    /// By anyone for so many seconds, then to be asked for again.
+    /// Any cache, for this many seconds.
     Public { seconds: u32 },
 }
 
@@ -33,11 +33,11 @@ impl Response {
         Self { status, headers: Vec::new(), body: Bytes::new() }
     }
 
-    /// A response with a JSON body that nobody may keep.
+    /// A response with a JSON body that no cache may keep.
     pub fn json(status: StatusCode, value: &impl Serialize) -> Self {
         match serde_json::to_vec(value) {
             Ok(body) => Self::bytes(status, HeaderValue::from_static("application/json"), body),
-            // Only a map with keys that are no strings, or a failing Serialize, can bring us here: a fault of ours.
+            // Only a bug of ours leads here: a map whose keys are no strings, or a failing `Serialize`.
             Err(error) => Self::problem(&Problem::unavailable(format_args!("can't write JSON: {error}")), ""),
         }
     }
@@ -78,7 +78,7 @@ impl Response {
         response
     }
 
-    /// Adds a header. A value that no header can carry is left out: none that we write has control characters.
+    /// Adds a header. A value with control characters is left out; we never write one.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
@@ -94,7 +94,7 @@ impl Response {
         self
     }
 
-    /// Says who may keep the response.
+    /// Sets which caches may keep the response.
     #[must_use]
     pub fn caching(self, caching: Caching) -> Self {
         match caching {

@@ -1,11 +1,11 @@
-//! The way through every HTTP function: in with ids, out with a response, and a line in the log.
+//! The frame of every HTTP function: it gives a request its ids, sends the response, and writes a line to the log.
 
 use http::{HeaderName, HeaderValue, header};
 use serde::Serialize;
 use spin_sdk::wasip3;
 use spin_sdk::wasip3::http::types;
 
-use crate::caller::session;
+use crate::caller::page;
 use crate::http::body;
 use crate::http::cors::Origins;
 use crate::http::problem::Problem;
@@ -14,10 +14,10 @@ use crate::http::response::Response;
 use crate::http::trace::{TRACEPARENT, X_REQUEST_ID};
 use crate::platform::settings;
 
-/// An answer that took longer than this is logged whatever it was, in milliseconds.
+/// A response that took this long is always logged, in milliseconds.
 const SLOW_MS: u128 = 1_000;
 
-/// What a response says when the handler did not say otherwise: it is JSON for one shopper, not for a browser to render.
+/// Headers of a response whose handler did not set them: it is JSON for one shopper, and no browser may render it.
 const DEFAULT_HEADERS: [(HeaderName, HeaderValue); 6] = [
     (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
@@ -33,13 +33,13 @@ const DEFAULT_HEADERS: [(HeaderName, HeaderValue); 6] = [
     ),
 ];
 
-/// Where the shop is under https, browsers shall never again ask it otherwise, for a year. Only this host: whether its
-/// sub-domains have TLS is not ours to know.
+/// If the shop is under https, browsers must use only https for a year. This holds for this host alone: we don't know
+/// whether its sub-domains have TLS.
 const ONLY_TLS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
-/// Makes a handler what the platform calls for each request of the component `$name`. In place of the SDK's attribute,
-/// which builds a whole `http::Request` first: that was a tenth of a function's code and of its time.
+/// Makes a handler the entry point of the component `$name`.
 ///
+/// It replaces the SDK's attribute, which builds a whole `http::Request` first: a tenth of a function's code and time.
 /// `settings` are what the function may read, in the order of `[variables]` in spin.toml.
 #[macro_export]
 macro_rules! service {
@@ -61,7 +61,7 @@ macro_rules! service {
     };
 }
 
-/// Answers `request` with what `handler` returns, a refusal becoming problem+json. Nothing escapes as a runtime error.
+/// The response to `request`: what `handler` returns, or its refusal as problem+json. No error escapes to the runtime.
 pub async fn serve<H>(component: &'static str, request: types::Request, handler: H) -> types::Response
 where
     H: AsyncFnOnce(&mut Request) -> Result<Response, Problem>,
@@ -75,7 +75,7 @@ where
         },
         Err(problem) => Err(problem.clone()),
     };
-    let behind_tls = session::is_behind_tls(&request).await;
+    let behind_tls = page::is_behind_tls(&request).await;
     let outcome = match &behind_tls {
         Ok(_) => outcome,
         Err(problem) => Err(problem.clone()),
@@ -99,7 +99,7 @@ where
 enum Logged {
     /// Each of them.
     All,
-    /// Failures of ours, slow answers, and refusals that a crowd does not get in the course of a sale.
+    /// Our failures, slow responses, and refusals that a crowd does not get in an ordinary sale.
     Problems,
 }
 
@@ -114,12 +114,12 @@ impl std::str::FromStr for Logged {
     }
 }
 
-/// Whether what went well is worth a line, by the setting `log_requests`.
+/// Whether the setting `log_requests` asks for a line about what went well.
 pub(crate) async fn logs_everything() -> Result<bool, Problem> {
     Ok(settings::or(settings::LOG_REQUESTS, Logged::All).await? == Logged::All)
 }
 
-/// A request in the log. It has no member for a token, a contact, an address or a user, so none can get there.
+/// A request in the log. It has no member for a token, a contact, an address or a user, so the log can't leak them.
 #[derive(Serialize)]
 struct Line<'a> {
     ts: String,
@@ -164,14 +164,14 @@ async fn log(component: &'static str, request: &Request, response: &Response, pr
         method: loggable_method(request.method()),
         route: request.route(),
         status: response.status.as_u16(),
-        // Microseconds are as fine as the clock is honest.
+        // The clock is not more precise than microseconds.
         duration_ms: (took.as_secs_f64() * 1e6).round() / 1e3,
         problem: problem.map(Problem::slug),
         cause: problem.and_then(Problem::cause),
     });
 }
 
-/// Logs what went wrong on the way to an answer that is given all the same.
+/// Logs a failure that does not prevent the response.
 pub fn warn(component: &'static str, request: &Request, cause: &str) {
     #[derive(Serialize)]
     struct Warning<'a> {
@@ -185,12 +185,12 @@ pub fn warn(component: &'static str, request: &Request, cause: &str) {
     write_line(&Warning { ts, level: "warn", component, request_id, cause });
 }
 
-/// A method of the caller's own making could be as long as a header; the known ones say enough.
+/// The method for the log. A caller can invent one as long as a header; the log needs only the known ones.
 fn loggable_method(method: &http::Method) -> &str {
     if method.as_str().len() <= 16 { method.as_str() } else { "-" }
 }
 
-/// Writes one line of JSON to standard error at once, so that lines of requests side by side never mix.
+/// Writes one line of JSON to standard error in one piece, so that lines of concurrent requests don't mix.
 pub(crate) fn write_line(line: &impl Serialize) {
     use std::io::Write;
     if let Ok(mut text) = serde_json::to_vec(line) {
@@ -200,7 +200,7 @@ pub(crate) fn write_line(line: &impl Serialize) {
     }
 }
 
-/// Turns a response into the platform's own, directly: the SDK's conversion would build and clone a header map on the way.
+/// Turns a response into the platform's own. The SDK's conversion would build and clone a header map on the way.
 fn send(request: &Request, response: Response) -> types::Response {
     let trace = request.trace();
     let mut fields: Vec<(String, Vec<u8>)> = Vec::with_capacity(response.headers.len() + 8);
@@ -212,7 +212,7 @@ fn send(request: &Request, response: Response) -> types::Response {
     for (name, value) in &response.headers {
         fields.push((name.as_str().to_owned(), value.as_bytes().to_vec()));
     }
-    if let Some((policy, state)) = request.take_limits() {
+    if let Some((policy, state)) = request.take_allowances() {
         fields.push(("ratelimit-policy".to_owned(), policy.into_bytes()));
         fields.push(("ratelimit".to_owned(), state.into_bytes()));
     }
@@ -220,8 +220,8 @@ fn send(request: &Request, response: Response) -> types::Response {
     fields.push((TRACEPARENT.as_str().to_owned(), trace.traceparent().into_bytes()));
     let has_body = !matches!(response.status, http::StatusCode::NO_CONTENT | http::StatusCode::NOT_MODIFIED);
     if has_body {
-        // With the length known, the platform sends head and body in one piece and needs no chunks. A HEAD is answered
-        // like its GET; the platform leaves the body out.
+        // As the length is known, the platform sends head and body in one piece, without chunks. The response to HEAD
+        // is that of GET; the platform leaves the body out.
         fields
             .push((header::CONTENT_LENGTH.as_str().to_owned(), response.body.len().to_string().into_bytes()));
     }
@@ -232,7 +232,7 @@ fn send(request: &Request, response: Response) -> types::Response {
     // Dropping the writer resolves the future with its default: no trailers.
     drop(trailers_writer);
     let (answer, _) = types::Response::new(headers, contents, trailers);
-    // Refused only for numbers that are no status.
+    // The platform refuses only numbers that are no status.
     let _ = answer.set_status_code(response.status.as_u16());
     answer
 }

@@ -10,10 +10,10 @@ pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The W3C Trace Context header.
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// What a request is called: its own id, the trace that it is part of, and our span in that trace.
+/// The names of a request: its own id, its trace, and our span in that trace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trace {
-    /// The caller's `x-request-id` where it is harmless, else one of ours.
+    /// The caller's `x-request-id` if it is harmless, else one that we made.
     pub request_id: String,
     /// 32 hexadecimal digits; the caller's, or new.
     pub trace_id: String,
@@ -24,7 +24,7 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// Takes the caller's ids, or makes new ones where they are missing or unfit for a log line.
+    /// Takes the caller's ids. Makes new ones if they are missing or unfit for a log line.
     pub fn of(headers: &Headers) -> Self {
         let random = random::bytes::<40>();
         let request_id = headers
@@ -46,13 +46,13 @@ impl Trace {
     }
 }
 
-/// 1 to 64 characters that can stand in any log and header.
+/// Whether it is 1 to 64 characters that any log and header can carry.
 fn is_request_id(text: &str) -> bool {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     (1..=64).contains(&text.len()) && text.bytes().all(legal)
 }
 
-/// The trace id and flags of a `traceparent`, if it is one. Later versions may have more parts at the end.
+/// The trace id and flags of a valid `traceparent`. Later versions may have more parts at the end.
 fn parse_traceparent(text: &str) -> Option<(&str, &str)> {
     let mut parts = text.split('-');
     let (version, trace_id, parent_id, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);

@@ -1,7 +1,9 @@
-//! What the runtime gives: Redis, settings, outbound HTTP, chance and time.
+//! What the runtime offers: Redis, the key-value store, settings, outbound HTTP, randomness and timeouts.
 
 pub mod deadline;
 pub mod outbound;
 pub mod random;
 pub mod redis;
+pub(crate) mod remembered;
 pub mod settings;
+pub(crate) mod store;

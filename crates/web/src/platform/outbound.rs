@@ -1,4 +1,4 @@
-//! Requests that a component sends, each with a deadline. The manifest says to whom it may.
+//! HTTP requests that a component sends, each with timeouts. The manifest grants the hosts.
 
 use std::time::Duration;
 
@@ -10,46 +10,45 @@ use spin_sdk::wasip3::wit_future;
 
 use crate::http::body as bodies;
 
-/// The root of the application that the component belongs to, for components behind HTTP routes that are granted
-/// `http://self`. (The SDK's requests need a host; this is the one that Spin takes for its own.)
+/// The origin of our own application, for components behind HTTP routes that are granted `http://self`. The SDK's
+/// requests need a host, and Spin takes this one for its own.
 pub const OWN: &str = "http://self.alt";
 
-/// The largest answer that is read, in bytes.
-const ANSWER_LIMIT: usize = 16 * 1024;
+/// The most bytes of a body that are read.
+const MOST_BODY: usize = 16 * 1024;
 
-/// What came back, whatever its status.
+/// The response that came back, whatever its status.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct Received {
     pub status: StatusCode,
-    /// Empty where it was too long or broke off: the status had come by then, and that is what counts.
+    /// Empty if it was too long or broke off. The status had come by then, and callers need that most.
     pub body: Bytes,
 }
 
-/// Nobody answered: not granted, refused, too slow, or broken off. The text is for logs.
+/// No response came: the host was not granted, refused, was too slow, or broke off. The text is for logs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NoAnswer(String);
+pub struct NoResponse(String);
 
-impl std::fmt::Display for NoAnswer {
+impl std::fmt::Display for NoResponse {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-/// Sends `body` by POST and waits for each step of the answer (the connection, the first byte, each next one) no longer
-/// than `patience`.
+/// Sends `body` by POST. `patience` is the timeout of each step: the connection, the first byte, and each next one.
 pub async fn post(
     url: &str,
     headers: &[(HeaderName, &str)],
     body: impl Into<Bytes>,
     patience: Duration,
-) -> Result<Answer, NoAnswer> {
+) -> Result<Received, NoResponse> {
     let options = RequestOptions::new();
     let patience = u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX);
-    // A runtime that does not know one of these uses its own.
+    // A runtime that does not support one of these uses its own timeout.
     let _ = options.set_connect_timeout(Some(patience));
     let _ = options.set_first_byte_timeout(Some(patience));
     let _ = options.set_between_bytes_timeout(Some(patience));
-    let refused = |part: &str| NoAnswer(format!("a request can't have this {part}"));
+    let refused = |part: &str| NoResponse(format!("a request can't have this {part}"));
     let (scheme, rest) = url.split_once("://").ok_or_else(|| refused("address"))?;
     let scheme = match scheme {
         "http" => Scheme::Http,
@@ -71,10 +70,11 @@ pub async fn post(
     request
         .set_path_with_query(Some(if path.is_empty() { "/" } else { path }))
         .map_err(|()| refused("path"))?;
-    let response = client::send(request).await.map_err(|error| NoAnswer(format!("no answer: {error:?}")))?;
+    let response =
+        client::send(request).await.map_err(|error| NoResponse(format!("no answer: {error:?}")))?;
     let status = StatusCode::from_u16(response.get_status_code()).map_err(|_| refused("answer"))?;
     let (_outcome, outcome) = wit_future::new(|| Ok(()));
     let (stream, end) = Response::consume_body(response, outcome);
-    let body = bodies::read(stream, end, None, ANSWER_LIMIT).await.unwrap_or_default();
-    Ok(Answer { status, body: body.into() })
+    let body = bodies::read(stream, end, None, MOST_BODY).await.unwrap_or_default();
+    Ok(Received { status, body: body.into() })
 }

@@ -1,10 +1,10 @@
-//! Randomness of the platform.
+//! The platform's randomness.
 
-/// So many random bytes, fit for secrets.
+/// `LENGTH` random bytes, good enough for secrets.
 pub fn bytes<const LENGTH: usize>() -> [u8; LENGTH] {
     let mut bytes = [0; LENGTH];
-    // The platform's generator can't fail in a component (wasi:random returns bytes, not a result), nor on the systems
-    // that tests run on. Going on with predictable ids would be worse than ending the instance.
+    // The generator can't fail in a component, since wasi:random returns bytes and no result. It does not fail on the
+    // systems that run our tests either. Continuing with predictable ids would be worse than ending the instance.
     #[allow(clippy::expect_used, reason = "see above")]
     getrandom::fill(&mut bytes).expect("the platform gives random bytes");
     bytes

@@ -1,8 +1,8 @@
 //! The platform's Redis as [`sale::store::Redis`], over one connection per instance.
 //!
-//! Opening a connection costs more than everything else in a request, so an instance opens one and all its requests
-//! share it. A connection that failed is forgotten, and the next call opens another; nothing is sent twice by itself,
-//! since only the caller knows whether that is harmless.
+//! Opening a connection costs more than everything else in a request. So an instance opens one, and all its requests
+//! share it. A connection that failed is forgotten, and the next call opens another. No command is repeated here: only
+//! the caller knows whether that is harmless.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -18,7 +18,7 @@ thread_local! {
     static CONNECTION: RefCell<Option<Rc<Connection>>> = const { RefCell::new(None) };
 }
 
-/// The Redis that `redis_url` names.
+/// The Redis that the setting `redis_url` names.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SharedRedis;
 
@@ -40,7 +40,7 @@ impl Redis for SharedRedis {
 }
 
 impl SharedRedis {
-    /// Rings a doorbell. A bell that can't be rung costs time only: polls, alarms and `tick` find the work.
+    /// Rings a doorbell. A failure costs time only: polls, alarms and `tick` find the work.
     pub async fn publish(&self, channel: &str, message: &str) -> Result<(), RedisError> {
         let connection = connection().await?;
         connection.publish(channel, message).await.map_err(|error| {
@@ -50,7 +50,7 @@ impl SharedRedis {
     }
 }
 
-/// What a shopper hears when Redis fails, whatever it said: that nothing is lost and a retry is safe.
+/// Whatever Redis said, the shopper hears that nothing is lost and a retry is safe.
 impl From<EngineError> for Problem {
     fn from(error: EngineError) -> Self {
         Problem::unavailable(error)
@@ -93,7 +93,7 @@ fn reply(result: RedisResult) -> Reply {
     }
 }
 
-/// The error's words, without the address: it may hold a password.
+/// The error in words. The address is left out, because it may contain a password.
 fn text_of(error: Error) -> String {
     match error {
         Error::InvalidAddress => "redis_url is no address, or the manifest does not grant it".to_owned(),

@@ -1,10 +1,11 @@
-//! Blocked users and addresses. Redis holds the list; an instance reads it through the key-value store, so that a block
-//! works within a second everywhere and costs a shopper's request nothing.
+//! Blocked users and addresses.
+//!
+//! Redis holds the list, and an instance reads it through the key-value store. So a block works everywhere within a
+//! second, and costs a shopper's request nothing.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashSet};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
 
 use sale::Engine;
 use sale::ids::UserId;
@@ -18,24 +19,25 @@ use crate::caller::operator::Operator;
 use crate::http::problem::Problem;
 use crate::http::request::{Request, local_now};
 use crate::platform::redis::SharedRedis;
-use crate::shop::catalogue;
+use crate::platform::remembered::Remembered;
+use crate::platform::store;
 
-/// How long an instance believes itself, and how old the stored list may be: less than a second together.
-const INSTANCE_MEMORY: Duration = Duration::from_millis(250);
+/// How old the stored list may be, in milliseconds. An instance remembers it for another quarter of a second; together
+/// that is less than a second.
 const STORED_MS: i64 = 600;
 
 const KEY: &str = "blocklist";
 
-/// Who is blocked.
+/// A user or an address that is blocked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
     User(UserId),
-    /// An address is the smallest network that it is in.
+    /// A network; a single address is the smallest network that contains it.
     Address(Network),
 }
 
 impl Entry {
-    /// As the list spells it.
+    /// The entry as the list spells it.
     pub fn spelled(&self) -> String {
         match self {
             Entry::User(user) => format!("user/{user}"),
@@ -50,10 +52,11 @@ struct Stored {
     blocked: HashSet<String>,
 }
 
-/// The list, ready to be asked.
+/// The list, prepared for lookups.
+#[derive(Default)]
 struct List {
     blocked: HashSet<String>,
-    /// How many bits the blocked networks have: few lengths, however many networks.
+    /// The lengths of the blocked networks, in bits. There are few, however many networks there are.
     lengths: BTreeSet<u8>,
 }
 
@@ -77,12 +80,12 @@ impl List {
 }
 
 thread_local! {
-    static MEMORY: RefCell<Option<(Instant, Rc<List>)>> = const { RefCell::new(None) };
+    static MEMORY: RefCell<Option<Remembered<Rc<List>>>> = const { RefCell::new(None) };
 }
 
-/// Refuses a shopper who is blocked, or whose address is.
+/// Refuses a shopper who is blocked or whose address is blocked.
 ///
-/// Where the list can't be read, nobody is blocked by it: a shop that can't reach Redis sells nothing anyway.
+/// If the list can't be read, it blocks nobody: a shop that can't reach Redis sells nothing anyway.
 pub async fn check(request: &Request, user: &UserId) -> Result<(), Problem> {
     let list = current().await;
     if list.blocked.is_empty() {
@@ -96,7 +99,7 @@ pub async fn check(request: &Request, user: &UserId) -> Result<(), Problem> {
     }
 }
 
-/// Blocks `entry`, and tells everybody.
+/// Blocks `entry`, at once on this machine.
 pub async fn block(operator: &Operator, entry: &Entry, reason: &str) -> Result<Blocked, Problem> {
     let who = entry.spelled();
     let mut change = operator.change("blocklist.add", &who);
@@ -106,52 +109,48 @@ pub async fn block(operator: &Operator, entry: &Entry, reason: &str) -> Result<B
     Ok(blocked)
 }
 
-/// Lets `entry` in again, and tells everybody.
+/// Unblocks `entry`, at once on this machine.
 pub async fn unblock(operator: &Operator, entry: &Entry) -> Result<(), Problem> {
     let who = entry.spelled();
     operator.engine("blocklist.remove", &who).unblock(&who).await?;
     renew().await.map(drop)
 }
 
-/// Everybody who is blocked, since when, by whom and why.
+/// All entries, with when, by whom and why each was blocked.
 pub async fn all() -> Result<Vec<BlockedEntry>, Problem> {
     Ok(Engine::new(SharedRedis).blocklist().await?)
 }
 
 async fn current() -> Rc<List> {
-    let known = MEMORY.with_borrow(Clone::clone);
-    if let Some((read, list)) = &known
-        && read.elapsed() <= INSTANCE_MEMORY
-    {
-        return list.clone();
+    if let Some(list) = MEMORY.with_borrow(|memory| memory.as_ref()?.recent().cloned()) {
+        return list;
     }
-    // Noted first: requests beside this one go by what was known, and do not read as well.
-    if let Some((_, list)) = &known {
-        MEMORY.set(Some((Instant::now(), list.clone())));
-    }
+    let old = MEMORY.with_borrow_mut(|memory| {
+        let remembered = memory.as_mut()?;
+        remembered.extend();
+        Some(remembered.value.clone())
+    });
     let now = local_now();
-    let stored = catalogue::stored::<Stored>(KEY).await;
+    let stored = store::cached::<Stored>(KEY).await;
     let list = match stored.filter(|list| (0..STORED_MS).contains(&now.since(list.taken))) {
         Some(stored) => Rc::new(List::of(stored)),
         None => match renew().await {
             Ok(list) => list,
-            Err(_) => known.map_or_else(
-                || Rc::new(List { blocked: HashSet::new(), lengths: BTreeSet::new() }),
-                |(_, list)| list,
-            ),
+            Err(_) => old.unwrap_or_default(),
         },
     };
-    MEMORY.set(Some((Instant::now(), list.clone())));
+    MEMORY.set(Some(Remembered::new(list.clone())));
     list
 }
 
+/// Reads the list from Redis, and tells the store and this instance.
 async fn renew() -> Result<Rc<List>, Problem> {
     let taken = local_now();
     let blocked = Engine::new(SharedRedis).blocked().await?.into_iter().collect();
     let stored = Stored { taken, blocked };
-    catalogue::keep(KEY, &stored).await;
+    store::cache(KEY, &stored).await;
     let list = Rc::new(List::of(stored));
-    MEMORY.set(Some((Instant::now(), list.clone())));
+    MEMORY.set(Some(Remembered::new(list.clone())));
     Ok(list)
 }
 

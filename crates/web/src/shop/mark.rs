@@ -1,36 +1,28 @@
 //! The "sold out" mark: lets `reserve` refuse a crowd without asking Redis.
 //!
-//! A mark is written when the reserve script says that no unit is left, and trusted for one second by its own time
-//! stamp. So it never has to be cleared: when stock comes back, it lapses by itself. It names those who have a
-//! reservation of the item, in a Bloom filter, because asking again must show them what they have; who is in the filter
-//! goes to Redis like everybody else while units are free.
+//! `reserve` writes a mark when its script says that no unit is left. The mark is trusted for one second by its own
+//! time stamp. So nobody has to clear it: when stock comes back, it expires.
+//!
+//! A shopper who has a reservation of the item must see it when they ask again. So the mark names these shoppers in a
+//! Bloom filter, and a shopper in the filter goes on to Redis.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
-use std::time::{Duration, Instant};
 
 use sale::Engine;
 use sale::ids::{ItemId, Lane, UserId};
 use sale::scripts::Holders;
 use sale::time::Timestamp;
-use spin_sdk::key_value::Store;
 
 use crate::platform::redis::SharedRedis;
+use crate::platform::remembered::RememberedMap;
+use crate::platform::store;
 
 /// How long a mark is trusted after it was made, in milliseconds.
 const TRUSTED_MS: i64 = 1_000;
-/// How long an instance goes by what it last read.
-const KEPT: Duration = Duration::from_millis(250);
-/// Shoppers that a mark can name. With more, nobody is refused without Redis.
+/// The most shoppers that a mark can name. If there are more, no mark is made and every shopper goes on to Redis.
 const MOST_HOLDERS: u32 = 20_000;
-/// Items that an instance keeps marks of.
+/// The most items whose marks an instance remembers.
 const MOST_ITEMS: usize = 256;
-
-/// What this instance last read of an item.
-struct Kept {
-    looked: Instant,
-    mark: Option<Mark>,
-}
 
 /// A mark as it was made.
 struct Mark {
@@ -39,63 +31,53 @@ struct Mark {
 }
 
 thread_local! {
-    static MARKS: RefCell<HashMap<ItemId, Kept>> = RefCell::new(HashMap::new());
+    /// The mark that this instance last read of an item, if there was one.
+    static MARKS: RefCell<RememberedMap<ItemId, Option<Mark>, MOST_ITEMS>> = RefCell::default();
 }
 
 /// Whether `user` can be told "sold out" without asking Redis. `now` is this machine's clock.
 pub async fn refuses(item: &ItemId, user: &UserId, now: Timestamp) -> bool {
-    let fresh = MARKS.with_borrow(|marks| marks.get(item).is_some_and(|kept| kept.looked.elapsed() < KEPT));
-    if !fresh {
-        // Noted before the store is asked: requests beside this one do not ask as well, they go by what was known.
-        MARKS.with_borrow_mut(|marks| {
-            if marks.len() >= MOST_ITEMS {
-                marks.clear();
-            }
-            let kept =
-                marks.entry(item.clone()).or_insert_with(|| Kept { looked: Instant::now(), mark: None });
-            kept.looked = Instant::now();
+    let is_recent = MARKS.with_borrow(|marks| marks.get(item).is_some_and(|mark| mark.recent().is_some()));
+    if !is_recent {
+        MARKS.with_borrow_mut(|marks| match marks.get_mut(item) {
+            Some(mark) => mark.extend(),
+            // Requests beside this one find it at once, and do not read as well.
+            None => marks.insert(item.clone(), None),
         });
-        keep(item, read(item).await);
+        remember(item, read(item).await);
     }
-    MARKS.with_borrow(|marks| {
-        marks
-            .get(item)
-            .and_then(|kept| kept.mark.as_ref())
-            .is_some_and(|mark| mark.is_trusted(now) && !mark.holders.may_contain(user.as_str()))
-    })
+    is_marked(item, |mark| mark.is_trusted(now) && !mark.holders.may_contain(user.as_str()))
 }
 
-/// Marks `lane`'s item as sold out if that is so, unless somebody has just done it. A mark that can't be made only
-/// costs speed.
+/// Marks `lane`'s item as sold out, if it is and has no fresh mark. A failure costs speed only.
 pub async fn set(lane: &Lane, now: Timestamp) {
-    let trusted = |mark: &Mark| mark.is_trusted(now);
-    let known = MARKS
-        .with_borrow(|marks| marks.get(&lane.item).and_then(|kept| kept.mark.as_ref()).is_some_and(trusted));
-    if known {
+    if is_marked(&lane.item, |mark| mark.is_trusted(now)) {
         return;
     }
-    let there = read(&lane.item).await;
-    if there.as_ref().is_some_and(trusted) {
-        return keep(&lane.item, there);
+    let stored = read(&lane.item).await;
+    if stored.as_ref().is_some_and(|mark| mark.is_trusted(now)) {
+        return remember(&lane.item, stored);
     }
     let Ok(Holders::SoldOut(users)) = Engine::new(SharedRedis).holders(lane, MOST_HOLDERS).await else {
         return;
     };
     let mark = Mark { made_at: now, holders: Filter::of(&users) };
-    if let Ok(store) = Store::open_default().await {
-        // Nobody waits for the outcome: without a mark, Redis answers.
-        let _ = store.set(key(&lane.item), mark.to_bytes()).await;
-    }
-    keep(&lane.item, Some(mark));
+    // A failure costs speed only: without a mark, Redis decides.
+    let _ = store::set(&key(&lane.item), &mark.to_bytes()).await;
+    remember(&lane.item, Some(mark));
+}
+
+/// Whether this instance remembers a mark of `item` that is as `asked`.
+fn is_marked(item: &ItemId, asked: impl Fn(&Mark) -> bool) -> bool {
+    MARKS.with_borrow(|marks| marks.get(item).and_then(|mark| mark.value.as_ref()).is_some_and(asked))
 }
 
 async fn read(item: &ItemId) -> Option<Mark> {
-    let store = Store::open_default().await.ok()?;
-    Mark::from_bytes(&store.get(key(item)).await.ok()??)
+    Mark::from_bytes(&store::get(&key(item)).await.ok()??)
 }
 
-fn keep(item: &ItemId, mark: Option<Mark>) {
-    MARKS.with_borrow_mut(|marks| marks.insert(item.clone(), Kept { looked: Instant::now(), mark }));
+fn remember(item: &ItemId, mark: Option<Mark>) {
+    MARKS.with_borrow_mut(|marks| marks.insert(item.clone(), mark));
 }
 
 fn key(item: &ItemId) -> String {
@@ -104,7 +86,7 @@ fn key(item: &ItemId) -> String {
 
 impl Mark {
     fn is_trusted(&self, now: Timestamp) -> bool {
-        // A mark from the future was made by a machine whose clock is wrong, or ours is.
+        // If a mark is from the future, its maker's clock is wrong or ours is.
         (-TRUSTED_MS..TRUSTED_MS).contains(&now.since(self.made_at))
     }
 
@@ -121,8 +103,8 @@ impl Mark {
     }
 }
 
-/// A Bloom filter of user ids, with a power of two of bytes and about 16 bits a user: one in two thousand strangers is
-/// taken for a holder, and then only asks Redis.
+/// A Bloom filter of user ids. Its bytes are a power of two, about 16 bits for each user. It takes one in two thousand
+/// strangers for a holder; they only go on to Redis.
 struct Filter {
     bits: Vec<u8>,
 }
@@ -145,7 +127,7 @@ impl Filter {
         self.probes(user).all(|bit| self.bits[bit / 8] & (1 << (bit % 8)) != 0)
     }
 
-    /// Double hashing over FNV-1a, which needs no key: whoever forces a collision gains a trip to Redis.
+    /// Double hashing over FNV-1a. It needs no key: a caller who forces a collision gains only a trip to Redis.
     fn probes(&self, user: &str) -> impl Iterator<Item = usize> + use<> {
         let hash = user.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)

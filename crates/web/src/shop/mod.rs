@@ -1,4 +1,5 @@
-//! What several functions know of the shop: the published catalogue, challenges, payments and the views of an order.
+//! What several functions share about the shop: the catalogue as published, challenges, payments, blocks and rules, and
+//! the views of items, reservations and orders.
 
 pub mod blocklist;
 pub mod catalogue;

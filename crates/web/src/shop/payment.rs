@@ -1,5 +1,5 @@
-//! What the functions around payments share: who takes the money, the signature of a webhook, and how the simulated
-//! provider is reminded of those it owes.
+//! Payments: the provider that is set, the signature of a webhook, and the webhooks that the simulated provider still
+//! owes.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -18,15 +18,15 @@ use crate::platform::settings;
 
 /// The header that carries a webhook's signature.
 pub const SIGNATURE: HeaderName = HeaderName::from_static("stampede-signature");
-/// How far a signature's time may be from ours, in seconds, either way.
+/// How far a signature's time may be from ours in either direction, in seconds.
 const TOLERANCE_SECONDS: i64 = 300;
 
-/// Who takes the money: the setting `payment_provider`.
+/// The provider: the setting `payment_provider`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PaymentProvider {
-    /// A page of our own, where a person chooses how the payment goes. No money moves.
+    /// The simulated provider: on its page a person chooses how the payment goes. No money moves.
     Simulated,
-    /// A real provider's adapter: it has a page of its own, and calls our webhook.
+    /// An adapter of a real provider: it has its own page, and calls our webhook.
     Webhook,
 }
 
@@ -48,19 +48,21 @@ impl FromStr for PaymentProvider {
     }
 }
 
-/// What a round of the simulated provider's webhooks came to.
+/// The outcome of one round of the simulated provider's webhooks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Round {
-    /// The shop has them now.
+    /// Webhooks that the shop accepted.
     pub delivered: u64,
-    /// The shop said no for good.
+    /// Webhooks that the shop refused for good.
     pub refused: u64,
-    /// They will be tried again.
+    /// Webhooks that will be tried again.
     pub failed: u64,
 }
 
-/// Makes the simulated provider, if it is the one chosen, send the webhooks that are due: by a request to the application
-/// at `origin`, where that function has the key that signs them. Waits no longer than `patience`; it goes on without us.
+/// Makes the simulated provider send the webhooks that are due, if it is the provider that is set.
+///
+/// Only that function has the key that signs them, so this asks it by a request to the application at `origin`.
+/// `patience` is the timeout of the request; the function goes on without us.
 pub async fn remind_provider(origin: &str, patience: Duration) -> Result<Round, Problem> {
     let simulated = PaymentProvider::chosen().await? == PaymentProvider::Simulated;
     if !simulated || !Engine::new(SharedRedis).deliveries_due().await? {
@@ -84,7 +86,7 @@ pub fn sign(body: &[u8], secret: &[u8], now: Timestamp) -> Result<String, Proble
     Ok(format!("t={time},v1={hex}"))
 }
 
-/// Checks a signature, and gives when it was made. One of several `v1` has to fit, so that a key can change.
+/// Checks a signature, and returns when it was made. One of several `v1` must fit, so that a key can be changed.
 pub fn verify(header: &str, body: &[u8], secret: &[u8]) -> Result<Timestamp, Problem> {
     let mut time = None;
     let mut signatures = Vec::new();
@@ -106,7 +108,7 @@ pub fn verify(header: &str, body: &[u8], secret: &[u8]) -> Result<Timestamp, Pro
     Ok(Timestamp::from_millis(seconds * 1_000))
 }
 
-/// Refuses what was signed more than five minutes before or after `now`.
+/// Refuses a signature that was made more than five minutes before or after `now`.
 pub fn check_age(signed: Timestamp, now: Timestamp) -> Result<(), Problem> {
     let seconds = now.millis().div_euclid(1_000) - signed.millis().div_euclid(1_000);
     if seconds.abs() > TOLERANCE_SECONDS { Err(Problem::StaleSignature) } else { Ok(()) }
@@ -136,7 +138,7 @@ mod tests {
     const BODY: &[u8] = br#"{"event_id":"e1"}"#;
 
     #[test]
-    fn only_the_provider_s_own_recent_words_count() {
+    fn only_recent_signatures_of_the_provider_are_accepted() {
         let now = Timestamp::from_millis(1_795_255_200_000);
         let good = sign(BODY, SECRET, now).unwrap();
         assert!(good.starts_with("t=1795255200,v1="), "{good}");

@@ -1,45 +1,44 @@
-//! Pictures for challenges, drawn ahead for the moment when a crowd asks for challenges all at once.
+//! The pool of pictures: drawn ahead for the moment when a crowd asks for challenges all at once.
 //!
-//! The key-value store has a number of slots with a batch of pictures each, and beside each picture the part of its
-//! challenge that can be prepared: nothing there says what a picture reads. An instance takes a whole batch out of the
-//! store, claims it in Redis (script `claim`, one round trip for 32 challenges), since the store can't say who was first,
-//! and hands its pictures to one shopper each. And if a picture were shown to two all the same, its challenge has one id,
-//! which the reserve script takes once.
+//! The key-value store has slots, each with a batch of pictures and the prepared part of their challenges. Nothing
+//! there reveals a picture's solution.
+//!
+//! An instance takes a batch out of a slot and shows each picture to one shopper. Two instances may read the same
+//! batch, and the store can't say which was first. So an instance marks the batch as its own in Redis: the script
+//! `claim`, one round trip for 32 challenges. If two shoppers see one picture all the same, its challenge has one id,
+//! and the reserve script accepts that once.
 
-use std::cell::RefCell;
 use std::fmt;
-use std::rc::Rc;
 
 use sale::Engine;
-use spin_sdk::key_value::Store;
 
 use crate::http::problem::Problem;
 use crate::http::trace;
 use crate::platform::redis::SharedRedis;
-use crate::platform::{random, settings};
+use crate::platform::{random, settings, store};
 use crate::shop::challenge::{Challenges, Kind, Prepared};
 
-/// Pictures in a batch: 100 KB, and drawn within some milliseconds.
+/// Pictures in a batch. Together they have 100 KB, and are drawn within some milliseconds.
 pub const BATCH: usize = 32;
-/// Slots that are looked at for a batch. More than one, since another instance may have emptied the first.
+/// Slots that are looked at for a batch. Another instance may have emptied the first.
 const LOOKS: usize = 2;
 
 const VERSION: u8 = 1;
-/// Version, the key's name, and the batch's own.
+/// Version, the name of the key, and the name of the batch.
 const HEAD_LENGTH: usize = 1 + 8 + BATCH_NAME_LENGTH;
 const BATCH_NAME_LENGTH: usize = 8;
 
-/// A picture that nobody has seen, and its challenge.
+/// A picture that no shopper has seen, and its challenge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ready {
-    /// What a token for it is issued from.
+    /// The part of its challenge from which a token is issued.
     pub challenge: Prepared,
     /// The PNG file.
     pub png: Vec<u8>,
 }
 
 impl Ready {
-    /// A new one, of so many characters.
+    /// Draws a new picture of this many characters.
     pub fn draw(challenges: &Challenges, characters: u8) -> Self {
         let secret: [u8; puzzle::MOST_CHARACTERS] = random::bytes();
         let secret = secret.get(..usize::from(characters)).unwrap_or(&secret);
@@ -48,17 +47,17 @@ impl Ready {
     }
 }
 
-/// A message on the pool's doorbell: slots to look at, from one on and around.
+/// A message on the pool's doorbell: the slots to look at. After the last slot comes the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Asked {
-    /// The first of them.
+    /// The first slot.
     pub from: usize,
-    /// How many.
+    /// How many slots.
     pub count: usize,
 }
 
 impl Asked {
-    /// What a message says; all slots where it says nothing that makes sense.
+    /// Reads a message. One that makes no sense means all slots.
     pub fn of(message: &[u8], slots: usize) -> Self {
         let numbers = std::str::from_utf8(message).ok().and_then(|text| {
             let (from, count) = text.split_once(' ')?;
@@ -75,9 +74,9 @@ impl fmt::Display for Asked {
     }
 }
 
-/// What came of a look for a batch.
+/// The outcome of looking for a batch.
 pub enum Taken {
-    /// Pictures of this many characters, and nobody else's.
+    /// Pictures that only this instance has.
     Batch(Vec<Ready>),
     /// This slot is empty, and most likely others too.
     Empty {
@@ -86,16 +85,16 @@ pub enum Taken {
     },
 }
 
-/// The pool as the settings have it.
+/// The pool as the settings describe it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pool {
-    /// How many slots there are; not 0.
+    /// How many slots there are, at least 1.
     pub slots: usize,
-    /// Of how many characters its pictures are.
+    /// How many characters its pictures have.
     pub characters: u8,
 }
 
-/// The pool, where there is one: where pictures are the usual challenge, and `puzzle_pool` is not 0.
+/// The pool, if there is one: pictures are the usual challenge, and the setting `puzzle_pool` is not 0.
 pub async fn pool() -> Result<Option<Pool>, Problem> {
     let pictures = settings::number(settings::PUZZLE_POOL, 0, 1_000_000).await?;
     if pictures == 0 || settings::get::<Kind>(settings::CAPTCHA_KIND).await? != Kind::Image {
@@ -111,23 +110,21 @@ pub async fn take(challenges: &Challenges, pool: Pool) -> Taken {
     let mut slot = 0;
     for _ in 0..LOOKS {
         slot = usize::from(u16::from_le_bytes(random::bytes())) % pool.slots.max(1);
-        let Some(store) = open().await else { break };
-        let Ok(Some(bytes)) = store.get(key(slot)).await else { continue };
+        let Ok(Some(bytes)) = store::get(&key(slot)).await else { continue };
         let fitting = decode(&bytes, challenges.key_name()).filter(|(_, batch)| {
             !batch.is_empty() && batch.iter().all(|ready| ready.challenge.characters == pool.characters)
         });
         if let Some((name, _)) = &fitting {
             match Engine::new(SharedRedis).claim_puzzles(name).await {
                 Ok(true) => {}
-                // Somebody else read it in the same moment; there may be another batch by now.
+                // Another instance read it in the same moment. There may be another batch by now.
                 Ok(false) => continue,
                 Err(_) => break,
             }
         }
-        // Where nothing can be deleted, nothing can be taken. What does not fit was drawn for another difficulty, or under
-        // a key that is no more: out with it.
-        if store.delete(key(slot)).await.is_err() {
-            forget();
+        // If the batch can't be deleted, it can't be used. A batch that does not fit was drawn for another difficulty,
+        // or under a key that is not in use any more; it is deleted as well.
+        if store::delete(&key(slot)).await.is_err() {
             break;
         }
         if let Some((_, batch)) = fitting {
@@ -139,16 +136,12 @@ pub async fn take(challenges: &Challenges, pool: Pool) -> Taken {
 
 /// Whether there is a batch in a slot.
 pub async fn is_full(slot: usize) -> Result<bool, Problem> {
-    let problem = |error| Problem::unavailable(format_args!("key-value: {error}"));
-    let store = open().await.ok_or_else(|| Problem::unavailable("key-value: no store"))?;
-    store.exists(key(slot)).await.map_err(problem)
+    Ok(store::exists(&key(slot)).await?)
 }
 
 /// Puts a batch into a slot.
 pub async fn put(challenges: &Challenges, slot: usize, batch: &[Ready]) -> Result<(), Problem> {
-    let problem = |error| Problem::unavailable(format_args!("key-value: {error}"));
-    let store = open().await.ok_or_else(|| Problem::unavailable("key-value: no store"))?;
-    store.set(key(slot), encode(batch, challenges.key_name())).await.map_err(problem)
+    Ok(store::set(&key(slot), &encode(batch, challenges.key_name())).await?)
 }
 
 fn key(slot: usize) -> String {
@@ -162,7 +155,7 @@ fn encode(batch: &[Ready], key_name: [u8; 8]) -> Vec<u8> {
     bytes.extend(key_name);
     bytes.extend(random::bytes::<BATCH_NAME_LENGTH>());
     for ready in batch {
-        // No picture is near that limit; one that were would be left out rather than cut.
+        // No picture comes near that length. One that did would be left out, not cut.
         let Ok(length) = u16::try_from(ready.png.len()) else { continue };
         ready.challenge.write(&mut bytes);
         bytes.extend(length.to_le_bytes());
@@ -171,7 +164,7 @@ fn encode(batch: &[Ready], key_name: [u8; 8]) -> Vec<u8> {
     bytes
 }
 
-/// The batch and its name, if it is one and was prepared under this key.
+/// The batch and its name, if the bytes are a batch that was prepared under this key.
 fn decode(bytes: &[u8], key_name: [u8; 8]) -> Option<(String, Vec<Ready>)> {
     let (head, mut rest) = bytes.split_first_chunk::<HEAD_LENGTH>()?;
     if head[0] != VERSION || head[1..9] != key_name {
@@ -186,24 +179,6 @@ fn decode(bytes: &[u8], key_name: [u8; 8]) -> Option<(String, Vec<Ready>)> {
         rest = after;
     }
     Some((trace::hex(&head[9..]), batch))
-}
-
-thread_local! {
-    static STORE: RefCell<Option<Rc<Store>>> = const { RefCell::new(None) };
-}
-
-/// The store, opened once an instance.
-async fn open() -> Option<Rc<Store>> {
-    if let Some(store) = STORE.with_borrow(Clone::clone) {
-        return Some(store);
-    }
-    let opened = Rc::new(Store::open_default().await.ok()?);
-    STORE.set(Some(opened.clone()));
-    Some(opened)
-}
-
-fn forget() {
-    STORE.set(None);
 }
 
 #[cfg(test)]
@@ -238,7 +213,7 @@ mod tests {
         assert_ne!(decode(&encode(&batch, challenges.key_name()), challenges.key_name()).unwrap().0, name);
         assert_eq!(decode(&bytes, Challenges::new(b"other").key_name()), None);
         assert_eq!(decode(&[], challenges.key_name()), None);
-        // Cut off anywhere inside a picture, it is no batch; no bytes make it panic.
+        // Bytes that end inside a picture are no batch, and no bytes cause a panic.
         for length in HEAD_LENGTH + 1..bytes.len() {
             let cut = decode(&bytes[..length], challenges.key_name());
             assert!(cut.is_none_or(|(_, batch)| batch.len() < 3), "{length}");

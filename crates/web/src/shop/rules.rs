@@ -1,4 +1,5 @@
-//! The deployment's settings where no operator has set a rule: [`sale::rules`] says what a rule is.
+//! Rules and settings: an operator's rule ([`sale::rules`]) comes first, and the deployment's setting where there is
+//! none.
 
 use std::collections::HashMap;
 
@@ -14,7 +15,7 @@ use crate::platform::redis::SharedRedis;
 use crate::platform::settings;
 use crate::shop::challenge::Kind;
 
-/// The limits that hold where no rule says otherwise.
+/// What holds where no rule says otherwise: the settings.
 pub async fn usual_limits() -> Result<Limits, Problem> {
     let number = async |setting, least: u64, most: u32| {
         let number = settings::number(setting, least, u64::from(most)).await?;
@@ -31,24 +32,24 @@ pub async fn usual_limits() -> Result<Limits, Problem> {
     })
 }
 
-/// Which challenge is asked for under `rules`, and how hard it is in the kind's own measure.
+/// The kind of challenge under `rules`, and its difficulty in the kind's own measure.
 ///
-/// Rules choose among the kinds; whether there is a challenge at all is the setting's to say, since `reserve`, which
-/// reads no snapshot, goes by that.
+/// Rules choose among the kinds. Only the setting `captcha_kind` says whether there is a challenge at all: `reserve`
+/// reads no snapshot, so it knows the setting only.
 pub async fn challenge(rules: &Rules) -> Result<(Kind, u8), Problem> {
     let set = settings::get::<Kind>(settings::CAPTCHA_KIND).await?;
     let ruled = rules.challenge_kind.as_deref().and_then(|word| word.parse().ok());
     let kind = ruled.filter(|kind| *kind != Kind::Off && set != Kind::Off).unwrap_or(set);
     let difficulty = match rules.challenge_difficulty {
         Some(difficulty) => difficulty,
-        // The setting speaks of the kind that is set beside it.
+        // The setting of the difficulty is for the kind in the settings.
         None if kind != set => 0,
         None => u8::try_from(settings::number(settings::CAPTCHA_DIFFICULTY, 0, 255).await?).unwrap_or(0),
     };
     Ok((kind, kind.difficulty(difficulty)))
 }
 
-/// Gives `lanes` the limits that follow from the rules and the settings as they are now.
+/// Tells `lanes` what follows from the rules and the settings as they are now.
 pub async fn tell(engine: &Engine<SharedRedis>, lanes: &[Lane]) -> Result<(), Problem> {
     let usual = usual_limits().await?;
     let mut documents: HashMap<String, RulesDocument> = engine

@@ -1,12 +1,64 @@
-//! Answers that more than one function gives: a reservation and an order, as their own shopper sees them.
+//! What more than one function shows: an item, and a reservation and an order as their own shopper sees them.
 
-use sale::ids::{OrderId, PaymentId, ReservationId};
+use sale::ids::{ItemId, OrderId, PaymentId, ReservationId, SaleId};
+use sale::item::{ItemState, Mode};
 use sale::money::Money;
 use sale::order::OrderState;
 use sale::reservation::{Pace, ReservationState};
 use sale::scripts::{OrderView, PaymentState};
 use sale::time::Timestamp;
 use serde::Serialize;
+
+/// An item, as the catalogue shows it and as its operator sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Item {
+    pub id: ItemId,
+    pub sale_id: SaleId,
+    pub title: String,
+    pub subtitle: String,
+    pub description: String,
+    pub image: String,
+    pub list_price: Money,
+    pub sale_price: Money,
+    pub starts_at: Timestamp,
+    pub ends_at: Timestamp,
+    pub state: ItemState,
+    pub stock: Stock,
+    pub per_user_limit: u32,
+    pub mode: Mode,
+    pub version: u64,
+}
+
+/// The units of an item: all of them, and those that nobody has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Stock {
+    pub total: i64,
+    pub available: i64,
+}
+
+impl Item {
+    /// `item` as its operator wrote it, with the state and the stock that it has now.
+    pub fn new(item: &sale::catalogue::Item, state: ItemState, stock: Stock) -> Self {
+        let item = item.clone();
+        Item {
+            id: item.id,
+            sale_id: item.sale_id,
+            title: item.title,
+            subtitle: item.subtitle,
+            description: item.description,
+            image: item.image,
+            list_price: item.list_price,
+            sale_price: item.sale_price,
+            starts_at: item.starts_at,
+            ends_at: item.ends_at,
+            state,
+            stock,
+            per_user_limit: item.per_user_limit,
+            mode: item.mode,
+            version: item.version,
+        }
+    }
+}
 
 /// A reservation; members that do not apply to its state are left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

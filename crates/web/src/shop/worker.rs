@@ -1,4 +1,4 @@
-//! What the functions behind Redis triggers share: one line in the log about work that was done.
+//! The log of work: one line about what was done to a lane, or why it was not.
 
 use sale::ids::Lane;
 use sale::work::Done;
@@ -38,7 +38,7 @@ struct Line<'a, D> {
     cause: Option<String>,
 }
 
-/// Logs what was done to a lane, if anything was and the setting `log_requests` asks for what goes well.
+/// Logs what was done to a lane, if anything was done and the setting `log_requests` asks for it.
 pub async fn log_done(component: &'static str, lane: &Lane, done: &Done) {
     if done.is_nothing() {
         return;
@@ -50,14 +50,14 @@ pub async fn log_done(component: &'static str, lane: &Lane, done: &Done) {
     }
 }
 
-/// Logs work of a kind of its own, as a warning where an operator should `look` at it.
+/// Logs any kind of work. With `look` it is a warning: an operator should look at it.
 pub fn log_work(component: &'static str, lane: &Lane, done: &impl Serialize, look: bool) {
     let level = if look { "warn" } else { "info" };
     let (ts, lane) = (local_now().to_string(), lane.to_string());
     write_line(&Line { ts, level, component, lane, done: Some(done), cause: None });
 }
 
-/// Logs why work on a lane could not be done. Whoever finds it next does it: nothing is lost.
+/// Logs why work on a lane could not be done. Nothing is lost: the next poll, alarm or tick finds it.
 pub fn log_failure(component: &'static str, lane: &str, cause: impl std::fmt::Display) {
     let (lane, cause) = (lane.to_owned(), Some(cause.to_string()));
     let done = None::<&Done>;

@@ -1,4 +1,4 @@
-//! Tokens of vectors.json were signed by another library; its private keys were thrown away.
+//! Another library signed the tokens of vectors.json. The private keys were thrown away.
 
 use super::*;
 use crate::caller::jwt::Expected;
@@ -19,7 +19,7 @@ fn token(name: &str) -> String {
 const GOOD: [&str; 7] = ["rsa2048", "rsa3072", "rsa4096", "ec", "ed", "shared", "rsa2048_without_kid"];
 
 #[test]
-fn every_algorithm_s_good_token_is_taken() {
+fn a_valid_token_of_every_algorithm_is_accepted() {
     let keys = keys();
     for name in GOOD {
         let claims = keys.verify(&token(name)).unwrap_or_else(|_| panic!("{name}"));

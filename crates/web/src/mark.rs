@@ -78,7 +78,7 @@ pub async fn set(lane: &Lane, now: Timestamp) {
     if there.as_ref().is_some_and(trusted) {
         return keep(&lane.item, there);
     }
-    let Ok(Holders::SoldOut(users)) = Engine::new(SharedRedis).holders(lane, MOST_HOLDERS).await else {
+    let Ok(Holders::SoldOut(users)) = Engine::new(SharedRedis).list_holders(lane, MOST_HOLDERS).await else {
         return;
     };
     let mark = Mark { made_at: now, holders: Filter::of(&users) };

@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use hmac::{Hmac, Mac};
 use http::HeaderName;
-use sale::Engine;
+use sale::scripts::EngineError;
 use sale::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use crate::outbound;
 use crate::problem::Problem;
-use crate::redis::SharedRedis;
 use crate::settings;
 
 /// The header that carries a webhook's signature.
@@ -59,11 +58,15 @@ pub struct Round {
     pub failed: u64,
 }
 
-/// Makes the simulated provider, if it is the one chosen, send the webhooks that are due: by a request to the application
+/// Makes the simulated provider, if it is the one chosen and `is_due`, send the webhooks that are due: by a request to the application
 /// at `origin`, where that function has the key that signs them. Waits no longer than `patience`; it goes on without us.
-pub async fn remind_provider(origin: &str, patience: Duration) -> Result<Round, Problem> {
+pub async fn remind_provider(
+    is_due: impl AsyncFnOnce() -> Result<bool, EngineError>,
+    origin: &str,
+    patience: Duration,
+) -> Result<Round, Problem> {
     let simulated = PaymentProvider::chosen().await? == PaymentProvider::Simulated;
-    if !simulated || !Engine::new(SharedRedis).deliveries_due().await? {
+    if !simulated || !is_due().await? {
         return Ok(Round::default());
     }
     let url = format!("{}/pay/deliveries", origin.trim_end_matches('/'));

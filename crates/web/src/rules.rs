@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use sale::Engine;
 use sale::ids::Lane;
 use sale::rules::{
-    ItemRules, Limits, MAX_LIMIT, MAX_QUEUE_FACTOR, MAX_RATE, Rules, RulesDocument, SHOP, VersionedLimits,
+    ItemRules, LaneRules, MAX_ALLOWANCE, MAX_QUEUE_FACTOR, MAX_RATE, Rules, RulesDocument, SHOP, VersionedRules,
 };
 use sale::scripts::EngineError;
 
@@ -15,15 +15,15 @@ use crate::redis::SharedRedis;
 use crate::settings;
 
 /// The limits that hold where no rule says otherwise.
-pub async fn usual_limits() -> Result<Limits, Problem> {
+pub async fn usual_limits() -> Result<LaneRules, Problem> {
     let number = async |name, least: u64, most: u32| {
         let number = settings::number(name, least, u64::from(most)).await?;
         Ok::<_, Problem>(u32::try_from(number).unwrap_or(most))
     };
-    Ok(Limits {
-        tries_per_ten_seconds: number("tries_per_ten_seconds", 0, MAX_LIMIT).await?,
-        address_tries_per_ten_seconds: number("address_tries_per_ten_seconds", 0, MAX_LIMIT).await?,
-        polls_per_ten_seconds: number("polls_per_ten_seconds", 0, MAX_LIMIT).await?,
+    Ok(LaneRules {
+        tries_per_ten_seconds: number("tries_per_ten_seconds", 0, MAX_ALLOWANCE).await?,
+        address_tries_per_ten_seconds: number("address_tries_per_ten_seconds", 0, MAX_ALLOWANCE).await?,
+        polls_per_ten_seconds: number("polls_per_ten_seconds", 0, MAX_ALLOWANCE).await?,
         polls_per_second: number("polls_per_second", 1, MAX_RATE).await?,
         units_per_second: number("units_per_second", 0, MAX_RATE).await?,
         queue_factor: number("queue_factor", 1, MAX_QUEUE_FACTOR).await?,
@@ -62,7 +62,7 @@ pub async fn tell(engine: &Engine<SharedRedis>, lanes: &[Lane]) -> Result<(), Pr
         let id = lane.item.as_str();
         let item = documents.get(id).cloned().unwrap_or_else(|| RulesDocument::none(id));
         let rules = ItemRules { shop: shop.clone(), item };
-        engine.limit(lane, &VersionedLimits::of(&rules, usual)).await.map_err(|error: EngineError| {
+        engine.apply_rules(lane, &VersionedRules::of(&rules, usual)).await.map_err(|error: EngineError| {
             Problem::unavailable(format_args!("limits of lane {lane}: {error}"))
         })?;
     }

@@ -301,7 +301,7 @@ async fn terms(engine: &Engine<SharedRedis>, item: &Item) -> Result<Terms, Probl
         price: item.sale_price.clone(),
         hold_ms: millis("hold_seconds").await?,
         pay_ms: millis("pay_seconds").await?,
-        limits: rules::limits_of(engine, item.id.as_str()).await?,
+        rules: rules::limits_of(engine, item.id.as_str()).await?,
         retention_ms: millis("retention_seconds").await?,
     })
 }

@@ -6,7 +6,7 @@
 //! outbox, and the lane's alarm rings again every second.
 //!
 //! A lane that knows less than the database, because Redis came back from an old copy, is taken out of the sale and made
-//! anew (scripts `unseat`, `restore`, `retell`, `regrant`, `seat`). That is looked for whenever a runtime has reached
+//! anew (the scripts of the folder `rebuild`). That is looked for whenever a runtime has reached
 //! Redis again, which rings without a lane, and whenever events contradict what is written.
 
 use order_ledger::rebuild::mend;

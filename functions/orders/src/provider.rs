@@ -1,6 +1,7 @@
 //! Payment providers, behind one small interface: told of a payment, a provider says where the shopper pays. How it went,
 //! each of them tells by the same webhook.
 
+use provider_simulation::SimulatedProvider;
 use sale::Engine;
 use sale::ids::PaymentId;
 use sale::scripts::OrderView;
@@ -10,7 +11,7 @@ use web::{Problem, SharedRedis, settings};
 /// The provider that the shop has chosen, ready to be told.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Provider {
-    /// Ours, for trying the shop out: the function `provider`.
+    /// Ours, for trying the shop out: the function `simulated-provider`.
     Simulated,
     /// A real one's adapter, with a page of its own.
     Webhook { page: PageTemplate },
@@ -38,7 +39,8 @@ impl Provider {
     ) -> Result<String, Problem> {
         match self {
             Provider::Simulated => {
-                engine.register_payment(payment, &order.total(), order.pay_by).await?;
+                let provider = SimulatedProvider::new(Engine::new(engine.redis()));
+                provider.register_payment(payment, &order.total(), order.pay_by).await?;
                 Ok(format!("/pay/{payment}"))
             }
             Provider::Webhook { page } => Ok(page.filled(payment, order)),

@@ -127,7 +127,7 @@ pub async fn audit<R: Redis>(
             report.complete = false;
             return Ok(report);
         }
-        let Some(page) = engine.rows(lane, cursor.as_deref(), ROWS).await? else { return Ok(report) };
+        let Some(page) = engine.audit_rows(lane, cursor.as_deref(), ROWS).await? else { return Ok(report) };
         let mut orders = Vec::new();
         for row in page.rows {
             if !seen.insert(number_of(row.id.tail.as_str())) {

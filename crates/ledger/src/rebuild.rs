@@ -1,7 +1,7 @@
 //! A lane that Redis lost, or that came back from an old copy, made anew from the order database.
 //!
 //! Redis decides and the database records what was decided; so a lane that is not there, or knows fewer events than the
-//! database, has forgotten. It is taken out of the sale at once ([`Engine::unseat`]), made anew in bounded steps, each one
+//! database, has forgotten. It is taken out of the sale at once ([`Engine::begin_rebuild`]), made anew in bounded steps, each one
 //! script, and put back ([`Engine::seat`]); until then nobody gets a unit of it, and shoppers are told to try later. The
 //! steps keep their own place in Redis, so whoever comes next goes on where the last one died, and two at once do no harm.
 //!
@@ -103,7 +103,7 @@ pub async fn rebuild<R: Redis>(
     let Some(offer) = whole::offer(sql, lane).await? else { return Ok(rebuilt) };
     let written = read::written(sql, lane).await?;
     let in_doubt = whole::in_doubt(sql, lane).await?;
-    let mut stage = engine.unseat(lane, written, contradicts, &offer).await?;
+    let mut stage = engine.begin_rebuild(lane, written, contradicts, &offer).await?;
     while stage != Rebuilding::Sound {
         rebuilt.rebuilt = true;
         stage = match stage {
@@ -121,18 +121,18 @@ pub async fn rebuild<R: Redis>(
                         contact,
                     })
                     .collect();
-                engine.restore(lane, &cursor, &orders, last).await?
+                engine.rebuild_orders(lane, &cursor, &orders, last).await?
             }
             Rebuilding::Untold => {
                 retell(engine, sql, lane, &mut rebuilt).await?;
-                engine.regrant(lane, RESERVATIONS).await?
+                engine.rebuild_holds(lane, RESERVATIONS).await?
             }
             Rebuilding::Counting { ended } => {
                 rebuilt.ended += ended;
-                engine.regrant(lane, RESERVATIONS).await?
+                engine.rebuild_holds(lane, RESERVATIONS).await?
             }
             Rebuilding::Ready => {
-                engine.seat(lane).await?;
+                engine.finish_rebuild(lane).await?;
                 Rebuilding::Sound
             }
             Rebuilding::Sound => Rebuilding::Sound,
@@ -234,7 +234,7 @@ async fn retell<R: Redis>(
                         let details = serde_json::to_string(&told.details).unwrap_or_default();
                         rebuilt.retold += 1;
                         rebuilt.cancelled +=
-                            u64::from(engine.retell(&told.order_id, &entry.id, &details).await?);
+                            u64::from(engine.rebuild_untold(&told.order_id, &entry.id, &details).await?);
                     }
                 }
                 _ => engine.forget_untold(lane, &entry.id).await?,

@@ -259,7 +259,7 @@ async fn terms(engine: &Engine<SharedRedis>, item: &Item) -> Result<Terms, Probl
         price: item.sale_price.clone(),
         hold_ms: millis(settings::HOLD_SECONDS).await?,
         pay_ms: millis(settings::PAY_SECONDS).await?,
-        limits: rules::limits_of(engine, item.id.as_str()).await?,
+        rules: rules::limits_of(engine, item.id.as_str()).await?,
         retention_ms: millis(settings::RETENTION_SECONDS).await?,
     })
 }

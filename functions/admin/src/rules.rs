@@ -2,7 +2,7 @@
 
 use sale::catalogue::Item;
 use sale::rules::{
-    ItemRules, Limits, MAX_LIMIT, MAX_QUEUE_FACTOR, MAX_RATE, Rules, RulesDocument, SHOP, VersionedLimits,
+    ItemRules, LaneRules, MAX_ALLOWANCE, MAX_QUEUE_FACTOR, MAX_RATE, Rules, RulesDocument, SHOP, VersionedRules,
 };
 use sale::scripts::Saved;
 use sale::time::Timestamp;
@@ -37,12 +37,12 @@ struct Effective {
     challenge_kind: &'static str,
     challenge_difficulty: u8,
     #[serde(flatten)]
-    limits: Limits,
+    limits: LaneRules,
 }
 
 /// The rules of a lane of this item, before the lane is told.
-pub async fn limits_of(engine: &Engine<SharedRedis>, item: &str) -> Result<VersionedLimits, Problem> {
-    Ok(VersionedLimits::of(&engine.rules_of(item).await?, web::shop::rules::usual_limits().await?))
+pub async fn limits_of(engine: &Engine<SharedRedis>, item: &str) -> Result<VersionedRules, Problem> {
+    Ok(VersionedRules::of(&engine.rules_of(item).await?, web::shop::rules::usual_limits().await?))
 }
 
 pub async fn show(id: &str) -> Result<Response, Problem> {
@@ -124,9 +124,9 @@ fn checked(rules: Rules) -> Result<Rules, Problem> {
         }
     };
     within("challenge_difficulty", rules.challenge_difficulty.map(u32::from), 0, 30);
-    within("tries_per_ten_seconds", rules.tries_per_ten_seconds, 0, MAX_LIMIT);
-    within("address_tries_per_ten_seconds", rules.address_tries_per_ten_seconds, 0, MAX_LIMIT);
-    within("polls_per_ten_seconds", rules.polls_per_ten_seconds, 0, MAX_LIMIT);
+    within("tries_per_ten_seconds", rules.tries_per_ten_seconds, 0, MAX_ALLOWANCE);
+    within("address_tries_per_ten_seconds", rules.address_tries_per_ten_seconds, 0, MAX_ALLOWANCE);
+    within("polls_per_ten_seconds", rules.polls_per_ten_seconds, 0, MAX_ALLOWANCE);
     within("polls_per_second", rules.polls_per_second, 1, MAX_RATE);
     within("units_per_second", rules.units_per_second, 0, MAX_RATE);
     within("queue_factor", rules.queue_factor, 1, MAX_QUEUE_FACTOR);

@@ -83,7 +83,7 @@ async fn count(request: &web::Request, user: &UserId, item: &ItemId) -> Result<O
     let Some(address) = allowances::caller(request).await? else { return Ok(None) };
     let lane = Lane::of(item.clone(), user, LANES);
     let counted = sale::Engine::new(SharedRedis).count_challenge(&lane, user, &address).await?;
-    let record = counted.allowances.get(1).map(|of| Record { limit: of.limit, left: of.left() });
+    let record = counted.allowances.get(1).map(|of| Record { limit: of.capacity, left: of.left() });
     match allowances::noted(request, &allowances::TRIES, counted) {
         ChallengeCount::RateLimited { retry_after_ms } => Err(Problem::RateLimited { retry_after_ms }),
         // The reservation tells the shopper that an item is no longer published.

@@ -1,6 +1,7 @@
 //! Payment providers behind one small interface. We tell a provider of a payment, and it says where the shopper pays.
 //! Every provider reports the outcome by the same webhook.
 
+use provider_simulation::SimulatedProvider;
 use sale::Engine;
 use sale::ids::PaymentId;
 use sale::scripts::OrderView;
@@ -39,7 +40,8 @@ impl Provider {
     ) -> Result<String, Problem> {
         match self {
             Provider::Simulated => {
-                engine.register_payment(payment, &order.total(), order.pay_by).await?;
+                let provider = SimulatedProvider::new(Engine::new(engine.redis()));
+                provider.register_payment(payment, &order.total(), order.pay_by).await?;
                 Ok(format!("/pay/{payment}"))
             }
             Provider::Webhook { page } => Ok(page.filled(payment, order)),

@@ -6,8 +6,8 @@
 
 use sale::Engine;
 use sale::ids::UserId;
-use sale::rules::MAX_LIMIT;
-use sale::scripts::Taken;
+use sale::rules::MAX_ALLOWANCE;
+use sale::scripts::Spent;
 use sale::time::Timestamp;
 use serde::Serialize;
 use web::caller::session::AuthMode;
@@ -47,11 +47,11 @@ struct Opened<'a> {
 /// Counts this session against the address's allowance for one minute.
 async fn count(request: &web::Request) -> Result<(), Problem> {
     let Some(address) = allowances::caller(request).await? else { return Ok(()) };
-    let most = settings::number(settings::SESSIONS_PER_MINUTE, 1, u64::from(MAX_LIMIT)).await?;
-    let most = u32::try_from(most).unwrap_or(MAX_LIMIT);
+    let most = settings::number(settings::SESSIONS_PER_MINUTE, 1, u64::from(MAX_ALLOWANCE)).await?;
+    let most = u32::try_from(most).unwrap_or(MAX_ALLOWANCE);
     let counted = Engine::new(SharedRedis).count_session(&address, most).await?;
     match allowances::noted(request, &allowances::SESSIONS, counted) {
-        Taken::Done => Ok(()),
-        Taken::RateLimited { retry_after_ms } => Err(Problem::RateLimited { retry_after_ms }),
+        Spent::Done => Ok(()),
+        Spent::RateLimited { retry_after_ms } => Err(Problem::RateLimited { retry_after_ms }),
     }
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use order_ledger::rebuild::mend;
 use order_ledger::{poison, read, spin};
+use provider_simulation::SimulatedProvider;
 use sale::Engine;
 use sale::work::{self, Done};
 use serde::Serialize;
@@ -139,7 +140,9 @@ async fn tick() -> Result<Response, Problem> {
         ticked.failures.push(format!("order database: {}", problem.cause().unwrap_or_default()));
     }
     // First, so that this tick also records the payments that the webhooks report.
-    match remind_provider(outbound::OWN, PROVIDER_PATIENCE).await {
+    let provider = SimulatedProvider::new(Engine::new(SharedRedis));
+    let is_due = async || provider.deliveries_due().await;
+    match remind_provider(is_due, outbound::OWN, PROVIDER_PATIENCE).await {
         Ok(round) => ticked.delivered = round.delivered,
         Err(problem) => {
             ticked.failures.push(format!("payment provider: {}", problem.cause().unwrap_or_default()))

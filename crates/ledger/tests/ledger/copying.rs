@@ -7,7 +7,7 @@ use sale::item::{Mode, Terms};
 use sale::keys::{LEDGER_DOORBELL, LaneKeys};
 use sale::money::{Currency, Money};
 use sale::order::OrderState;
-use sale::rules::VersionedLimits;
+use sale::rules::VersionedRules;
 use sale::scripts::{Contact, PaymentOutcome, Reserved, Wish};
 use sale::store::Redis;
 use sale::time::Timestamp;
@@ -42,7 +42,7 @@ impl Shop {
             price: Money::new(9_900, Currency::parse("CNY").unwrap()),
             hold_ms: 600_000,
             pay_ms: PAY_MS,
-            limits: VersionedLimits::NONE,
+            rules: VersionedRules::NONE,
             retention_ms: 1_000,
         };
         shop.engine().publish(&lane(), 10_000, &terms).await.unwrap();

@@ -134,7 +134,7 @@ async fn a_lane_that_is_lost_comes_back_as_it_was(world: &World) {
     let audit = shop.audited(&sql).await;
     assert_eq!((audit.differences, audit.complete, audit.rows), (Vec::new(), true, 230));
 
-    // Limits hold, and the sale goes on where it was: events follow those that are written.
+    // Caps hold, and the sale goes on where it was: events follow those that are written.
     let (bought, buyer) = orders
         .iter()
         .find(|(order, _)| before[&order.to_string()].0.state == OrderState::Paid)

@@ -80,15 +80,15 @@ async fn a_lane_tells_all_that_it_offers_whenever_that_changes() {
         total: 5,
         starts_at: terms.starts_at.millis(),
         ends_at: terms.ends_at.millis(),
-        limit: 1,
+        cap: 1,
         mode: terms.mode,
         price: PRICE,
         currency: terms.price.currency,
         hold_ms: terms.hold_ms,
         pay_ms: terms.pay_ms,
-        queue_factor: terms.limits.limits.queue_factor,
+        queue_factor: terms.rules.rules.queue_factor,
         purge_at: terms.ends_at.millis() + terms.retention_ms,
-        limits: "0|0|0|0|0".into(),
+        rates: "0|0|0|0|0".into(),
     };
     let more = Offer { total: 7, ..first.clone() };
     let paused = Offer { switch: Switch::Paused, ..more.clone() };

@@ -1,7 +1,7 @@
 //! What Redis may lose while a sale goes on.
 
 use crate::shop::{HOLD_MS, Shop, contact, user};
-use sale::limits::Counted;
+use sale::allowance::Counted;
 use sale::reservation::ReservationState;
 use sale::scripts::{CheckedOut, EngineError, PaymentOutcome, Reserved};
 use sale::store::{Redis, RedisError};

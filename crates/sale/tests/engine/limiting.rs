@@ -1,11 +1,11 @@
 //! Every answer of `count_challenge` and `take`, and what limits make of `reserve`, `poll`, `release` and `cancel`.
 
 use crate::shop::{NOW, Shop, user};
+use sale::allowance::{Allowance, CALLERS_SECONDS, Counted, MINUTE_SECONDS};
 use sale::item::Mode;
 use sale::keys::{OPERATOR_FAILURES, SESSIONS};
-use sale::limits::{Allowance, CALLERS_SECONDS, Counted, MINUTE_SECONDS};
-use sale::rules::{Limits, VersionedLimits};
-use sale::scripts::{ChallengeCount, ChallengeUse, Polled, ReservationView, Reserved, Taken, Wish};
+use sale::rules::{LaneRules, VersionedRules};
+use sale::scripts::{ChallengeCount, ChallengeUse, Polled, ReservationView, Reserved, Spent, Wish};
 
 const PERIOD: i64 = 10_000;
 
@@ -13,7 +13,7 @@ const PERIOD: i64 = 10_000;
 fn told(allowances: &[Allowance], period: u32) -> Vec<(u32, u32, u64)> {
     allowances
         .iter()
-        .map(|allowance| (allowance.limit, allowance.left(), allowance.next_ms(period)))
+        .map(|allowance| (allowance.capacity, allowance.left(), allowance.next_ms(period)))
         .collect()
 }
 
@@ -22,9 +22,9 @@ fn left<T>(counted: &Counted<T>) -> u32 {
 }
 
 /// An open item of many units with these limits, at the beginning of a turn.
-async fn limited(limits: Limits) -> Shop {
+async fn limited(limits: LaneRules) -> Shop {
     let shop = Shop::with(1_000, |terms| {
-        terms.limits = VersionedLimits { limits, ..VersionedLimits::NONE };
+        terms.rules = VersionedRules { rules: limits, ..VersionedRules::NONE };
         terms.per_user_limit = 100;
     })
     .await;
@@ -55,8 +55,8 @@ fn wait(outcome: &ChallengeCount) -> Option<u64> {
     }
 }
 
-fn tries(shopper: u32, address: u32) -> Limits {
-    Limits { tries_per_ten_seconds: shopper, address_tries_per_ten_seconds: address, ..Limits::NONE }
+fn tries(shopper: u32, address: u32) -> LaneRules {
+    LaneRules { tries_per_ten_seconds: shopper, address_tries_per_ten_seconds: address, ..LaneRules::NONE }
 }
 
 #[tokio::test]
@@ -229,8 +229,8 @@ async fn taking_and_giving_back_again_and_again_is_slowed_down() {
 async fn an_item_admits_so_many_units_a_second_and_says_when_the_next() {
     for mode in [Mode::Queued, Mode::Instant] {
         let shop = Shop::with(1_000, |terms| {
-            let limits = Limits { units_per_second: 4, ..Limits::NONE };
-            terms.limits = VersionedLimits { limits, ..VersionedLimits::NONE };
+            let limits = LaneRules { units_per_second: 4, ..LaneRules::NONE };
+            terms.rules = VersionedRules { rules: limits, ..VersionedRules::NONE };
             (terms.mode, terms.per_user_limit) = (mode, 100);
         })
         .await;
@@ -259,7 +259,7 @@ async fn an_item_admits_so_many_units_a_second_and_says_when_the_next() {
 
 #[tokio::test]
 async fn polls_have_a_limit_of_their_own_which_finds_and_strangers_share() {
-    let limits = Limits { polls_per_ten_seconds: 5, polls_per_second: 40, ..tries(1, 0) };
+    let limits = LaneRules { polls_per_ten_seconds: 5, polls_per_second: 40, ..tries(1, 0) };
     let shop = limited(limits).await;
     let id = shop.queued("ann").await;
     for n in 1..40 {
@@ -323,8 +323,8 @@ async fn limits_that_change_take_the_bucket_along() {
         ask(&shop, "ann", "-").await;
     }
     let limit = async |limits| {
-        let limits = VersionedLimits { limits, shop_version: 1, item_version: 0 };
-        shop.engine().limit(&shop.lane, &limits).await.unwrap();
+        let limits = VersionedRules { rules: limits, shop_version: 1, item_version: 0 };
+        shop.engine().apply_rules(&shop.lane, &limits).await.unwrap();
     };
     limit(tries(10, 0)).await;
     assert_eq!(wait(&ask(&shop, "ann", "-").await.outcome), Some(1_000), "as empty as before");
@@ -339,20 +339,20 @@ async fn sessions_and_wrong_operator_s_tokens_of_an_address_are_counted_by_the_m
     let session = async |address: &str, most| shop.engine().count_session(address, most).await.unwrap();
     for left in [2, 1, 0] {
         let counted = session("192.0.2.1", 3).await;
-        assert_eq!(counted.outcome, Taken::Done);
+        assert_eq!(counted.outcome, Spent::Done);
         assert_eq!(told(&counted.allowances, MINUTE_SECONDS), [(3, left, 20_000)]);
     }
-    let limited = |retry_after_ms| Taken::RateLimited { retry_after_ms };
+    let limited = |retry_after_ms| Spent::RateLimited { retry_after_ms };
     assert_eq!(session("192.0.2.1", 3).await.outcome, limited(20_000));
-    assert_eq!(session("2001:db8::/64", 3).await.outcome, Taken::Done);
+    assert_eq!(session("2001:db8::/64", 3).await.outcome, Spent::Done);
     // Over the turn of the minute nothing is forgiven.
     shop.advance(19_999);
     assert_eq!(session("192.0.2.1", 3).await.outcome, limited(1));
     shop.advance(1);
-    assert_eq!(session("192.0.2.1", 3).await.outcome, Taken::Done);
+    assert_eq!(session("192.0.2.1", 3).await.outcome, Spent::Done);
     assert_eq!(session("192.0.2.1", 3).await.outcome, limited(20_000));
     let failure = shop.engine().count_operator_failure("192.0.2.1", 1).await.unwrap();
-    assert_eq!(failure.outcome, Taken::Done, "counted apart");
+    assert_eq!(failure.outcome, Spent::Done, "counted apart");
     for key in SESSIONS.into_iter().chain(OPERATOR_FAILURES) {
         let left = shop.redis.number("PTTL", &[key]).await;
         assert!(left == -2 || (left > 0 && left <= 120_000), "{key}: {left}");
@@ -362,7 +362,7 @@ async fn sessions_and_wrong_operator_s_tokens_of_an_address_are_counted_by_the_m
 
 #[tokio::test]
 async fn where_redis_cannot_write_a_poll_still_answers() {
-    let shop = limited(Limits { polls_per_ten_seconds: 5, ..tries(5, 5) }).await;
+    let shop = limited(LaneRules { polls_per_ten_seconds: 5, ..tries(5, 5) }).await;
     let id = shop.queued("ann").await;
     shop.redis.command("CONFIG", &["SET", "maxmemory", "1"]).await;
     for _ in 0..7 {

@@ -168,7 +168,7 @@ async fn more_stock_rings_for_those_who_wait() {
 #[tokio::test]
 async fn holders_of_a_sold_out_item_are_named() {
     let shop = Shop::open(2).await;
-    let holders = async |most| shop.engine().holders(&shop.lane, most).await.unwrap();
+    let holders = async |most| shop.engine().list_holders(&shop.lane, most).await.unwrap();
     shop.held("ann").await;
     assert_eq!(holders(10).await, Holders::Available);
     shop.ordered("bob").await;
@@ -177,7 +177,7 @@ async fn holders_of_a_sold_out_item_are_named() {
     assert_eq!(users, ["ann", "bob"]);
     assert_eq!(holders(1).await, Holders::TooMany);
     let nobody = "izzzzzzzzzz:0".parse().unwrap();
-    assert_eq!(shop.engine().holders(&nobody, 10).await.unwrap(), Holders::Available);
+    assert_eq!(shop.engine().list_holders(&nobody, 10).await.unwrap(), Holders::Available);
 }
 
 #[tokio::test]
@@ -233,6 +233,6 @@ async fn an_audit_counts_every_state_and_tells_each_difference() {
     shop.redis.command("HSET", &[&shop.keys.users(), "thief", "3|"]).await;
     assert_eq!(
         differences().await,
-        ["units that limits count is 7, units queued, held, ordered and sold is 4"]
+        ["units that caps count is 7, units queued, held, ordered and sold is 4"]
     );
 }

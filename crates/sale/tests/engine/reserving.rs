@@ -162,7 +162,7 @@ async fn nobody_gets_more_than_the_limit() {
 
 #[tokio::test]
 async fn a_queue_is_full_at_its_factor_and_never_falsely_sold_out() {
-    let shop = Shop::with(2, |terms| terms.limits.limits.queue_factor = 2).await;
+    let shop = Shop::with(2, |terms| terms.rules.rules.queue_factor = 2).await;
     for n in 0..4 {
         shop.queued(&format!("user-{n}")).await;
     }

@@ -5,14 +5,18 @@ use sale::change::{Change, LoggedChange, MOST_ENTRIES};
 use sale::ids::Lane;
 use sale::item::Switch;
 use sale::keys::{GRANT_DOORBELL, LOG, LOG_POSITIONS};
-use sale::rules::{ItemRules, Limits, Rules, RulesDocument, SHOP, VersionedLimits};
+use sale::rules::{ItemRules, LaneRules, Rules, RulesDocument, SHOP, VersionedRules};
 use sale::scripts::{
-    Blocked, Limited, MOST_BLOCKED, Published, Purged, Reserved, Saved, StockChange, Switched,
+    Applied, Blocked, MOST_BLOCKED, Published, Purged, Reserved, Saved, StockChange, Switched,
 };
 use serde_json::json;
 
-fn limits(shop_version: u64, item_version: u64, paused: bool, queue_factor: u32) -> VersionedLimits {
-    VersionedLimits { limits: Limits { paused, queue_factor, ..Limits::NONE }, shop_version, item_version }
+fn limits(shop_version: u64, item_version: u64, paused: bool, queue_factor: u32) -> VersionedRules {
+    VersionedRules {
+        rules: LaneRules { paused, queue_factor, ..LaneRules::NONE },
+        shop_version,
+        item_version,
+    }
 }
 
 fn change(action: &str) -> Change {
@@ -33,18 +37,18 @@ fn told(entries: &[LoggedChange]) -> Vec<(&str, serde_json::Value, serde_json::V
 #[tokio::test]
 async fn a_lane_goes_by_the_youngest_rules_whatever_order_they_come_in() {
     let shop = Shop::empty().await;
-    let limit = async |limits| shop.engine().limit(&shop.lane, &limits).await.unwrap();
-    assert_eq!(limit(limits(1, 1, false, 7)).await, Limited::NotFound);
+    let limit = async |limits| shop.engine().apply_rules(&shop.lane, &limits).await.unwrap();
+    assert_eq!(limit(limits(1, 1, false, 7)).await, Applied::NotFound);
     shop.engine().publish(&shop.lane, 5, &terms()).await.unwrap();
     let factor = async || shop.redis.texts("HGET", &[&shop.keys.lane(), "queue_factor"]).await.remove(0);
     for (versions, expected, held) in [
-        ((2, 3), Limited::Done, "7"),
-        ((1, 3), Limited::Younger, "7"),
-        ((2, 2), Limited::Younger, "7"),
-        ((3, 2), Limited::Younger, "7"),
+        ((2, 3), Applied::Done, "7"),
+        ((1, 3), Applied::Newer, "7"),
+        ((2, 2), Applied::Newer, "7"),
+        ((3, 2), Applied::Newer, "7"),
         // The same rules again, with other settings under them.
-        ((2, 3), Limited::Done, "8"),
-        ((3, 3), Limited::Done, "9"),
+        ((2, 3), Applied::Done, "8"),
+        ((3, 3), Applied::Done, "9"),
     ] {
         let queue_factor = held.parse().unwrap();
         let answer = limit(limits(versions.0, versions.1, false, queue_factor)).await;
@@ -52,7 +56,7 @@ async fn a_lane_goes_by_the_youngest_rules_whatever_order_they_come_in() {
     }
     // Terms that were made from older rules change the terms and leave the rules.
     let mut older = terms();
-    (older.per_user_limit, older.limits) = (4, limits(1, 1, true, 1));
+    (older.per_user_limit, older.rules) = (4, limits(1, 1, true, 1));
     assert_eq!(shop.engine().revise(&shop.lane, &older).await.unwrap(), Published::Revised);
     assert_eq!((factor().await.as_str(), shop.view().await.per_user_limit), ("9", 4));
     assert_eq!(shop.view().await.switch, Switch::Open);
@@ -64,8 +68,8 @@ async fn rules_pause_what_is_open_and_open_what_they_paused() {
     shop.queued("ann").await;
     let mut bell = shop.server.listen(&[GRANT_DOORBELL, "end"]).await;
     let pause = async |version, paused| {
-        let answer = shop.engine().limit(&shop.lane, &limits(version, 0, paused, 100)).await.unwrap();
-        assert_eq!(answer, Limited::Done);
+        let answer = shop.engine().apply_rules(&shop.lane, &limits(version, 0, paused, 100)).await.unwrap();
+        assert_eq!(answer, Applied::Done);
         shop.view().await.switch
     };
     assert_eq!(pause(1, true).await, Switch::Paused);
@@ -92,10 +96,10 @@ async fn rules_pause_what_is_open_and_open_what_they_paused() {
 
 #[tokio::test]
 async fn an_item_is_published_under_the_rules_of_the_moment() {
-    let shop = Shop::with(5, |terms| terms.limits = limits(4, 2, true, 3)).await;
+    let shop = Shop::with(5, |terms| terms.rules = limits(4, 2, true, 3)).await;
     assert_eq!(shop.view().await.switch, Switch::Paused);
-    assert_eq!(shop.engine().limit(&shop.lane, &limits(3, 2, false, 3)).await.unwrap(), Limited::Younger);
-    assert_eq!(shop.engine().limit(&shop.lane, &limits(5, 2, false, 3)).await.unwrap(), Limited::Done);
+    assert_eq!(shop.engine().apply_rules(&shop.lane, &limits(3, 2, false, 3)).await.unwrap(), Applied::Newer);
+    assert_eq!(shop.engine().apply_rules(&shop.lane, &limits(5, 2, false, 3)).await.unwrap(), Applied::Done);
     assert_eq!(shop.view().await.switch, Switch::Open);
 }
 

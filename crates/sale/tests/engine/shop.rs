@@ -7,7 +7,7 @@ use sale::item::{Mode, Terms};
 use sale::keys::LaneKeys;
 use sale::money::{Currency, Money};
 use sale::reservation::ReservationState;
-use sale::rules::VersionedLimits;
+use sale::rules::VersionedRules;
 use sale::scripts::{
     Audit, ChallengeUse, CheckedOut, Contact, Granted, LaneView, OrderView, PaymentOpened, PaymentOutcome,
     Polled, Published, ReservationView, Reserved, Settled, StockChange, Wish,
@@ -44,7 +44,7 @@ pub fn terms() -> Terms {
         price: Money::new(PRICE, Currency::parse("CNY").unwrap()),
         hold_ms: HOLD_MS,
         pay_ms: PAY_MS,
-        limits: VersionedLimits::NONE,
+        rules: VersionedRules::NONE,
         retention_ms: RETENTION_MS,
     }
 }

@@ -215,9 +215,9 @@ impl Model {
         self.events.push(json!({
             "seq": self.events.len() + 1, "type": "lane.changed", "at": self.now, "item_id": self.lane.item.to_string(),
             "lane": 0, "switch": self.switch, "total": self.total, "starts_at": terms.starts_at.millis(),
-            "ends_at": terms.ends_at.millis(), "limit": terms.per_user_limit, "mode": terms.mode,
+            "ends_at": terms.ends_at.millis(), "cap": terms.per_user_limit, "mode": terms.mode,
             "price": terms.price.amount, "currency": terms.price.currency, "hold_ms": terms.hold_ms,
-            "pay_ms": terms.pay_ms, "queue_factor": terms.limits.limits.queue_factor, "limits": "0|0|0|0|0",
+            "pay_ms": terms.pay_ms, "queue_factor": terms.rules.rules.queue_factor, "rates": "0|0|0|0|0",
             "purge_at": terms.ends_at.millis() + terms.retention_ms,
         }));
         self.uncopied.insert(self.events.len());
@@ -285,7 +285,7 @@ impl Model {
         }
         let waiting = self.queue.len() as i64;
         let queued = self.terms.mode == Mode::Queued || waiting > 0;
-        if queued && waiting >= i64::from(self.terms.limits.limits.queue_factor) * self.total {
+        if queued && waiting >= i64::from(self.terms.rules.rules.queue_factor) * self.total {
             return Reserved::QueueFull;
         }
         if let Some((challenge, answered)) = challenge
@@ -707,7 +707,7 @@ async fn take(redis: &Connection, model: &mut Model, number: usize, step: &Step)
         }
         Step::Revise { limit, instant, price, factor } => {
             let mut terms = model.terms.clone();
-            (terms.per_user_limit, terms.limits.limits.queue_factor, terms.price.amount) =
+            (terms.per_user_limit, terms.rules.rules.queue_factor, terms.price.amount) =
                 (*limit, *factor, *price);
             terms.mode = if *instant { Mode::Instant } else { Mode::Queued };
             let answer = engine.revise(&lane, &terms).await.unwrap();

@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use sale::limits::{Allowance, CALLERS_SECONDS, Counted, MINUTE_SECONDS};
+use sale::allowance::{Allowance, CALLERS_SECONDS, Counted, MINUTE_SECONDS};
 
 use crate::caller::address;
 use crate::http::problem::Problem;
@@ -44,13 +44,13 @@ pub fn noted<T>(request: &Request, policies: &[Policy], counted: Counted<T>) -> 
 fn headers(policies: &[Policy], allowances: &[Allowance]) -> Option<(String, String)> {
     let (mut policy, mut state) = (String::new(), String::new());
     for (Policy(name, seconds), allowance) in policies.iter().zip(allowances) {
-        if allowance.limit == 0 {
+        if allowance.capacity == 0 {
             continue;
         }
         let comma = if policy.is_empty() { "" } else { ", " };
         let next = allowance.next_ms(*seconds).div_ceil(1_000);
         // Writing to a string can't fail.
-        let _ = write!(policy, "{comma}\"{name}\";q={};w={seconds}", allowance.limit);
+        let _ = write!(policy, "{comma}\"{name}\";q={};w={seconds}", allowance.capacity);
         let _ = write!(state, "{comma}\"{name}\";r={};t={next}", allowance.left());
     }
     (!policy.is_empty()).then_some((policy, state))

@@ -3,9 +3,9 @@
 use http::header;
 use sale::Engine;
 use sale::change::Change;
-use sale::limits::Counted;
-use sale::rules::MAX_LIMIT;
-use sale::scripts::Taken;
+use sale::allowance::Counted;
+use sale::rules::MAX_ALLOWANCE;
+use sale::scripts::Spent;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -83,11 +83,11 @@ async fn refusal(request: &Request) -> Problem {
     if request.headers().get(header::AUTHORIZATION.as_str()).is_none() {
         return refused;
     }
-    let most = settings::number(settings::OPERATOR_FAILURES_PER_MINUTE, 0, u64::from(MAX_LIMIT)).await;
+    let most = settings::number(settings::OPERATOR_FAILURES_PER_MINUTE, 0, u64::from(MAX_ALLOWANCE)).await;
     let (Ok(Some(address)), Ok(most)) = (allowances::caller(request).await, most) else { return refused };
-    let most = u32::try_from(most).unwrap_or(MAX_LIMIT);
+    let most = u32::try_from(most).unwrap_or(MAX_ALLOWANCE);
     match Engine::new(SharedRedis).count_operator_failure(&address, most).await {
-        Ok(Counted { outcome: Taken::RateLimited { retry_after_ms }, .. }) => {
+        Ok(Counted { outcome: Spent::RateLimited { retry_after_ms }, .. }) => {
             Problem::RateLimited { retry_after_ms }
         }
         _ => refused,

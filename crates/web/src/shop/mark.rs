@@ -58,7 +58,7 @@ pub async fn set(lane: &Lane, now: Timestamp) {
     if stored.as_ref().is_some_and(|mark| mark.is_trusted(now)) {
         return remember(&lane.item, stored);
     }
-    let Ok(Holders::SoldOut(users)) = Engine::new(SharedRedis).holders(lane, MOST_HOLDERS).await else {
+    let Ok(Holders::SoldOut(users)) = Engine::new(SharedRedis).list_holders(lane, MOST_HOLDERS).await else {
         return;
     };
     let mark = Mark { made_at: now, holders: Filter::of(&users) };

@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use hmac::{Hmac, Mac};
 use http::HeaderName;
-use sale::Engine;
+use sale::scripts::EngineError;
 use sale::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use crate::http::problem::Problem;
 use crate::platform::outbound;
-use crate::platform::redis::SharedRedis;
 use crate::platform::settings;
 
 /// The header that carries a webhook's signature.
@@ -61,11 +60,15 @@ pub struct Round {
 
 /// Makes the simulated provider send the webhooks that are due, if it is the provider that is set.
 ///
-/// Only that function has the key that signs them, so this asks it by a request to the application at `origin`.
-/// `patience` is the timeout of the request; the function goes on without us.
-pub async fn remind_provider(origin: &str, patience: Duration) -> Result<Round, Problem> {
+/// `is_due` says whether any webhook is due. Only that function has the key that signs them, so this asks it by a request
+/// to the application at `origin`. `patience` is the timeout of the request; the function goes on without us.
+pub async fn remind_provider(
+    is_due: impl AsyncFnOnce() -> Result<bool, EngineError>,
+    origin: &str,
+    patience: Duration,
+) -> Result<Round, Problem> {
     let simulated = PaymentProvider::chosen().await? == PaymentProvider::Simulated;
-    if !simulated || !Engine::new(SharedRedis).deliveries_due().await? {
+    if !simulated || !is_due().await? {
         return Ok(Round::default());
     }
     let url = format!("{}/pay/deliveries", origin.trim_end_matches('/'));

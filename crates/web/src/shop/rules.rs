@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use sale::Engine;
 use sale::ids::Lane;
 use sale::rules::{
-    ItemRules, Limits, MAX_LIMIT, MAX_QUEUE_FACTOR, MAX_RATE, Rules, RulesDocument, SHOP, VersionedLimits,
+    ItemRules, LaneRules, MAX_ALLOWANCE, MAX_QUEUE_FACTOR, MAX_RATE, Rules, RulesDocument, SHOP, VersionedRules,
 };
 use sale::scripts::EngineError;
 
@@ -16,15 +16,15 @@ use crate::platform::settings;
 use crate::shop::challenge::Kind;
 
 /// What holds where no rule says otherwise: the settings.
-pub async fn usual_limits() -> Result<Limits, Problem> {
+pub async fn usual_limits() -> Result<LaneRules, Problem> {
     let number = async |setting, least: u64, most: u32| {
         let number = settings::number(setting, least, u64::from(most)).await?;
         Ok::<_, Problem>(u32::try_from(number).unwrap_or(most))
     };
-    Ok(Limits {
-        tries_per_ten_seconds: number(settings::TRIES_PER_TEN_SECONDS, 0, MAX_LIMIT).await?,
-        address_tries_per_ten_seconds: number(settings::ADDRESS_TRIES_PER_TEN_SECONDS, 0, MAX_LIMIT).await?,
-        polls_per_ten_seconds: number(settings::POLLS_PER_TEN_SECONDS, 0, MAX_LIMIT).await?,
+    Ok(LaneRules {
+        tries_per_ten_seconds: number(settings::TRIES_PER_TEN_SECONDS, 0, MAX_ALLOWANCE).await?,
+        address_tries_per_ten_seconds: number(settings::ADDRESS_TRIES_PER_TEN_SECONDS, 0, MAX_ALLOWANCE).await?,
+        polls_per_ten_seconds: number(settings::POLLS_PER_TEN_SECONDS, 0, MAX_ALLOWANCE).await?,
         polls_per_second: number(settings::POLLS_PER_SECOND, 1, MAX_RATE).await?,
         units_per_second: number(settings::UNITS_PER_SECOND, 0, MAX_RATE).await?,
         queue_factor: number(settings::QUEUE_FACTOR, 1, MAX_QUEUE_FACTOR).await?,
@@ -63,7 +63,7 @@ pub async fn tell(engine: &Engine<SharedRedis>, lanes: &[Lane]) -> Result<(), Pr
         let id = lane.item.as_str();
         let item = documents.get(id).cloned().unwrap_or_else(|| RulesDocument::none(id));
         let rules = ItemRules { shop: shop.clone(), item };
-        engine.limit(lane, &VersionedLimits::of(&rules, usual)).await.map_err(|error: EngineError| {
+        engine.apply_rules(lane, &VersionedRules::of(&rules, usual)).await.map_err(|error: EngineError| {
             Problem::unavailable(format_args!("limits of lane {lane}: {error}"))
         })?;
     }

@@ -5,16 +5,16 @@
 //! - It is **applied**, or it is a **repeat** of one that was, which changes nothing.
 //! - It **waits**, because the one before it in its lane has not come. Nothing behind such a gap is written. A gap
 //!   closes by itself when the outbox is read again; one that never will is an operator's to pass over
-//!   ([`crate::poison::pass_over`]).
+//!   ([`crate::set_aside::pass_over`]).
 //! - It is **set aside** with its error, when it is no event or the database refuses it. Its lane goes on. Later
 //!   events of the same order are set aside too: what an order is after a missing step is a guess, and no guess is
-//!   recorded as fact. [`crate::poison::retry`] applies them all, in order, once the cause is mended;
-//!   [`crate::poison::dismiss`] settles one without applying it.
+//!   recorded as fact. [`crate::set_aside::retry`] applies them all, in order, once the cause is mended;
+//!   [`crate::set_aside::dismiss`] settles one without applying it.
 //!
 //! A database in trouble is no reason to set anything aside: then all of it fails, and all of it is tried again.
 
 use crate::event::{Event, Unreadable};
-use crate::poison;
+use crate::set_aside;
 use crate::sql::{Dialect, Sql, SqlError};
 use sale::ids::Lane;
 use serde::Serialize;
@@ -96,7 +96,7 @@ pub async fn apply(sql: &impl Sql, lane: &Lane, entries: &[Entry]) -> Result<App
             Err(unreadable) => Some((unreadable.error.clone(), unreadable.order_id.as_deref())),
         };
         if let Some((reason, order_id)) = refusal {
-            match poison::set_aside(sql, lane, first.entry, first.seq, order_id, &reason).await {
+            match set_aside::insert(sql, lane, first.entry, first.seq, order_id, &reason).await {
                 Ok(true) => outcome.set_aside += 1,
                 Ok(false) => outcome.repeated += 1,
                 Err(SqlError::Refused(reason)) if reason.contains(GAP) => {

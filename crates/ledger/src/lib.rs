@@ -8,7 +8,7 @@
 //!
 //! Where to look:
 //! - [`copy`]: a lane's outbox into the database; [`apply`]: the same for events at hand.
-//! - [`read`]: orders, payments and totals; [`whole`]: orders as the engine has them, and what lanes offer; [`poison`]: events that could not be applied.
+//! - [`read`]: orders, payments and totals; [`whole`]: orders as the engine has them, and what lanes offer; [`set_aside`]: events that could not be applied.
 //! - [`audit`]: whether engine and database agree, row by row; [`rebuild`]: a lane that Redis lost, made anew.
 //! - [`migrate`]: how the tables come to be.
 
@@ -17,9 +17,9 @@ pub mod audit;
 mod copy;
 pub mod event;
 pub mod migrate;
-pub mod poison;
 pub mod read;
 pub mod rebuild;
+pub mod set_aside;
 #[cfg(feature = "spin")]
 pub mod spin;
 mod sql;

@@ -58,7 +58,7 @@ pub async fn in_doubt(sql: &impl Sql, lane: &Lane) -> Result<Vec<String>, SqlErr
     let parameters = [lane.item.as_str().into(), i64::from(lane.number).into()];
     let rows = sql
         .execute(
-            "SELECT DISTINCT coalesce(order_id, '') FROM poison \
+            "SELECT DISTINCT coalesce(order_id, '') FROM set_aside \
              WHERE item_id = $1 AND lane = $2 AND applied_at IS NULL AND dismissed_at IS NULL",
             &parameters,
         )

@@ -1,6 +1,6 @@
 //! Events that could not be recorded: shown with their error, tried again, or settled without.
 
-use order_ledger::poison::{self, SetAside};
+use order_ledger::set_aside::{self, SetAside};
 use sale::ids::{ItemId, Lane};
 use serde::{Deserialize, Serialize};
 use web::{Problem, Request, Response};
@@ -25,14 +25,14 @@ pub async fn list(request: &Request) -> Result<Response, Problem> {
     let page = query.page()?;
     let sql = open_ledger().await?;
     let (size, offset) = crate::limits(page);
-    let events = poison::list(&sql, size, offset).await.map_err(Problem::unavailable)?;
-    let total = poison::count(&sql).await.map_err(Problem::unavailable)?;
+    let events = set_aside::list(&sql, size, offset).await.map_err(Problem::unavailable)?;
+    let total = set_aside::count(&sql).await.map_err(Problem::unavailable)?;
     Ok(Response::ok(&List { events, page: page.number, page_size: page.size, total }))
 }
 
 /// Tries all of them again, those of an order in their order.
 pub async fn retry() -> Result<Response, Problem> {
-    let retried = poison::retry(&open_ledger().await?, MOST, 0).await.map_err(Problem::unavailable)?;
+    let retried = set_aside::retry(&open_ledger().await?, MOST, 0).await.map_err(Problem::unavailable)?;
     Ok(Response::ok(&retried))
 }
 
@@ -48,7 +48,7 @@ struct One {
 pub async fn dismiss(request: &mut Request) -> Result<Response, Problem> {
     let One { item_id, lane, stream_id } = request.json().await?;
     let lane = Lane::new(item_id, lane);
-    let open = poison::dismiss(&open_ledger().await?, &lane, &stream_id).await;
+    let open = set_aside::dismiss(&open_ledger().await?, &lane, &stream_id).await;
     if open.map_err(Problem::unavailable)? {
         Ok(Response::no_content())
     } else {
@@ -79,6 +79,6 @@ pub async fn pass_over(request: &mut Request) -> Result<Response, Problem> {
         let most = written + i64::from(MOST);
         return Err(Problem::invalid("up_to", format!("may be at most {most}: {written} are written")));
     }
-    let passed_over = poison::pass_over(&sql, &lane, up_to).await.map_err(Problem::unavailable)?;
+    let passed_over = set_aside::pass_over(&sql, &lane, up_to).await.map_err(Problem::unavailable)?;
     Ok(Response::ok(&PassedOver { passed_over }))
 }

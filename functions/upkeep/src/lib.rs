@@ -11,7 +11,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use order_ledger::rebuild::mend;
-use order_ledger::{poison, read, spin};
+use order_ledger::{read, set_aside, spin};
 use sale::Engine;
 use sale::work::{self, Done};
 use serde::Serialize;
@@ -205,7 +205,7 @@ async fn metrics() -> Result<Response, Problem> {
         let _ = writeln!(outbox, "stampede_outbox_events{{{labels}}} {}", view.outbox);
     }
     let set_aside = match open_ledger().await {
-        Ok(sql) => poison::count(&sql).await.ok(),
+        Ok(sql) => set_aside::count(&sql).await.ok(),
         Err(_) => None,
     };
     let mut text = String::new();

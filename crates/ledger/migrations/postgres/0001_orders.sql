@@ -34,7 +34,7 @@ INSERT INTO transitions (subject, from_state, event, to_state) VALUES
     ('payment', 'failed', 'payment.refund_due', 'refund_due'),
     ('payment', 'refund_due', 'payment.refunded', 'refunded');
 -- next
--- How far each lane's outbox is written: every event up to `seq` is in `events` or set aside in `poison`.
+-- How far each lane's outbox is written: every event up to `seq` is in `events` or set aside in `set_aside`.
 CREATE TABLE lanes (
     item_id TEXT NOT NULL,
     lane BIGINT NOT NULL CHECK (lane BETWEEN 0 AND 65535),
@@ -126,7 +126,7 @@ CREATE INDEX payments_in_state ON payments (state, settled_at, id);
 ALTER TABLE orders ADD FOREIGN KEY (payment_id) REFERENCES payments (id);
 -- next
 -- Events that could not be applied, with the reason. They keep their place in their lane, so that the others go on.
-CREATE TABLE poison (
+CREATE TABLE set_aside (
     item_id TEXT NOT NULL,
     lane BIGINT NOT NULL,
     -- The entry of the outbox stream; `missing-<seq>` for an event that an operator gave up waiting for.
@@ -144,9 +144,9 @@ CREATE TABLE poison (
     PRIMARY KEY (item_id, lane, stream_id)
 );
 -- next
-CREATE INDEX poison_by_seq ON poison (item_id, lane, seq);
+CREATE INDEX set_aside_by_seq ON set_aside (item_id, lane, seq);
 -- next
-CREATE INDEX poison_of_order ON poison (order_id, seq) WHERE applied_at IS NULL AND dismissed_at IS NULL;
+CREATE INDEX set_aside_of_order ON set_aside (order_id, seq) WHERE applied_at IS NULL AND dismissed_at IS NULL;
 -- next
 -- Raises a refusal as an integrity violation, so that it is told apart from a database in trouble.
 CREATE FUNCTION ledger_refuse(reason TEXT) RETURNS void LANGUAGE plpgsql AS $$
@@ -193,7 +193,7 @@ BEGIN
         PERFORM ledger_refuse('another event was written with this number');
     END IF;
     IF EXISTS (
-        SELECT 1 FROM poison
+        SELECT 1 FROM set_aside
         WHERE item_id = NEW.item_id AND lane = NEW.lane AND seq = NEW.seq AND payload = NEW.payload
             AND applied_at IS NULL) THEN
         RETURN NULL;
@@ -203,14 +203,14 @@ BEGIN
     END IF;
     -- Behind the lane's mark only an event comes that was set aside and is being applied now.
     IF NEW.seq <= written AND NOT EXISTS (
-        SELECT 1 FROM poison
+        SELECT 1 FROM set_aside
         WHERE item_id = NEW.item_id AND lane = NEW.lane AND seq = NEW.seq AND payload = NEW.payload
             AND applied_at IS NOT NULL) THEN
         PERFORM ledger_refuse('the lane has gone past this number');
     END IF;
     -- What an order is after a missing step is a guess, and no guess is written down.
     IF EXISTS (
-        SELECT 1 FROM poison
+        SELECT 1 FROM set_aside
         WHERE order_id = NEW.order_id AND seq < NEW.seq AND applied_at IS NULL AND dismissed_at IS NULL) THEN
         PERFORM ledger_refuse('an earlier event of this order was set aside');
     END IF;
@@ -422,7 +422,7 @@ CREATE TRIGGER lanes_remain BEFORE DELETE OR TRUNCATE ON lanes
     FOR EACH STATEMENT EXECUTE FUNCTION ledger_never('lanes are never deleted');
 -- next
 -- An event that is set aside takes its turn like any other.
-CREATE FUNCTION ledger_poison_in_order() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION ledger_set_aside_in_order() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     written BIGINT := ledger_lock_lane(NEW.item_id, NEW.lane);
 BEGIN
@@ -434,9 +434,9 @@ BEGIN
 END
 $$;
 -- next
-CREATE TRIGGER poison_in_order AFTER INSERT ON poison FOR EACH ROW EXECUTE FUNCTION ledger_poison_in_order();
+CREATE TRIGGER set_aside_in_order AFTER INSERT ON set_aside FOR EACH ROW EXECUTE FUNCTION ledger_set_aside_in_order();
 -- next
-CREATE TRIGGER poison_stays BEFORE UPDATE ON poison FOR EACH ROW
+CREATE TRIGGER set_aside_unchanged BEFORE UPDATE ON set_aside FOR EACH ROW
     WHEN ((NEW.item_id, NEW.lane, NEW.stream_id, NEW.seq, NEW.order_id, NEW.payload, NEW.error, NEW.at)
             IS DISTINCT FROM
             (OLD.item_id, OLD.lane, OLD.stream_id, OLD.seq, OLD.order_id, OLD.payload, OLD.error, OLD.at)
@@ -445,7 +445,7 @@ CREATE TRIGGER poison_stays BEFORE UPDATE ON poison FOR EACH ROW
     EXECUTE FUNCTION ledger_never('what was set aside is never changed, only applied or dismissed');
 -- next
 -- Marking it as applied applies it, or fails with the reason.
-CREATE FUNCTION ledger_poison_applied() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION ledger_set_aside_applied() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     event JSONB := NEW.payload::jsonb;
 BEGIN
@@ -456,8 +456,8 @@ BEGIN
 END
 $$;
 -- next
-CREATE TRIGGER poison_applied AFTER UPDATE OF applied_at ON poison
-    FOR EACH ROW WHEN (NEW.applied_at IS NOT NULL) EXECUTE FUNCTION ledger_poison_applied();
+CREATE TRIGGER set_aside_applied AFTER UPDATE OF applied_at ON set_aside
+    FOR EACH ROW WHEN (NEW.applied_at IS NOT NULL) EXECUTE FUNCTION ledger_set_aside_applied();
 -- next
-CREATE TRIGGER poison_remains BEFORE DELETE OR TRUNCATE ON poison
+CREATE TRIGGER set_aside_kept BEFORE DELETE OR TRUNCATE ON set_aside
     FOR EACH STATEMENT EXECUTE FUNCTION ledger_never('what was set aside is never deleted');

@@ -33,7 +33,7 @@ INSERT INTO transitions (subject, from_state, event, to_state) VALUES
     ('payment', 'failed', 'payment.refund_due', 'refund_due'),
     ('payment', 'refund_due', 'payment.refunded', 'refunded');
 -- next
--- How far each lane's outbox is written: every event up to `seq` is in `events` or set aside in `poison`.
+-- How far each lane's outbox is written: every event up to `seq` is in `events` or set aside in `set_aside`.
 CREATE TABLE lanes (
     item_id TEXT NOT NULL,
     lane INTEGER NOT NULL CHECK (lane BETWEEN 0 AND 65535),
@@ -123,7 +123,7 @@ CREATE UNIQUE INDEX payments_success_of_order ON payments (order_id) WHERE state
 CREATE INDEX payments_in_state ON payments (state, settled_at, id);
 -- next
 -- Events that could not be applied, with the reason. They keep their place in their lane, so that the others go on.
-CREATE TABLE poison (
+CREATE TABLE set_aside (
     item_id TEXT NOT NULL,
     lane INTEGER NOT NULL,
     -- The entry of the outbox stream; `missing-<seq>` for an event that an operator gave up waiting for.
@@ -141,9 +141,9 @@ CREATE TABLE poison (
     PRIMARY KEY (item_id, lane, stream_id)
 ) STRICT, WITHOUT ROWID;
 -- next
-CREATE INDEX poison_by_seq ON poison (item_id, lane, seq);
+CREATE INDEX set_aside_by_seq ON set_aside (item_id, lane, seq);
 -- next
-CREATE INDEX poison_of_order ON poison (order_id, seq) WHERE applied_at IS NULL AND dismissed_at IS NULL;
+CREATE INDEX set_aside_of_order ON set_aside (order_id, seq) WHERE applied_at IS NULL AND dismissed_at IS NULL;
 -- next
 -- Each event once, in order.
 CREATE TRIGGER events_once_in_order BEFORE INSERT ON events
@@ -153,7 +153,7 @@ BEGIN
         SELECT 1 FROM events
         WHERE item_id = NEW.item_id AND lane = NEW.lane AND seq = NEW.seq AND payload = NEW.payload);
     SELECT RAISE(IGNORE) WHERE EXISTS (
-        SELECT 1 FROM poison
+        SELECT 1 FROM set_aside
         WHERE item_id = NEW.item_id AND lane = NEW.lane AND seq = NEW.seq AND payload = NEW.payload
             AND applied_at IS NULL);
     -- A Redis restored from an old copy counts anew from a number that was used: nothing is lost in silence.
@@ -165,12 +165,12 @@ BEGIN
     SELECT RAISE(ABORT, 'ledger: the lane has gone past this number')
     WHERE NEW.seq <= coalesce((SELECT seq FROM lanes WHERE item_id = NEW.item_id AND lane = NEW.lane), 0)
         AND NOT EXISTS (
-            SELECT 1 FROM poison
+            SELECT 1 FROM set_aside
             WHERE item_id = NEW.item_id AND lane = NEW.lane AND seq = NEW.seq AND payload = NEW.payload
                 AND applied_at IS NOT NULL);
     -- What an order is after a missing step is a guess, and no guess is written down.
     SELECT RAISE(ABORT, 'ledger: an earlier event of this order was set aside') WHERE EXISTS (
-        SELECT 1 FROM poison
+        SELECT 1 FROM set_aside
         WHERE order_id = NEW.order_id AND seq < NEW.seq AND applied_at IS NULL AND dismissed_at IS NULL);
     INSERT INTO lanes (item_id, lane, seq) VALUES (NEW.item_id, NEW.lane, NEW.seq)
         ON CONFLICT (item_id, lane) DO UPDATE SET seq = excluded.seq WHERE excluded.seq > lanes.seq;
@@ -340,7 +340,7 @@ BEGIN
 END;
 -- next
 -- An event that is set aside takes its turn like any other.
-CREATE TRIGGER poison_in_order AFTER INSERT ON poison
+CREATE TRIGGER set_aside_in_order AFTER INSERT ON set_aside
 BEGIN
     SELECT RAISE(ABORT, 'ledger: an event before this one is missing')
     WHERE NEW.seq > 1 + coalesce((SELECT seq FROM lanes WHERE item_id = NEW.item_id AND lane = NEW.lane), 0);
@@ -348,7 +348,7 @@ BEGIN
         ON CONFLICT (item_id, lane) DO UPDATE SET seq = excluded.seq WHERE excluded.seq > lanes.seq;
 END;
 -- next
-CREATE TRIGGER poison_stays BEFORE UPDATE ON poison
+CREATE TRIGGER set_aside_unchanged BEFORE UPDATE ON set_aside
 BEGIN
     SELECT RAISE(ABORT, 'ledger: what was set aside is never changed, only applied or dismissed')
     WHERE NEW.item_id <> OLD.item_id OR NEW.lane <> OLD.lane OR NEW.stream_id <> OLD.stream_id
@@ -358,14 +358,14 @@ BEGIN
 END;
 -- next
 -- Marking it as applied applies it, or fails with the reason.
-CREATE TRIGGER poison_applied AFTER UPDATE OF applied_at ON poison WHEN NEW.applied_at IS NOT NULL
+CREATE TRIGGER set_aside_applied AFTER UPDATE OF applied_at ON set_aside WHEN NEW.applied_at IS NOT NULL
 BEGIN
     INSERT INTO events (item_id, lane, seq, type, order_id, at, payload)
     VALUES (NEW.item_id, NEW.lane, NEW.seq, NEW.payload ->> '$.type', NEW.payload ->> '$.order_id',
         NEW.payload ->> '$.at', NEW.payload);
 END;
 -- next
-CREATE TRIGGER poison_remains BEFORE DELETE ON poison
+CREATE TRIGGER set_aside_kept BEFORE DELETE ON set_aside
 BEGIN
     SELECT RAISE(ABORT, 'ledger: what was set aside is never deleted');
 END;

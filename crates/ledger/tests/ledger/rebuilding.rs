@@ -2,7 +2,7 @@ use crate::copying::Shop;
 use crate::support::{Chance, Client, World, lane, on_both};
 use order_ledger::audit::{LaneAudit, audit};
 use order_ledger::rebuild::{Rebuilt, Standing, mend, rebuild, standing};
-use order_ledger::{copy, poison, read, whole};
+use order_ledger::{copy, read, set_aside, whole};
 use sale::ids::{OrderId, Tail, UserId};
 use sale::keys::LaneKeys;
 use sale::order::OrderState;
@@ -153,7 +153,7 @@ async fn a_lane_that_is_lost_comes_back_as_it_was(world: &World) {
     let answer = shop.try_to_reserve(buyer.as_str(), 3_000).await;
     assert!(matches!(answer, Reserved::PurchaseLimit { taken: 3, .. }), "{answer:?}");
     shop.copy_all(&sql).await;
-    assert_eq!(poison::count(&sql).await.unwrap(), 0);
+    assert_eq!(set_aside::count(&sql).await.unwrap(), 0);
     assert_eq!(shop.audited(&sql).await.differences, Vec::<String>::new());
 }
 
@@ -195,7 +195,7 @@ async fn a_lane_from_an_old_copy_is_brought_forward_and_sells_nothing_twice(worl
         assert_eq!((audit.differences, audit.complete), (Vec::new(), true), "round {round}");
         let counters = audit.counters.unwrap();
         assert!(counters.available >= 0, "round {round}: {counters:?}");
-        assert_eq!(poison::count(&sql).await.unwrap(), 0, "round {round}");
+        assert_eq!(set_aside::count(&sql).await.unwrap(), 0, "round {round}");
         for row in whole::of_lane(&sql, &lane(), None, 10_000).await.unwrap() {
             let known = shop.engine().order(&row.order.id, None).await.unwrap().map(|(order, _)| order);
             assert_eq!(known, Some(row.order), "round {round}");

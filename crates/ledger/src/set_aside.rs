@@ -38,7 +38,7 @@ const LONGEST: usize = 65_536;
 pub async fn list(sql: &impl Sql, limit: u32, offset: u32) -> Result<Vec<SetAside>, SqlError> {
     let rows = sql
         .execute(
-            "SELECT item_id, lane, stream_id, seq, order_id, payload, error, at FROM poison \
+            "SELECT item_id, lane, stream_id, seq, order_id, payload, error, at FROM set_aside \
              WHERE applied_at IS NULL AND dismissed_at IS NULL ORDER BY at, item_id, lane, seq, stream_id LIMIT $1 OFFSET $2",
             &[i64::from(limit).into(), i64::from(offset).into()],
         )
@@ -48,7 +48,7 @@ pub async fn list(sql: &impl Sql, limit: u32, offset: u32) -> Result<Vec<SetAsid
 
 /// How many events are set aside, neither applied nor dismissed since.
 pub async fn count(sql: &impl Sql) -> Result<u64, SqlError> {
-    let statement = "SELECT count(*) FROM poison WHERE applied_at IS NULL AND dismissed_at IS NULL";
+    let statement = "SELECT count(*) FROM set_aside WHERE applied_at IS NULL AND dismissed_at IS NULL";
     let rows = sql.execute(statement, &[]).await?;
     let count = rows.first().map_or(Ok(0), |row| row.integer(0))?;
     Ok(u64::try_from(count).unwrap_or(0))
@@ -59,13 +59,13 @@ pub async fn count(sql: &impl Sql) -> Result<u64, SqlError> {
 pub async fn retry(sql: &impl Sql, most: u32, skip: u32) -> Result<Retried, SqlError> {
     let rows = sql
         .execute(
-            "SELECT item_id, lane, stream_id, seq, order_id, payload, error, at FROM poison \
+            "SELECT item_id, lane, stream_id, seq, order_id, payload, error, at FROM set_aside \
              WHERE applied_at IS NULL AND dismissed_at IS NULL ORDER BY item_id, lane, seq, stream_id LIMIT $1 OFFSET $2",
             &[i64::from(most).into(), i64::from(skip).into()],
         )
         .await?;
     let statement = format!(
-        "UPDATE poison SET applied_at = {} \
+        "UPDATE set_aside SET applied_at = {} \
          WHERE item_id = $1 AND lane = $2 AND stream_id = $3 AND applied_at IS NULL AND dismissed_at IS NULL \
          RETURNING seq",
         now(sql.dialect())
@@ -87,7 +87,7 @@ pub async fn retry(sql: &impl Sql, most: u32, skip: u32) -> Result<Retried, SqlE
 /// whether it was open. An operator's decision, for an event that was told anew under another number, or never was one.
 pub async fn dismiss(sql: &impl Sql, lane: &Lane, stream_id: &str) -> Result<bool, SqlError> {
     let statement = format!(
-        "UPDATE poison SET dismissed_at = {} \
+        "UPDATE set_aside SET dismissed_at = {} \
          WHERE item_id = $1 AND lane = $2 AND stream_id = $3 AND applied_at IS NULL AND dismissed_at IS NULL \
          RETURNING seq",
         now(sql.dialect())
@@ -103,7 +103,7 @@ pub async fn pass_over(sql: &impl Sql, lane: &Lane, seq: i64) -> Result<u64, Sql
     let mut next = crate::read::written(sql, lane).await? + 1;
     while next <= seq {
         let entry = Entry { id: format!("missing-{next}"), event: String::new() };
-        if set_aside(sql, lane, &entry, next, None, "it never came, and was passed over").await? {
+        if insert(sql, lane, &entry, next, None, "it never came, and was passed over").await? {
             passed += 1;
         }
         next += 1;
@@ -112,7 +112,7 @@ pub async fn pass_over(sql: &impl Sql, lane: &Lane, seq: i64) -> Result<u64, Sql
 }
 
 /// Sets an entry aside, unless it was before.
-pub(crate) async fn set_aside(
+pub(crate) async fn insert(
     sql: &impl Sql,
     lane: &Lane,
     entry: &Entry,
@@ -121,7 +121,7 @@ pub(crate) async fn set_aside(
     error: &str,
 ) -> Result<bool, SqlError> {
     let statement = format!(
-        "INSERT INTO poison (item_id, lane, stream_id, seq, order_id, payload, error, at) \
+        "INSERT INTO set_aside (item_id, lane, stream_id, seq, order_id, payload, error, at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, {}) \
          ON CONFLICT (item_id, lane, stream_id) DO NOTHING RETURNING seq",
         now(sql.dialect())

@@ -6,8 +6,8 @@
 //! difference is one.
 
 use crate::rebuild::{Standing, standing};
+use crate::recorded::{self, RecordedOrder};
 use crate::sql::{Sql, SqlError};
-use crate::whole::{self, Whole};
 use crate::{CopyError, drain, read};
 use sale::Engine;
 use sale::ids::{Lane, OrderId};
@@ -106,7 +106,7 @@ pub async fn audit<R: Redis>(
     if bring_up(engine, sql, lane).await? {
         report.differ("the engine tells another history than the order database: reconcile".to_owned());
     }
-    let aside = whole::in_doubt(sql, lane).await?;
+    let aside = recorded::orders_in_doubt(sql, lane).await?;
     if !aside.is_empty() {
         report.differ(format!("events of {} orders are set aside", aside.len()));
     }
@@ -170,7 +170,7 @@ pub async fn audit<R: Redis>(
         }
         report.events = Some(after.seq);
         if report.written >= after.seq && aside.is_empty() {
-            let (unpaid, paid) = whole::units_at(sql, lane, after.seq).await?;
+            let (unpaid, paid) = recorded::units_at(sql, lane, after.seq).await?;
             for (what, counter, sum) in [("unpaid", after.ordered, unpaid), ("paid", after.sold, paid)] {
                 if counter != sum {
                     let text = format!(
@@ -218,8 +218,11 @@ async fn compare<R: Redis>(
             written = read::written(sql, lane).await?;
         }
         let ids: Vec<OrderId> = orders.iter().map(|order| order.id.clone()).collect();
-        let mut recorded: HashMap<OrderId, Whole> =
-            whole::of(sql, &ids).await?.into_iter().map(|whole| (whole.order.id.clone(), whole)).collect();
+        let mut recorded: HashMap<OrderId, RecordedOrder> = recorded::orders(sql, &ids)
+            .await?
+            .into_iter()
+            .map(|whole| (whole.order.id.clone(), whole))
+            .collect();
         let mut again = Vec::new();
         for order in orders {
             let difference = match recorded.remove(&order.id) {

@@ -11,8 +11,8 @@
 //! cancelled, money that came finds its order.
 
 use crate::event::Event;
+use crate::recorded::{self, RecordedOrder};
 use crate::sql::{Sql, SqlError};
-use crate::whole::{self, Whole};
 use crate::{CopyError, copy, read};
 use sale::catalogue::{Document, Documents};
 use sale::ids::{Lane, OrderId, PaymentId, UserId};
@@ -74,10 +74,14 @@ pub async fn standing<R: Redis>(
         Some(seq) if seq < written => Standing::Behind,
         Some(_) if position.untold => Standing::Rebuilding,
         Some(_) => Standing::Sound,
-        None => match whole::offer(sql, lane).await? {
+        None => match recorded::latest_offer(sql, lane).await? {
             Some(offer) => {
                 let over = offer.purge_at <= now(engine).await?;
-                if over && !whole::is_open(sql, lane).await? { Standing::Gone } else { Standing::Lost }
+                if over && !recorded::has_open_orders(sql, lane).await? {
+                    Standing::Gone
+                } else {
+                    Standing::Lost
+                }
             }
             None => Standing::Gone,
         },
@@ -100,21 +104,21 @@ pub async fn rebuild<R: Redis>(
         Standing::Sound if !contradicts => return Ok(rebuilt),
         _ => {}
     }
-    let Some(offer) = whole::offer(sql, lane).await? else { return Ok(rebuilt) };
+    let Some(offer) = recorded::latest_offer(sql, lane).await? else { return Ok(rebuilt) };
     let written = read::written(sql, lane).await?;
-    let in_doubt = whole::in_doubt(sql, lane).await?;
+    let in_doubt = recorded::orders_in_doubt(sql, lane).await?;
     let mut stage = engine.unseat(lane, written, contradicts, &offer).await?;
     while stage != Rebuilding::Sound {
         rebuilt.rebuilt = true;
         stage = match stage {
             Rebuilding::Orders { cursor } => {
                 let after = cursor.parse().ok().map(|tail| OrderId::new(lane.clone(), tail));
-                let orders = whole::of_lane(sql, lane, after.as_ref(), ORDERS).await?;
+                let orders = recorded::orders_of_lane(sql, lane, after.as_ref(), ORDERS).await?;
                 let last = orders.len() < ORDERS as usize;
                 rebuilt.orders += orders.len() as u64;
                 let orders: Vec<Restored> = orders
                     .into_iter()
-                    .map(|Whole { order, attempts, contact, .. }| Restored {
+                    .map(|RecordedOrder { order, attempts, contact, .. }| Restored {
                         keep: in_doubt.contains(&order.id.to_string()),
                         order,
                         attempts,
@@ -173,7 +177,7 @@ pub async fn restore_documents<R: Redis>(
     sql: &impl Sql,
     lane: &Lane,
 ) -> Result<Option<Documents>, CopyError> {
-    let Some(documents) = whole::documents(sql, lane).await? else { return Ok(None) };
+    let Some(documents) = recorded::latest_documents(sql, lane).await? else { return Ok(None) };
     restore_document(engine, &documents.sale).await?;
     restore_document(engine, &documents.item).await?;
     Ok(Some(documents))

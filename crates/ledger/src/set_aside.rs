@@ -1,8 +1,10 @@
-//! Events that could not be applied: set aside with their error, shown to the operator, and either applied after all
-//! once the cause is mended, or dismissed once the matter is settled otherwise.
+//! Events that could not be applied. They are set aside with their error and shown to the operator.
+//!
+//! Once the cause is mended, the operator applies them after all ([`retry`]). An event whose matter is settled in
+//! another way, the operator dismisses ([`dismiss`]).
 
 use crate::apply::Entry;
-use crate::sql::{Dialect, Row, Sql, SqlError, Value};
+use crate::sql::{Dialect, Row, Sql, SqlError, Value, lane_parameters};
 use sale::ids::Lane;
 use sale::time::Timestamp;
 use serde::Serialize;
@@ -14,68 +16,42 @@ pub struct SetAside {
     pub lane: i64,
     /// The entry of the outbox stream, or `missing-<seq>`.
     pub stream_id: String,
-    /// Its place in the lane; where the event did not tell, by its neighbours.
+    /// Its number in the lane. Where the event's own number could not be read, its neighbours give it.
     pub seq: i64,
-    /// The order whose later events are set aside too, if it could be read.
+    /// The event's order, if it could be read. Later events of that order are set aside too.
     pub order_id: Option<String>,
-    /// The event as it came. May hold a shopper's address.
+    /// The event as it came. It may hold a shopper's address.
     pub event: String,
     pub error: String,
     pub set_aside_at: Timestamp,
 }
 
-/// What trying again came to.
+/// The result of trying again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Retried {
     pub applied: usize,
     pub refused: usize,
 }
 
-/// No event is longer; a longer text is no event, and is kept in part.
-const LONGEST: usize = 65_536;
-
-/// Events set aside, neither applied nor dismissed since, oldest first.
-pub async fn list(sql: &impl Sql, limit: u32, offset: u32) -> Result<Vec<SetAside>, SqlError> {
-    let rows = sql
-        .execute(
-            "SELECT item_id, lane, stream_id, seq, order_id, payload, error, at FROM set_aside \
-             WHERE applied_at IS NULL AND dismissed_at IS NULL ORDER BY at, item_id, lane, seq, stream_id LIMIT $1 OFFSET $2",
-            &[i64::from(limit).into(), i64::from(offset).into()],
-        )
-        .await?;
-    rows.iter().map(SetAside::read).collect()
+/// Events that are still set aside: neither applied nor dismissed. The oldest comes first.
+pub async fn list(sql: &impl Sql, page_size: u32, offset: u32) -> Result<Vec<SetAside>, SqlError> {
+    open_events(sql, "at, item_id, lane, seq, stream_id", page_size, offset).await
 }
 
-/// How many events are set aside, neither applied nor dismissed since.
+/// The number of events that are still set aside: neither applied nor dismissed.
 pub async fn count(sql: &impl Sql) -> Result<u64, SqlError> {
-    let statement = "SELECT count(*) FROM set_aside WHERE applied_at IS NULL AND dismissed_at IS NULL";
-    let rows = sql.execute(statement, &[]).await?;
-    let count = rows.first().map_or(Ok(0), |row| row.integer(0))?;
-    Ok(u64::try_from(count).unwrap_or(0))
+    crate::sql::count(sql, &format!("FROM set_aside WHERE {OPEN}"), &[]).await
 }
 
-/// Tries up to `most` events again, those of an order in their order. One that is still refused stays as it was; pass
-/// the number refused so far as `skip` to go on behind them.
+/// Tries up to `most` events again, the events of one order in sequence.
+///
+/// An event that is refused again stays as it was. To go on behind such events, pass their number as `skip`.
 pub async fn retry(sql: &impl Sql, most: u32, skip: u32) -> Result<Retried, SqlError> {
-    let rows = sql
-        .execute(
-            "SELECT item_id, lane, stream_id, seq, order_id, payload, error, at FROM set_aside \
-             WHERE applied_at IS NULL AND dismissed_at IS NULL ORDER BY item_id, lane, seq, stream_id LIMIT $1 OFFSET $2",
-            &[i64::from(most).into(), i64::from(skip).into()],
-        )
-        .await?;
-    let statement = format!(
-        "UPDATE set_aside SET applied_at = {} \
-         WHERE item_id = $1 AND lane = $2 AND stream_id = $3 AND applied_at IS NULL AND dismissed_at IS NULL \
-         RETURNING seq",
-        now(sql.dialect())
-    );
     let mut retried = Retried::default();
-    for row in rows {
-        let aside = SetAside::read(&row)?;
-        let key = [aside.item_id.into(), aside.lane.into(), aside.stream_id.into()];
-        match sql.execute(&statement, &key).await {
-            Ok(rows) => retried.applied += rows.len(),
+    for event in open_events(sql, "item_id, lane, seq, stream_id", most, skip).await? {
+        let key = [event.item_id.into(), event.lane.into(), event.stream_id.into()];
+        match close(sql, "applied_at", key).await {
+            Ok(was_open) => retried.applied += usize::from(was_open),
             Err(SqlError::Refused(_)) => retried.refused += 1,
             Err(other) => return Err(other),
         }
@@ -83,21 +59,19 @@ pub async fn retry(sql: &impl Sql, most: u32, skip: u32) -> Result<Retried, SqlE
     Ok(retried)
 }
 
-/// Declares the matter of an event settled without it, so that later events of its order are applied again; answers
-/// whether it was open. An operator's decision, for an event that was told anew under another number, or never was one.
+/// Declares an event's matter settled without the event. Later events of its order can then be applied.
+///
+/// Returns whether the event was still set aside. This is an operator's decision: the engine has sent the event again
+/// under another number, or the entry never was an event.
 pub async fn dismiss(sql: &impl Sql, lane: &Lane, stream_id: &str) -> Result<bool, SqlError> {
-    let statement = format!(
-        "UPDATE set_aside SET dismissed_at = {} \
-         WHERE item_id = $1 AND lane = $2 AND stream_id = $3 AND applied_at IS NULL AND dismissed_at IS NULL \
-         RETURNING seq",
-        now(sql.dialect())
-    );
-    let key = [lane.item.as_str().into(), i64::from(lane.number).into(), stream_id.into()];
-    Ok(!sql.execute(&statement, &key).await?.is_empty())
+    let [item, number] = lane_parameters(lane);
+    close(sql, "dismissed_at", [item, number, stream_id.into()]).await
 }
 
-/// Gives up waiting for events that will never come, up to `seq`, so that those behind them are written; answers how
-/// many were passed over. An operator's decision, for a Redis or a database that came back from an old copy.
+/// Gives up waiting for missing events up to number `seq`, so that later events of the lane are written.
+///
+/// Returns how many events were passed over. This is an operator's decision, after Redis or the database came back from
+/// an old copy.
 pub async fn pass_over(sql: &impl Sql, lane: &Lane, seq: i64) -> Result<u64, SqlError> {
     let mut passed = 0;
     let mut next = crate::read::written(sql, lane).await? + 1;
@@ -111,7 +85,7 @@ pub async fn pass_over(sql: &impl Sql, lane: &Lane, seq: i64) -> Result<u64, Sql
     Ok(passed)
 }
 
-/// Sets an entry aside, unless it was before.
+/// Sets an entry aside. Returns false if it was set aside before.
 pub(crate) async fn insert(
     sql: &impl Sql,
     lane: &Lane,
@@ -138,16 +112,50 @@ pub(crate) async fn insert(
     Ok(!sql.execute(&statement, &parameters).await?.is_empty())
 }
 
-/// Text that any database stores: PostgreSQL refuses U+0000, and what is set aside may be anything.
+/// The condition for events that are still set aside.
+const OPEN: &str = "applied_at IS NULL AND dismissed_at IS NULL";
+
+/// One page of the events that are still set aside, sorted by the columns `order_by`.
+async fn open_events(
+    sql: &impl Sql,
+    order_by: &str,
+    page_size: u32,
+    offset: u32,
+) -> Result<Vec<SetAside>, SqlError> {
+    let statement = format!(
+        "SELECT item_id, lane, stream_id, seq, order_id, payload, error, at FROM set_aside \
+         WHERE {OPEN} ORDER BY {order_by} LIMIT $1 OFFSET $2"
+    );
+    let rows = sql.execute(&statement, &[i64::from(page_size).into(), i64::from(offset).into()]).await?;
+    rows.iter().map(SetAside::read).collect()
+}
+
+/// Writes the present moment into `column` of one event, and returns whether the event was still set aside.
+///
+/// A trigger applies an event whose `applied_at` is written, or refuses the update.
+async fn close(sql: &impl Sql, column: &str, key: [Value; 3]) -> Result<bool, SqlError> {
+    let statement = format!(
+        "UPDATE set_aside SET {column} = {} \
+         WHERE item_id = $1 AND lane = $2 AND stream_id = $3 AND {OPEN} RETURNING seq",
+        now(sql.dialect())
+    );
+    Ok(!sql.execute(&statement, &key).await?.is_empty())
+}
+
+/// The longest text that is kept, in characters. Every event is shorter; a longer text is no event, and its beginning
+/// is enough.
+const MAX_CHARACTERS: usize = 65_536;
+
+/// The text as both databases can store it. An entry may hold anything, and PostgreSQL refuses U+0000.
 fn storable(text: &str) -> Value {
     text.chars()
-        .take(LONGEST)
+        .take(MAX_CHARACTERS)
         .map(|c| if c == '\0' { char::REPLACEMENT_CHARACTER } else { c })
         .collect::<String>()
         .into()
 }
 
-/// The database's own clock, in milliseconds.
+/// The database's own clock, in milliseconds since 1970.
 fn now(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::Sqlite => "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)",

@@ -1,6 +1,6 @@
 //! Orders by their state, and money that must go back.
 
-use order_ledger::{read, whole};
+use order_ledger::read;
 use sale::Engine;
 use sale::ids::{OrderId, PaymentId};
 use sale::money::Money;
@@ -79,8 +79,8 @@ pub async fn refunds(request: &Request) -> Result<Response, Problem> {
     let page = query.page()?;
     let (size, offset) = limits(page);
     let found =
-        whole::refunds_due(&open_ledger().await?, size, offset).await.map_err(Problem::unavailable)?;
-    let refund = |due: whole::RefundDue| Refund {
+        read::refunds_due(&open_ledger().await?, size, offset).await.map_err(Problem::unavailable)?;
+    let refund = |due: read::RefundDue| Refund {
         order_id: due.payment.order.clone(),
         payment_id: due.payment,
         amount: due.amount,

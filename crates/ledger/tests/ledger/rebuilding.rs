@@ -2,7 +2,7 @@ use crate::copying::Shop;
 use crate::support::{Chance, Client, World, lane, on_both};
 use order_ledger::audit::{LaneAudit, audit};
 use order_ledger::rebuild::{Rebuilt, Standing, mend, rebuild, standing};
-use order_ledger::{copy, read, set_aside, whole};
+use order_ledger::{copy, read, recorded, set_aside};
 use sale::ids::{OrderId, Tail, UserId};
 use sale::keys::LaneKeys;
 use sale::order::OrderState;
@@ -196,7 +196,7 @@ async fn a_lane_from_an_old_copy_is_brought_forward_and_sells_nothing_twice(worl
         let counters = audit.counters.unwrap();
         assert!(counters.available >= 0, "round {round}: {counters:?}");
         assert_eq!(set_aside::count(&sql).await.unwrap(), 0, "round {round}");
-        for row in whole::of_lane(&sql, &lane(), None, 10_000).await.unwrap() {
+        for row in recorded::orders_of_lane(&sql, &lane(), None, 10_000).await.unwrap() {
             let known = shop.engine().order(&row.order.id, None).await.unwrap().map(|(order, _)| order);
             assert_eq!(known, Some(row.order), "round {round}");
         }

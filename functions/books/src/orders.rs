@@ -78,8 +78,7 @@ pub async fn refunds(request: &Request) -> Result<Response, Problem> {
     query.only(&["page", "page_size"])?;
     let page = query.page()?;
     let (size, offset) = limits(page);
-    let found =
-        read::refunds_due(&open_ledger().await?, size, offset).await.map_err(Problem::unavailable)?;
+    let found = read::refunds_due(&open_ledger().await?, size, offset).await.map_err(Problem::unavailable)?;
     let refund = |due: read::RefundDue| Refund {
         order_id: due.payment.order.clone(),
         payment_id: due.payment,

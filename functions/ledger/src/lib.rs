@@ -9,7 +9,7 @@
 //! anew (scripts `unseat`, `restore`, `retell`, `regrant`, `seat`). That is looked for whenever a runtime has reached
 //! Redis again, which rings without a lane, and whenever events contradict what is written.
 
-use order_ledger::rebuild::mend;
+use order_ledger::rebuild::rebuild_unless_lost;
 use order_ledger::{CopyError, drain, read, spin};
 use sale::ids::Lane;
 use sale::{Engine, keys, work};
@@ -69,7 +69,7 @@ async fn ledger(message: Vec<u8>) -> anyhow::Result<()> {
 
 /// Makes a lane anew that knows less than the database; one that is lost altogether is an operator's to reconcile.
 async fn check(engine: &Engine<SharedRedis>, sql: &spin::Database, lane: &Lane) {
-    match mend(engine, sql, lane, false, PATIENCE).await {
+    match rebuild_unless_lost(engine, sql, lane, PATIENCE).await {
         Ok(rebuilt) => {
             if rebuilt.rebuilt {
                 worker::log_work("ledger", lane, &rebuilt, true);

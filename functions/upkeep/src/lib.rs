@@ -10,7 +10,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use order_ledger::rebuild::mend;
+use order_ledger::rebuild::rebuild_unless_lost;
 use order_ledger::{read, set_aside, spin};
 use sale::Engine;
 use sale::work::{self, Done};
@@ -156,7 +156,7 @@ async fn tick() -> Result<Response, Problem> {
     for lane in lanes {
         ticked.lanes += 1;
         if let Ok(sql) = &sql
-            && let Err(error) = mend(&engine, sql, &lane, false, MENDING).await
+            && let Err(error) = rebuild_unless_lost(&engine, sql, &lane, MENDING).await
         {
             ticked.failures.push(format!("lane {lane}: {error}"));
         }

@@ -1,7 +1,7 @@
 use crate::copying::Shop;
 use crate::support::{Chance, Client, World, lane, on_both};
 use order_ledger::audit::{LaneAudit, audit};
-use order_ledger::rebuild::{Rebuilt, Standing, mend, rebuild, standing};
+use order_ledger::rebuild::{Rebuilt, Standing, rebuild, rebuild_unless_lost, standing};
 use order_ledger::{copy, read, recorded, set_aside};
 use sale::ids::{OrderId, Tail, UserId};
 use sale::keys::LaneKeys;
@@ -114,7 +114,7 @@ async fn a_lane_that_is_lost_comes_back_as_it_was(world: &World) {
     assert_eq!(standing(&shop.engine(), &sql, &lane()).await.unwrap(), Standing::Lost);
     assert!(shop.audited(&sql).await.differences[0].contains("lost"));
     assert!(
-        !mend(&shop.engine(), &sql, &lane(), false, NEVER).await.unwrap().rebuilt,
+        !rebuild_unless_lost(&shop.engine(), &sql, &lane(), NEVER).await.unwrap().rebuilt,
         "not without being asked"
     );
     let rebuilt = shop.rebuild_in_steps(&sql, false).await;
@@ -249,7 +249,7 @@ async fn a_power_cut_costs_neither_holds_nor_the_queue(world: &World) {
     shop.copy_all(&sql).await;
     shop.come_back_with(&copy).await;
 
-    let rebuilt = mend(&shop.engine(), &sql, &lane(), false, NEVER).await.unwrap();
+    let rebuilt = rebuild_unless_lost(&shop.engine(), &sql, &lane(), NEVER).await.unwrap();
     assert!(rebuilt.rebuilt && rebuilt.finished, "without being asked");
     assert_eq!(rebuilt.ended, 0);
     let polled = shop.engine().poll(&held, &"u-held".parse().unwrap(), false).await.unwrap().outcome;

@@ -204,9 +204,9 @@ async fn copy_waiting_events<R: Redis>(
 
 /// Compares orders, as the engine had them at event `seq`, with the database.
 ///
-/// An order that is looked at again is read between two looks at the lane's last event, `from` and `seq`. Nothing
-/// happened to the order in between if the database has written up to `seq` and its last event of the order is not later
-/// than `from`.
+/// An order that is looked at again is read between two looks at the lane's last event, `from` and `seq`. The database
+/// must have written up to `seq`. If its last event of the order is then not later than `from`, nothing happened to the
+/// order in between.
 async fn compare<R: Redis>(
     engine: &Engine<R>,
     sql: &impl Sql,

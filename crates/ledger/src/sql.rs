@@ -6,8 +6,8 @@ use sale::ids::Lane;
 
 /// A database that executes one statement at a time, each in a transaction of its own.
 ///
-/// Both dialects write parameters as `$1`, `$2`… A statement must mention `$1` before `$2` and so on, because SQLite
-/// numbers parameters in the order of their first mention.
+/// Both dialects write parameters as `$1`, `$2` and so on. A statement must mention them in this order, because SQLite
+/// numbers parameters by their first mention.
 #[allow(async_fn_in_trait, reason = "used generically, on one thread, in components and tests")]
 pub trait Sql {
     /// The dialect of SQL that the database speaks.

@@ -189,7 +189,7 @@ async fn whatever_providers_say_and_whoever_dies_every_order_ends_legally_and_is
     let database = rusqlite::Connection::open(state.join("sqlite_db.db")).unwrap();
     let count = |what: &str| database.query_row(what, [], |row| row.get::<_, i64>(0)).unwrap();
     assert_eq!(count("SELECT count(*) FROM events"), lane["written"].as_i64().unwrap(), "each event once");
-    assert_eq!(count("SELECT count(*) FROM poison"), 0);
+    assert_eq!(count("SELECT count(*) FROM set_aside"), 0);
     assert_eq!(
         count("SELECT count(*) FROM payments WHERE state = 'succeeded'"),
         counters.sold,

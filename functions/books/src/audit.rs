@@ -2,7 +2,7 @@
 
 use order_ledger::audit::{LaneAudit, audit as audit_lane};
 use order_ledger::rebuild::{Rebuilt, rebuild, restore_documents};
-use order_ledger::{copy, poison, read, spin};
+use order_ledger::{copy, read, set_aside, spin};
 use sale::catalogue::Item;
 use sale::ids::{ItemId, Lane};
 use sale::{Engine, work};
@@ -149,7 +149,7 @@ pub async fn reconcile_all(engine: &Engine<SharedRedis>) -> Result<Response, Pro
 }
 
 async fn retry(sql: &spin::Database) -> Result<usize, Problem> {
-    Ok(poison::retry(sql, RETRIED, 0).await?.applied)
+    Ok(set_aside::retry(sql, RETRIED, 0).await?.applied)
 }
 
 /// Mends the lanes of one item.

@@ -1,6 +1,6 @@
 //! Lists orders by state, and payments whose money must go back; notes refunds.
 
-use order_ledger::{read, spin, whole};
+use order_ledger::{read, spin};
 use sale::Engine;
 use sale::ids::{OrderId, PaymentId};
 use sale::money::Money;
@@ -77,8 +77,8 @@ pub async fn refunds(request: &Request) -> Result<Response, Problem> {
     query.only(&["page", "page_size"])?;
     let page = query.page()?;
     let (size, offset) = limits(page);
-    let found = whole::refunds_due(&spin::open().await?, size, offset).await?;
-    let refund = |due: whole::RefundDue| Refund {
+    let found = read::refunds_due(&spin::open().await?, size, offset).await?;
+    let refund = |due: read::RefundDue| Refund {
         order_id: due.payment.order.clone(),
         payment_id: due.payment,
         amount: due.amount,

@@ -1,6 +1,6 @@
 //! Events that were set aside because they could not be recorded. The operator lists, retries or dismisses them.
 
-use order_ledger::poison::{self, SetAside};
+use order_ledger::set_aside::{self, SetAside};
 use order_ledger::spin;
 use sale::ids::{ItemId, Lane};
 use serde::{Deserialize, Serialize};
@@ -24,14 +24,14 @@ pub async fn list(request: &Request) -> Result<Response, Problem> {
     let page = query.page()?;
     let sql = spin::open().await?;
     let (size, offset) = crate::limits(page);
-    let events = poison::list(&sql, size, offset).await?;
-    let total = poison::count(&sql).await?;
+    let events = set_aside::list(&sql, size, offset).await?;
+    let total = set_aside::count(&sql).await?;
     Ok(Response::ok(&List { events, page: page.number, page_size: page.size, total }))
 }
 
 /// Retries all of them; events of one order keep their order.
 pub async fn retry() -> Result<Response, Problem> {
-    let retried = poison::retry(&spin::open().await?, MOST, 0).await?;
+    let retried = set_aside::retry(&spin::open().await?, MOST, 0).await?;
     Ok(Response::ok(&retried))
 }
 
@@ -47,7 +47,7 @@ struct One {
 pub async fn dismiss(request: &mut Request) -> Result<Response, Problem> {
     let One { item_id, lane, stream_id } = request.json().await?;
     let lane = Lane::new(item_id, lane);
-    if poison::dismiss(&spin::open().await?, &lane, &stream_id).await? {
+    if set_aside::dismiss(&spin::open().await?, &lane, &stream_id).await? {
         Ok(Response::no_content())
     } else {
         Err(Problem::NotFound { what: "event set aside" })
@@ -77,6 +77,6 @@ pub async fn pass_over(request: &mut Request) -> Result<Response, Problem> {
         let most = written + i64::from(MOST);
         return Err(Problem::invalid("up_to", format!("may be at most {most}: {written} are written")));
     }
-    let passed_over = poison::pass_over(&sql, &lane, up_to).await?;
+    let passed_over = set_aside::pass_over(&sql, &lane, up_to).await?;
     Ok(Response::ok(&PassedOver { passed_over }))
 }

@@ -9,7 +9,7 @@
 //! of the folder `rebuild`: begin, orders, untold, holds, finish). It looks for such lanes when events contradict the database,
 //! and after each reconnection: a runtime that reaches Redis again sends an empty message.
 
-use order_ledger::rebuild::mend;
+use order_ledger::rebuild::rebuild_unless_lost;
 use order_ledger::{CopyError, drain, read, spin};
 use sale::ids::Lane;
 use sale::{Engine, keys, work};
@@ -67,7 +67,7 @@ async fn handle(message: Vec<u8>) -> anyhow::Result<()> {
 
 /// Rebuilds a lane that knows less than the database. If it is lost completely, an operator must reconcile it.
 async fn check(engine: &Engine<SharedRedis>, sql: &spin::Database, lane: &Lane) {
-    match mend(engine, sql, lane, false, PATIENCE).await {
+    match rebuild_unless_lost(engine, sql, lane, PATIENCE).await {
         Ok(rebuilt) => {
             if rebuilt.rebuilt {
                 worker::log_work("ledger", lane, &rebuilt, true);

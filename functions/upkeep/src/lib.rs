@@ -12,8 +12,8 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use order_ledger::rebuild::mend;
-use order_ledger::{poison, read, spin};
+use order_ledger::rebuild::rebuild_unless_lost;
+use order_ledger::{read, set_aside, spin};
 use provider_simulation::SimulatedProvider;
 use sale::Engine;
 use sale::work::{self, Done};
@@ -156,7 +156,7 @@ async fn tick() -> Result<Response, Problem> {
     for lane in lanes {
         ticked.lanes += 1;
         if let Ok(sql) = &sql
-            && let Err(error) = mend(&engine, sql, &lane, false, MENDING).await
+            && let Err(error) = rebuild_unless_lost(&engine, sql, &lane, MENDING).await
         {
             ticked.failures.push(format!("lane {lane}: {error}"));
         }
@@ -205,7 +205,7 @@ async fn metrics() -> Result<Response, Problem> {
         let _ = writeln!(outbox, "stampede_outbox_events{{{labels}}} {}", view.outbox);
     }
     let set_aside = match spin::open().await {
-        Ok(sql) => poison::count(&sql).await.ok(),
+        Ok(sql) => set_aside::count(&sql).await.ok(),
         Err(_) => None,
     };
     let mut text = String::new();

@@ -103,11 +103,11 @@ async fn no_row_is_written_past_the_rules(world: &World) {
     // The same for what was set aside.
     apply(&sql, &lane(), &[order_ledger::Entry { id: "9-9".into(), event: "?".into() }]).await.unwrap();
     for statement in [
-        "DELETE FROM poison",
-        "UPDATE poison SET error = ''",
-        "UPDATE poison SET applied_at = NULL",
-        "UPDATE poison SET applied_at = 1",
-        "INSERT INTO poison (item_id, lane, stream_id, seq, payload, error, at) VALUES ('i', 0, 'x', 5, '', '', 1)",
+        "DELETE FROM set_aside",
+        "UPDATE set_aside SET error = ''",
+        "UPDATE set_aside SET applied_at = NULL",
+        "UPDATE set_aside SET applied_at = 1",
+        "INSERT INTO set_aside (item_id, lane, stream_id, seq, payload, error, at) VALUES ('i', 0, 'x', 5, '', '', 1)",
     ] {
         let outcome = sql.execute(statement, &[]).await;
         assert!(matches!(outcome, Err(SqlError::Refused(_))), "{statement}: {outcome:?}");

@@ -168,7 +168,7 @@ async fn copiers_that_die_at_any_step_or_work_side_by_side_lose_and_repeat_nothi
     let told = shop.number("HGET", &[&keys.lane(), "outbox_seq"]).await;
     assert_eq!(sql.number("SELECT count(*) FROM events").await, told);
     assert_eq!(read::written(&sql, &lane()).await.unwrap(), told);
-    assert_eq!(sql.number("SELECT count(*) FROM poison").await, 0);
+    assert_eq!(sql.number("SELECT count(*) FROM set_aside").await, 0);
     assert_eq!(shop.number("XLEN", &[&keys.outbox()]).await, 0);
     assert_eq!(shop.number("XPENDING", &[&keys.outbox(), "ledger"]).await, 0);
     let mut states: HashMap<OrderState, u32> = HashMap::new();

@@ -89,7 +89,8 @@ impl Interrupt {
         status.with_context(|| format!("cannot wait for `{name}`"))
     }
 
-    /// Calls `done` until it returns a value. Returns `None` after `timeout`, and [`Interrupted`] if we are asked to stop.
+    /// Calls `done` until it returns a value. Returns `None` after `timeout`. Fails with [`Interrupted`] if we are asked
+    /// to stop.
     pub fn poll<T>(
         &self,
         timeout: Duration,

@@ -1,7 +1,7 @@
 //! `cargo xtask up`: builds a fresh clone and starts it as a shop.
 //!
 //! One data folder holds everything of a run: the private Redis, the key-value store, the order database, the secrets
-//! and the logs. So a later `up` continues where this one stopped, and runs with different data folders are independent.
+//! and the logs. So a later `up` continues where this one stopped. Runs with different data folders are independent.
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};

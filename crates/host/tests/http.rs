@@ -160,7 +160,7 @@ fn a_trap_fails_only_its_own_requests_and_is_logged() {
         assert_eq!(host.text("/constant"), "constant");
     }
     eventually("the trap is logged", || host.process.stderr().contains("an instance ended").then_some(()));
-    // The log shows what the guest printed last.
+    // The guest's last words are shown.
     host.process.expect_log("as asked");
 }
 
@@ -288,7 +288,7 @@ fn a_line_that_a_guest_prints_is_marked_unless_it_is_json() {
 }
 
 #[test]
-fn after_a_signal_running_requests_finish_and_new_ones_are_refused() {
+fn a_signal_lets_running_requests_finish_and_takes_no_new_ones() {
     for signal in [libc::SIGTERM, libc::SIGINT] {
         let mut host = host(&[]);
         let mut idle = host.client();

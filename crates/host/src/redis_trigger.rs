@@ -57,6 +57,8 @@ pub struct Bell {
 }
 
 impl Bell {
+    /// Makes messages on `channel` ring `component`, whose code is `code`.
+    ///
     /// # Errors
     /// Fails if the component does not handle Redis messages.
     pub fn new(channel: String, component: Arc<Component>, code: InstancePre<State>) -> anyhow::Result<Self> {

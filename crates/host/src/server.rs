@@ -183,9 +183,9 @@ async fn accept(
             sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        let crowd = Crowd { free: connections.clone(), most: limits.max_connections };
+        let occupancy = Occupancy { free: connections.clone(), most: limits.max_connections };
         let connection =
-            serve_connection(stream, peer, service.clone(), limits.clone(), crowd, stopped.clone());
+            serve_connection(stream, peer, service.clone(), limits.clone(), occupancy, stopped.clone());
         let alive = alive.clone();
         tokio::spawn(async move {
             connection.await;
@@ -194,15 +194,15 @@ async fn accept(
     }
 }
 
-/// How many connections are open.
-struct Crowd {
+/// How many connections are free.
+struct Occupancy {
     free: Arc<Semaphore>,
     most: usize,
 }
 
-impl Crowd {
+impl Occupancy {
     /// Whether nearly all connections are in use, so that new clients wait or soon will.
-    fn is_dense(&self) -> bool {
+    fn is_crowded(&self) -> bool {
         self.free.available_permits() * CROWDED < self.most
     }
 }
@@ -212,7 +212,7 @@ async fn serve_connection(
     peer: SocketAddr,
     service: Arc<Service>,
     limits: Arc<Limits>,
-    crowd: Crowd,
+    occupancy: Occupancy,
     mut stopped: watch::Receiver<bool>,
 ) {
     // Without it, a client that delays its acknowledgements holds up a response of two writes by 40 ms.
@@ -241,7 +241,7 @@ async fn serve_connection(
                 std::pin::Pin::new(&mut connection).graceful_shutdown();
             }
             _ = check.tick() => {
-                if let Some(overdue) = watched.overdue(limits.read_timeout, crowd.is_dense()) {
+                if let Some(overdue) = watched.overdue(limits.read_timeout, occupancy.is_crowded()) {
                     break Some(overdue);
                 }
             }

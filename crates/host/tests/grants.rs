@@ -1,9 +1,9 @@
-//! What a component may not do, and how it is told.
+//! What a component may do, and the errors that it gets for everything else.
 
 use crate::support::{Application, Redis, free_port};
 
 #[test]
-fn what_the_manifest_does_not_grant_is_refused_with_the_interfaces_own_error() {
+fn what_the_manifest_does_not_grant_is_refused_with_the_error_that_the_interface_defines() {
     let redis = Redis::start();
     let host = Application::web("").start();
     assert_eq!(host.post("/redis", &format!("{}\nPING", redis.url())), "Error::InvalidAddress");
@@ -18,7 +18,7 @@ fn what_the_manifest_does_not_grant_is_refused_with_the_interfaces_own_error() {
 }
 
 #[test]
-fn a_grant_is_for_its_own_port_and_name_only() {
+fn a_grant_is_for_one_port_and_one_name_only() {
     let (redis, other) = (Redis::start(), Redis::start());
     let host = Application::web(&format!(
         "allowed_outbound_hosts = [\"{}\"]\nkey_value_stores = [\"default\"]\nsqlite_databases = [\"default\"]",
@@ -46,12 +46,12 @@ fn a_granted_host_is_reached_over_http() {
 }
 
 #[test]
-fn the_application_itself_is_reached_by_its_own_grant_only() {
+fn a_component_reaches_the_application_itself_only_with_a_grant_for_self() {
     let host = Application::web("allowed_outbound_hosts = [\"http://self\"]").start();
     assert_eq!(host.text("/fetch?http://self.alt/status?204"), "Ok(204)");
-    // The request comes in like anybody's, for the address that the host listens on.
+    // The request comes in like any other, for the address that the host listens on.
     assert_eq!(host.text("/fetch-text?http://self.alt/uri"), format!("Ok(\"http://{}/uri\")", host.address));
-    // Only by that word: neither its address nor a host of that name is granted with it.
+    // The grant covers neither the application's address nor a host that is named `self`.
     for url in [&format!("http://{}/status?204", host.address), "http://self/", "http://localhost/"] {
         let denied = host.text(&format!("/fetch?{url}"));
         assert!(denied.contains("HttpRequestDenied"), "{url}: {denied}");
@@ -64,7 +64,7 @@ fn the_application_itself_is_reached_by_its_own_grant_only() {
 }
 
 #[test]
-fn mounted_files_can_be_read_and_not_written_and_nothing_else_is_there() {
+fn mounted_files_can_be_read_but_not_written_and_no_other_file_is_visible() {
     let mut host = Application::web(
         "files = [\"plain/*.txt\", { source = \"pictures\", destination = \"/shown\" }]\nexclude_files = [\"**/b.txt\"]",
     )

@@ -197,7 +197,7 @@ impl Application {
         Host { process, address, application: self }
     }
 
-    /// Starts the host, which is to fail, and gives what it said.
+    /// Starts the host, which must fail, and returns the line that it printed.
     pub fn fails(&self) -> String {
         let output = self.command().stdin(Stdio::null()).output().unwrap();
         let text = String::from_utf8(output.stderr).unwrap();
@@ -209,7 +209,7 @@ impl Application {
     }
 }
 
-/// Compiled guests, shared by all tests of a run; the tests of the cache use their own.
+/// The cache of compiled guests that all tests share. The tests of the cache itself use others.
 fn shared_cache() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("host-cache")
 }
@@ -231,7 +231,7 @@ impl Host {
         self.client().get(path)
     }
 
-    /// The text of a successful answer.
+    /// The body of a successful response.
     pub fn text(&self, path: &str) -> String {
         let response = self.get(path);
         assert_eq!(response.status, 200, "{response:?}\n{}", self.process.stderr());
@@ -244,7 +244,7 @@ impl Host {
         response.body
     }
 
-    /// The lines that the guest answered.
+    /// The lines of a successful response to POST.
     pub fn lines(&self, path: &str, body: &[&str]) -> Vec<String> {
         self.post(path, &body.join("\n")).lines().map(str::to_owned).collect()
     }

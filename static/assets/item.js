@@ -7,7 +7,33 @@ import { challengeView } from "/assets/challenge.js";
 import { call, delay, hasSession, insist, now, openSession, Refusal } from "/assets/net.js";
 import { orderPanel } from "/assets/order-panel.js";
 import { keep, kept, onKept } from "/assets/store.js";
-import { announce, badge, brief, button, confirmed, el, find, fuse, icon, message, money, number, onReturn, onTick, phase, picture, price, showStock, stadiumClock, stockLane, timeOf, timer, told, trouble, waiting } from "/assets/ui.js";
+import {
+  announce,
+  badge,
+  brief,
+  button,
+  confirmed,
+  el,
+  find,
+  fuse,
+  icon,
+  message,
+  money,
+  number,
+  onReturn,
+  onTick,
+  phase,
+  picture,
+  price,
+  showStock,
+  stadiumClock,
+  stockLane,
+  timeOf,
+  timer,
+  told,
+  trouble,
+  waiting,
+} from "/assets/ui.js";
 import { half, locale, say, t } from "/assets/words.js";
 
 const id = decodeURIComponent(location.pathname.split("/")[2] ?? "");
@@ -61,7 +87,8 @@ function draw(lead) {
     stage.dataset.step = step;
     notice.replaceChildren();
     const heading = find("h1, h2", view);
-    if (held || (lead && step !== "loading")) (current.focus ?? (() => (find("#reserve", view) ?? heading)?.focus({ preventScroll: false })))();
+    if (held || (lead && step !== "loading"))
+      (current.focus ?? (() => (find("#reserve", view) ?? heading)?.focus({ preventScroll: false })))();
     if (step === "ready" && before === "upcoming") announce(t("announce_go"));
     else if (before && heading && step !== "challenge") announce(heading.textContent);
   }
@@ -115,7 +142,8 @@ function refused(refusal) {
   if (refusal.slug === "hold-expired" || refusal.slug === "conflict") poll();
   draw();
   notice.replaceChildren(trouble(refusal));
-  if (refusal.slug === "purchase-limit") notice.append(el("a", { class: "button plain", href: "/orders" }, () => t("orders")));
+  if (refusal.slug === "purchase-limit")
+    notice.append(el("a", { class: "button plain", href: "/orders" }, () => t("orders")));
 }
 
 const isFinal = (refusal) => refusal.slug === "paused";
@@ -158,7 +186,10 @@ function pace() {
   const time = now();
   const busy = LIVE.includes(reservation?.state);
   const usual = { open: busy ? 10000 : 1500, paused: 4000, sold_out: 8000, upcoming: 20000, ended: 60000 }[at] ?? 10000;
-  const edge = Math.min(...[item.starts_at, item.ends_at].map((iso) => Date.parse(iso) - time).filter((ms) => ms > 0), Infinity);
+  const edge = Math.min(
+    ...[item.starts_at, item.ends_at].map((iso) => Date.parse(iso) - time).filter((ms) => ms > 0),
+    Infinity,
+  );
   return Math.min(usual * (0.85 + Math.random() * 0.3), edge + 200 + Math.random() * 1300);
 }
 
@@ -178,7 +209,8 @@ onTick(stage, () => {
     early.set(Math.random() * Math.max(0, left - 5000));
   }
   const mark = [300, 60, 30, 10].find((seconds) => Math.ceil(left / 1000) === seconds);
-  if (mark && mark !== said) announce(mark < 60 ? t("announce_s", { n: (said = mark) }) : t("announce_m", { n: (said = mark) / 60 }));
+  if (mark && mark !== said)
+    announce(mark < 60 ? t("announce_s", { n: (said = mark) }) : t("announce_m", { n: (said = mark) / 60 }));
 });
 
 // --- The reservation ---------------------------------------------------------------------------------------------------
@@ -205,7 +237,8 @@ function planPoll() {
   const { state, poll_after_ms, hold_expires_at } = reservation ?? {};
   const spread = 1 + Math.random() * 0.15;
   if (state === "queued") polling.set(Math.max(document.hidden ? 5000 : 200, poll_after_ms ?? 1000) * spread);
-  else if (state === "held") polling.set(Math.min(15000 * spread, Math.max(0, Date.parse(hold_expires_at) - now()) + 300 + Math.random() * 700));
+  else if (state === "held")
+    polling.set(Math.min(15000 * spread, Math.max(0, Date.parse(hold_expires_at) - now()) + 300 + Math.random() * 700));
   else polling.stop();
 }
 
@@ -253,7 +286,12 @@ const reserve = () => {
 };
 
 async function ask(signal, onWait) {
-  const { data } = await insist("POST", `${api}/challenges`, { user: true, body: { kind }, signal }, { onWait, settle: isFinal });
+  const { data } = await insist(
+    "POST",
+    `${api}/challenges`,
+    { user: true, body: { kind }, signal },
+    { onWait, settle: isFinal },
+  );
   if (data.kind === "off") return enter({}, signal, onWait);
   challenge = data;
 }
@@ -271,12 +309,18 @@ const another = (why, preferred = kind) => {
   act("asking", ask);
 };
 
-const answer = (text) => act("sending", (signal, onWait) => enter({ challenge: challenge.challenge, answer: text }, signal, onWait));
+const answer = (text) =>
+  act("sending", (signal, onWait) => enter({ challenge: challenge.challenge, answer: text }, signal, onWait));
 
 async function enter(proof, signal, onWait) {
   document.body.dataset.busy = "sending";
   try {
-    const { data } = await insist("POST", `${api}/reservations`, { user: true, body: { ...proof, quantity }, signal }, { onWait, settle: isFinal });
+    const { data } = await insist(
+      "POST",
+      `${api}/reservations`,
+      { user: true, body: { ...proof, quantity }, signal },
+      { onWait, settle: isFinal },
+    );
     hint = null;
     adopt(data, true);
   } catch (error) {
@@ -302,7 +346,12 @@ async function giveBack() {
 const checkout = (details, mark) =>
   act("ordering", async (signal, onWait) => {
     try {
-      const { data } = await insist("POST", `/api/reservations/${encodeURIComponent(reservation.id)}/checkout`, { user: true, body: details, signal }, { onWait });
+      const { data } = await insist(
+        "POST",
+        `/api/reservations/${encodeURIComponent(reservation.id)}/checkout`,
+        { user: true, body: details, signal },
+        { onWait },
+      );
       order = data;
       sessionStorage.removeItem("stampede.details");
       adopt({ ...reservation, state: "ordered", order_id: data.id }, true);
@@ -337,10 +386,20 @@ function upcoming() {
     if (marks.dataset.key !== key) marks.textContent = t((marks.dataset.key = key));
   });
   return {
-    node: gate(word, stadiumClock(() => Date.parse(item.starts_at), () => t("starts_in")),
-      el("p", { class: "fine" }, timeOf(item.starts_at, (time) => t("starts", { t: time }))),
+    node: gate(
+      word,
+      stadiumClock(
+        () => Date.parse(item.starts_at),
+        () => t("starts_in"),
+      ),
+      el(
+        "p",
+        { class: "fine" },
+        timeOf(item.starts_at, (time) => t("starts", { t: time })),
+      ),
       button(() => t("not_yet"), null, { id: "reserve", class: "button big", disabled: true }),
-      el("p", { class: "fine" }, () => t("our_clock"))),
+      el("p", { class: "fine" }, () => t("our_clock")),
+    ),
     stop: () => clearTimeout(precise),
   };
 }
@@ -353,8 +412,16 @@ function ready() {
     quantity = Math.min(most(), Math.max(1, quantity + by));
     update();
   };
-  const fewer = button(icon("minus"), step(-1), { class: "button plain square", "data-action": "fewer", "aria-label": () => t("fewer") });
-  const further = button(icon("plus"), step(1), { class: "button plain square", "data-action": "more", "aria-label": () => t("one_more") });
+  const fewer = button(icon("minus"), step(-1), {
+    class: "button plain square",
+    "data-action": "fewer",
+    "aria-label": () => t("fewer"),
+  });
+  const further = button(icon("plus"), step(1), {
+    class: "button plain square",
+    "data-action": "more",
+    "aria-label": () => t("one_more"),
+  });
   const sum = el("b");
   function update() {
     showStock(lane, item.stock);
@@ -365,18 +432,42 @@ function ready() {
     sum.textContent = money({ ...item.sale_price, amount: item.sale_price.amount * quantity });
   }
   return {
-    node: gate(el("h2", { class: "marks go", tabindex: -1 }, () => t("go")), lane,
-      item.per_user_limit > 1 && el("div", { class: "quantity" }, el("span", {}, () => t("quantity")), fewer, count, further, sum),
+    node: gate(
+      el("h2", { class: "marks go", tabindex: -1 }, () => t("go")),
+      lane,
+      item.per_user_limit > 1 &&
+        el(
+          "div",
+          { class: "quantity" },
+          el("span", {}, () => t("quantity")),
+          fewer,
+          count,
+          further,
+          sum,
+        ),
       button(() => t("reserve"), reserve, { id: "reserve", class: "button big", "data-action": "reserve" }),
-      el("p", { class: "fine" }, () => t("how"), " ", timeOf(item.ends_at, (time) => t("ends", { t: time })))),
+      el(
+        "p",
+        { class: "fine" },
+        () => t("how"),
+        " ",
+        timeOf(item.ends_at, (time) => t("ends", { t: time })),
+      ),
+    ),
     update,
   };
 }
 
-const challengeStep = () => challengeView(challenge, { submit: answer, another, hint, cancel: () => {
-  challenge = hint = null;
-  draw(true);
-} });
+const challengeStep = () =>
+  challengeView(challenge, {
+    submit: answer,
+    another,
+    hint,
+    cancel: () => {
+      challenge = hint = null;
+      draw(true);
+    },
+  });
 
 function queued() {
   const place = el("output", { class: "place", id: "position" });
@@ -394,10 +485,20 @@ function queued() {
   }
   rate.append(often);
   return {
-    node: gate(el("div", { class: "bib" },
-      el("p", { class: "race" }, "Stampede"), el("p", { class: "label" }, () => t("place")), place, bar, heading("queued")),
-    el("p", { class: "fine" }, () => t("queued_text")), rate,
-    button(() => t("give_back"), giveBack, { id: "give-back", class: "button quiet", "data-action": "give-back" })),
+    node: gate(
+      el(
+        "div",
+        { class: "bib" },
+        el("p", { class: "race" }, "Stampede"),
+        el("p", { class: "label" }, () => t("place")),
+        place,
+        bar,
+        heading("queued"),
+      ),
+      el("p", { class: "fine" }, () => t("queued_text")),
+      rate,
+      button(() => t("give_back"), giveBack, { id: "give-back", class: "button quiet", "data-action": "give-back" }),
+    ),
     update,
     focus: () => find("h2", view).focus(),
   };
@@ -410,7 +511,14 @@ function held() {
   const draft = JSON.parse(sessionStorage.getItem("stampede.details") ?? "{}");
   const fields = {};
   const field = (name, tag, properties) => {
-    const input = el(tag, { id: name, name, maxlength: LIMITS[name][1], "aria-describedby": `${name}-error`, required: LIMITS[name][0] > 0, ...properties });
+    const input = el(tag, {
+      id: name,
+      name,
+      maxlength: LIMITS[name][1],
+      "aria-describedby": `${name}-error`,
+      required: LIMITS[name][0] > 0,
+      ...properties,
+    });
     input.value = draft[name] ?? "";
     const error = el("p", { class: "field-error", id: `${name}-error`, role: "alert" });
     input.addEventListener("input", () => {
@@ -418,7 +526,13 @@ function held() {
       sessionStorage.setItem("stampede.details", JSON.stringify(read()));
     });
     fields[name] = { input, error };
-    return el("div", { class: "field" }, el("label", { for: name }, () => t(name), !LIMITS[name][0] && (() => t("optional"))), input, error);
+    return el(
+      "div",
+      { class: "field" },
+      el("label", { for: name }, () => t(name), !LIMITS[name][0] && (() => t("optional"))),
+      input,
+      error,
+    );
   };
   const read = () => Object.fromEntries(Object.entries(fields).map(([name, { input }]) => [name, input.value.trim()]));
   const mark = (name, text) => {
@@ -438,23 +552,47 @@ function held() {
     if (bad.length) return fields[bad[0]].input.focus();
     checkout(details, (errors) => {
       // The server speaks English; in Chinese the page says what it wants in its own words.
-      for (const { field: name, message: text } of errors) if (fields[name]) mark(name, locale() === "en" || !LIMITS[name][0] ? text : t(`${name}_short`));
+      for (const { field: name, message: text } of errors)
+        if (fields[name]) mark(name, locale() === "en" || !LIMITS[name][0] ? text : t(`${name}_short`));
       fields[errors.find(({ field: name }) => fields[name])?.field]?.input.focus();
     });
   }
   const { quantity: units } = reservation;
   return {
     node: gate(
-      el("header", { class: "verdict won" }, icon("check"), heading("held"), el("p", {}, () => t("held_text", { n: number(units ?? 1) }))),
-      fuse(() => Date.parse(reservation.hold_expires_at), kept(memory)?.whole ?? 300000, () => t("hold_left")),
-      el("form", { id: "checkout-form", novalidate: true, on: { submit } },
+      el(
+        "header",
+        { class: "verdict won" },
+        icon("check"),
+        heading("held"),
+        el("p", {}, () => t("held_text", { n: number(units ?? 1) })),
+      ),
+      fuse(
+        () => Date.parse(reservation.hold_expires_at),
+        kept(memory)?.whole ?? 300000,
+        () => t("hold_left"),
+      ),
+      el(
+        "form",
+        { id: "checkout-form", novalidate: true, on: { submit } },
         el("h3", {}, () => t("checkout")),
         field("contact", "input", { autocomplete: "tel", inputmode: "email", placeholder: () => t("contact_hint") }),
         field("address", "textarea", { rows: 2, autocomplete: "street-address" }),
         field("note", "input", { autocomplete: "off", placeholder: () => t("note_hint") }),
-        el("p", { class: "sum" }, el("span", {}, () => t("total")), el("b", {}, () => money({ ...item.sale_price, amount: item.sale_price.amount * (units ?? 1) }))),
-        el("button", { class: "button big", id: "checkout" }, () => t("order_now"))),
-      button(() => t("give_back_hold"), giveBack, { id: "give-back", class: "button quiet", "data-action": "give-back" })),
+        el(
+          "p",
+          { class: "sum" },
+          el("span", {}, () => t("total")),
+          el("b", {}, () => money({ ...item.sale_price, amount: item.sale_price.amount * (units ?? 1) })),
+        ),
+        el("button", { class: "button big", id: "checkout" }, () => t("order_now")),
+      ),
+      button(() => t("give_back_hold"), giveBack, {
+        id: "give-back",
+        class: "button quiet",
+        "data-action": "give-back",
+      }),
+    ),
   };
 }
 
@@ -469,33 +607,63 @@ function ordered() {
     const key = String(closed());
     if (again.dataset.closed === key) return;
     again.dataset.closed = key;
-    again.replaceChildren(closed() ? button(() => t("try_again"), forget, { id: "try-again", "data-action": "try-again" }) : "",
-      el("a", { class: "button plain", href: `/orders/${encodeURIComponent(order.id)}`, id: "see-order" }, () => t("see_order")));
+    again.replaceChildren(
+      closed() ? button(() => t("try_again"), forget, { id: "try-again", "data-action": "try-again" }) : "",
+      el("a", { class: "button plain", href: `/orders/${encodeURIComponent(order.id)}`, id: "see-order" }, () =>
+        t("see_order"),
+      ),
+    );
   }
   requestAnimationFrame(panel.plan);
-  return { node: gate(panel.node, again), update, stop: panel.stop, focus: () => find("h2", view).focus(), look: panel.look };
+  return {
+    node: gate(panel.node, again),
+    update,
+    stop: panel.stop,
+    focus: () => find("h2", view).focus(),
+    look: panel.look,
+  };
 }
 
 const over = (symbol, title, text) => () => ({
-  node: gate(message(symbol, () => t(title), () => t(text), reservation && button(() => t("try_again"), forget, { id: "try-again", "data-action": "try-again" }),
-    el("a", { class: "button plain", href: "/" }, () => t("all_sales")))),
+  node: gate(
+    message(
+      symbol,
+      () => t(title),
+      () => t(text),
+      reservation && button(() => t("try_again"), forget, { id: "try-again", "data-action": "try-again" }),
+      el("a", { class: "button plain", href: "/" }, () => t("all_sales")),
+    ),
+  ),
 });
 
 const STEPS = {
   loading,
   failed: () => ({
-    node: gate(trouble(gone), button(() => t("retry"), () => {
-      gone = null;
-      drawn = undefined;
-      draw();
-      look();
-    }, { "data-action": "retry" })),
+    node: gate(
+      trouble(gone),
+      button(
+        () => t("retry"),
+        () => {
+          gone = null;
+          drawn = undefined;
+          draw();
+          look();
+        },
+        { "data-action": "retry" },
+      ),
+    ),
   }),
   missing: over("flag", "missing", "missing_text"),
   checking: () => ({ node: gate(el("p", { class: "busy", role: "status" }, () => t("checking"))) }),
-  upcoming, ready, challenge: challengeStep, queued, held, ordered,
+  upcoming,
+  ready,
+  challenge: challengeStep,
+  queued,
+  held,
+  ordered,
   paused: over("pause", "paused_title", "paused_text"),
-  sold_out: () => over("flag", reservation ? "out_title" : "soldout_title", reservation ? "out_text" : "soldout_text")(),
+  sold_out: () =>
+    over("flag", reservation ? "out_title" : "soldout_title", reservation ? "out_text" : "soldout_text")(),
   ended: over("flag", "ended_title", "ended_text"),
   rejected: over("warn", "rejected_title", "rejected_text"),
   expired: over("clock", "expired_title", "expired_text"),
@@ -514,14 +682,26 @@ function showItem() {
   if (key === shown) return;
   const first = shown === undefined;
   shown = key;
-  if (first || find("#picture img")?.getAttribute("src") !== item.image) find("#picture").replaceChildren(picture(item, true));
-  find("#facts").replaceChildren(badge(state), told("h1", () => item.title), told("p", () => item.subtitle, { class: "subtitle" }), price(item));
+  if (first || find("#picture img")?.getAttribute("src") !== item.image)
+    find("#picture").replaceChildren(picture(item, true));
+  find("#facts").replaceChildren(
+    badge(state),
+    told("h1", () => item.title),
+    told("p", () => item.subtitle, { class: "subtitle" }),
+    price(item),
+  );
   find("#about").replaceChildren(
-    el("ul", { class: "rules" },
+    el(
+      "ul",
+      { class: "rules" },
       el("li", {}, icon("person"), () => t("limit", { n: number(item.per_user_limit) })),
       el("li", {}, icon("stack"), () => t("units", { n: number(item.stock.total) })),
-      el("li", {}, icon(item.mode === "instant" ? "bolt" : "queue"), () => t(item.mode === "instant" ? "instant_mode" : "queued_mode"))),
-    told("p", () => item.description, { class: "description" }));
+      el("li", {}, icon(item.mode === "instant" ? "bolt" : "queue"), () =>
+        t(item.mode === "instant" ? "instant_mode" : "queued_mode"),
+      ),
+    ),
+    told("p", () => item.description, { class: "description" }),
+  );
 }
 
 function titles() {

@@ -82,7 +82,11 @@ async function send(method, path, { body, etag, signal, timeout = method === "GE
   try {
     if (signal?.aborted) stop();
     const response = await fetch(path, {
-      method, headers, signal: abort.signal, cache: "no-store", credentials: "same-origin",
+      method,
+      headers,
+      signal: abort.signal,
+      cache: "no-store",
+      credentials: "same-origin",
       body: body === undefined ? undefined : JSON.stringify(body),
     });
     const got = performance.now();
@@ -95,8 +99,13 @@ async function send(method, path, { body, etag, signal, timeout = method === "GE
     notice("ok");
     if (response.ok || empty) return { status: response.status, data, etag: response.headers.get("etag") };
     const seconds = Number(response.headers.get("retry-after"));
-    const slug = /([^/]+)$/.exec(data?.type ?? "")?.[1] ?? (response.status >= 500 ? "unavailable" : String(response.status));
-    throw new Refusal(slug, response.status, { title: response.statusText, retry_after_ms: seconds ? seconds * 1000 : undefined, ...data });
+    const slug =
+      /([^/]+)$/.exec(data?.type ?? "")?.[1] ?? (response.status >= 500 ? "unavailable" : String(response.status));
+    throw new Refusal(slug, response.status, {
+      title: response.statusText,
+      retry_after_ms: seconds ? seconds * 1000 : undefined,
+      ...data,
+    });
   } catch (error) {
     if (error instanceof Refusal && error.status) throw error;
     if (signal?.aborted) throw error;
@@ -119,13 +128,18 @@ export function openSession(stale = null) {
   const open = async () => {
     if (session() && session() !== stale) return;
     // Where the shop has its own sign-in there are no guest sessions, and the shop's cookie is all one needs.
-    const made = await send("POST", "/api/session", {}).then(() => "guest", (refusal) => {
-      if (refusal.status === 404 || refusal.status === 405) return "shop";
-      throw refusal;
-    });
+    const made = await send("POST", "/api/session", {}).then(
+      () => "guest",
+      (refusal) => {
+        if (refusal.status === 404 || refusal.status === 405) return "shop";
+        throw refusal;
+      },
+    );
     keep("session", `${made} ${Math.random()}`);
   };
-  opening ??= (navigator.locks ? navigator.locks.request("stampede.session", open) : open()).finally(() => (opening = null));
+  opening ??= (navigator.locks ? navigator.locks.request("stampede.session", open) : open()).finally(
+    () => (opening = null),
+  );
   return opening;
 }
 

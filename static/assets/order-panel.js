@@ -1,7 +1,22 @@
 // One order: what it is, until when it can be paid, and what can be done with it. On the item's page and on its own.
 
 import { call, insist, now, Refusal } from "/assets/net.js";
-import { announce, button, confirmed, el, exactly, find, fuse, icon, moment, money, number, timer, trouble, waiting } from "/assets/ui.js";
+import {
+  announce,
+  button,
+  confirmed,
+  el,
+  exactly,
+  find,
+  fuse,
+  icon,
+  moment,
+  money,
+  number,
+  timer,
+  trouble,
+  waiting,
+} from "/assets/ui.js";
 import { kept, keep } from "/assets/store.js";
 import { locale, t } from "/assets/words.js";
 
@@ -110,29 +125,77 @@ export function orderPanel(order, changed) {
     node.dataset.order = order.id;
     node.dataset.payment = order.payment?.state ?? "";
     const failed = order.payment?.state === "failed";
-    const row = (name, ...value) => el("div", {}, el("dt", {}, () => t(name)), el("dd", {}, value));
-    const when = (name, iso) => iso && row(name, el("time", { datetime: iso, title: () => exactly(iso) }, () => moment(iso)));
+    const row = (name, ...value) =>
+      el(
+        "div",
+        {},
+        el("dt", {}, () => t(name)),
+        el("dd", {}, value),
+      );
+    const when = (name, iso) =>
+      iso &&
+      row(
+        name,
+        el("time", { datetime: iso, title: () => exactly(iso) }, () => moment(iso)),
+      );
     const unpaid = state === "unpaid";
     node.replaceChildren(
-      el("header", { class: "verdict" },
+      el(
+        "header",
+        { class: "verdict" },
         icon({ unpaid: "clock", paid: "check", refund_due: "clock" }[state] ?? "flag"),
         el("h2", { tabindex: -1, id: "order-state", "data-state": state }, () => t(`order_${state}`)),
-        el("p", {}, () => t(`text_${state}`))),
-      unpaid && failed ? el("div", { class: "trouble", id: "pay-failed" }, icon("warn"), el("p", {}, () => t("pay_failed"))) : "",
-      unpaid && order.pay_by ? fuse(() => Date.parse(order.pay_by), Date.parse(order.pay_by) - Date.parse(order.created_at), () => t("pay_left")) : "",
-      el("dl", {},
+        el("p", {}, () => t(`text_${state}`)),
+      ),
+      unpaid && failed
+        ? el(
+            "div",
+            { class: "trouble", id: "pay-failed" },
+            icon("warn"),
+            el("p", {}, () => t("pay_failed")),
+          )
+        : "",
+      unpaid && order.pay_by
+        ? fuse(
+            () => Date.parse(order.pay_by),
+            Date.parse(order.pay_by) - Date.parse(order.created_at),
+            () => t("pay_left"),
+          )
+        : "",
+      el(
+        "dl",
+        {},
         row("order", el("code", { id: "order-id" }, order.id)),
         row("quantity", () => number(order.quantity)),
         row("unit_price", () => money(order.unit_price)),
-        row("total", el("b", { id: "order-total" }, () => money(order.total))),
-        when("created", order.created_at), unpaid && when("pay_by", order.pay_by), when("paid_at", order.paid_at),
-        ["contact", "address", "note"].map((name) => order[name] && row(name, order[name]))),
-      unpaid ? el("div", { class: "actions" },
-        button(() => t(failed ? "pay_again" : "pay", { sum: money(order.total) }), pay, { id: "pay", "data-action": "pay" }),
-        button(() => t("cancel_order"), cancel, { id: "cancel", class: "button plain", "data-action": "cancel-order" })) : "",
+        row(
+          "total",
+          el("b", { id: "order-total" }, () => money(order.total)),
+        ),
+        when("created", order.created_at),
+        unpaid && when("pay_by", order.pay_by),
+        when("paid_at", order.paid_at),
+        ["contact", "address", "note"].map((name) => order[name] && row(name, order[name])),
+      ),
+      unpaid
+        ? el(
+            "div",
+            { class: "actions" },
+            button(() => t(failed ? "pay_again" : "pay", { sum: money(order.total) }), pay, {
+              id: "pay",
+              "data-action": "pay",
+            }),
+            button(() => t("cancel_order"), cancel, {
+              id: "cancel",
+              class: "button plain",
+              "data-action": "cancel-order",
+            }),
+          )
+        : "",
       unpaid && paying() ? el("p", { class: "busy", id: "pay-awaited" }, () => t("pay_return")) : "",
       ended() && paying() ? el("p", { class: "fine", id: "pay-late" }, () => t("pay_late")) : "",
-      notice);
+      notice,
+    );
   }
 
   draw();

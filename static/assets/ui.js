@@ -51,7 +51,8 @@ export const button = (label, act, properties = {}, ...before) =>
 export const number = (n) => new Intl.NumberFormat(locale()).format(n);
 
 export function money({ amount, currency }) {
-  const format = (options) => new Intl.NumberFormat(locale(), { style: "currency", currency, currencyDisplay: "narrowSymbol", ...options });
+  const format = (options) =>
+    new Intl.NumberFormat(locale(), { style: "currency", currency, currencyDisplay: "narrowSymbol", ...options });
   const digits = format().resolvedOptions().maximumFractionDigits;
   const units = amount / 10 ** digits;
   return format(Number.isInteger(units) ? { minimumFractionDigits: 0 } : {}).format(units);
@@ -62,14 +63,19 @@ export function moment(iso) {
   const time = new Date(iso);
   const day = (date) => new Intl.DateTimeFormat("en", { dateStyle: "short" }).format(date);
   const clock = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
-  return new Intl.DateTimeFormat(locale(), day(time) === day(now()) ? clock : { weekday: "short", month: "short", day: "numeric", ...clock }).format(time);
+  return new Intl.DateTimeFormat(
+    locale(),
+    day(time) === day(now()) ? clock : { weekday: "short", month: "short", day: "numeric", ...clock },
+  ).format(time);
 }
 
 /** A moment in full, with seconds and the time zone, for tooltips and records. */
-export const exactly = (iso) => new Intl.DateTimeFormat(locale(), { dateStyle: "long", timeStyle: "long" }).format(new Date(iso));
+export const exactly = (iso) =>
+  new Intl.DateTimeFormat(locale(), { dateStyle: "long", timeStyle: "long" }).format(new Date(iso));
 
 /** A `<time>` element whose text is `speak(moment)`. */
-export const timeOf = (iso, speak = (text) => text) => el("time", { datetime: iso, title: () => exactly(iso) }, () => speak(moment(iso)));
+export const timeOf = (iso, speak = (text) => text) =>
+  el("time", { datetime: iso, title: () => exactly(iso) }, () => speak(moment(iso)));
 
 const pad = (n) => String(n).padStart(2, "0");
 
@@ -103,9 +109,21 @@ function loop() {
 
 /** The stadium clock: days when there are any, hours, minutes, seconds until `end()`, in ms since 1970. */
 export function stadiumClock(end, label) {
-  const units = [["d", 86400, 1e9], ["h", 3600, 24], ["m", 60, 60], ["s", 1, 60]];
+  const units = [
+    ["d", 86400, 1e9],
+    ["h", 3600, 24],
+    ["m", 60, 60],
+    ["s", 1, 60],
+  ];
   const digits = units.map(() => el("b", {}, "00"));
-  const cells = units.map(([unit], i) => el("span", { class: "cell" }, digits[i], el("i", {}, () => t(unit))));
+  const cells = units.map(([unit], i) =>
+    el(
+      "span",
+      { class: "cell" },
+      digits[i],
+      el("i", {}, () => t(unit)),
+    ),
+  );
   const clock = el("div", { class: "clock", role: "timer", "aria-label": label }, ...cells);
   onTick(clock, () => {
     const left = Math.max(0, Math.ceil((end() - now()) / 1000));
@@ -120,7 +138,13 @@ export function stadiumClock(end, label) {
 export function fuse(end, whole, label) {
   const text = el("b", { class: "digits" });
   const bar = el("i");
-  const line = el("div", { class: "fuse", role: "timer" }, el("span", {}, label), text, el("span", { class: "track" }, bar));
+  const line = el(
+    "div",
+    { class: "fuse", role: "timer" },
+    el("span", {}, label),
+    text,
+    el("span", { class: "track" }, bar),
+  );
   onTick(line, () => {
     const left = Math.max(0, end() - now());
     text.textContent = brief(left);
@@ -159,17 +183,26 @@ export const badge = (state) => el("span", { class: `badge ${state}` }, () => t(
 export function price(item, tag = "p") {
   const was = item.list_price.amount > item.sale_price.amount;
   const cut = Math.round(100 - (100 * item.sale_price.amount) / item.list_price.amount);
-  return el(tag, { class: "price" },
+  return el(
+    tag,
+    { class: "price" },
     el("b", { "aria-label": () => `${t("sale_price")} ${money(item.sale_price)}` }, () => money(item.sale_price)),
-    was && el("s", { "aria-label": () => `${t("list_price")} ${money(item.list_price)}` }, () => money(item.list_price)),
-    was && cut > 0 && el("em", {}, () => t("off", { n: cut, z: number((100 - cut) / 10) })));
+    was &&
+      el("s", { "aria-label": () => `${t("list_price")} ${money(item.list_price)}` }, () => money(item.list_price)),
+    was && cut > 0 && el("em", {}, () => t("off", { n: cut, z: number((100 - cut) / 10) })),
+  );
 }
 
 /** An item's picture; a shop's broken address leaves a quiet ground instead of a torn icon. */
 export function picture(item, eager) {
   const image = el("img", {
-    src: item.image, width: 800, height: 800, alt: () => half(item.title), decoding: "async",
-    loading: eager ? "eager" : "lazy", fetchpriority: eager ? "high" : undefined,
+    src: item.image,
+    width: 800,
+    height: 800,
+    alt: () => half(item.title),
+    decoding: "async",
+    loading: eager ? "eager" : "lazy",
+    fetchpriority: eager ? "high" : undefined,
   });
   image.addEventListener("error", () => image.classList.add("broken"), { once: true });
   return image;
@@ -186,33 +219,65 @@ export function announce(text) {
 
 /** A problem in words, with the reference for those who ask for help. */
 export const trouble = (problem) =>
-  el("div", { class: "trouble", role: "alert", "data-problem": problem.slug },
-    icon("warn"), el("p", {}, () => explain(problem),
-      problem.request_id && el("small", {}, () => t("reference", { id: problem.request_id }))));
+  el(
+    "div",
+    { class: "trouble", role: "alert", "data-problem": problem.slug },
+    icon("warn"),
+    el(
+      "p",
+      {},
+      () => explain(problem),
+      problem.request_id && el("small", {}, () => t("reference", { id: problem.request_id })),
+    ),
+  );
 
 /** "Trying again by itself in 3", with a way to stop. */
 export function waiting({ until, problem }, stop) {
   const left = el("b", { class: "digits" });
-  const box = el("div", { class: "trouble waiting", role: "status", "data-problem": problem.slug },
-    icon("clock"), el("p", {}, () => explain(problem), " ", el("span", {}, () => t("wait"), " ", left)),
-    stop && button(() => t("stop"), stop, { class: "button quiet", "data-action": "stop" }));
+  const box = el(
+    "div",
+    { class: "trouble waiting", role: "status", "data-problem": problem.slug },
+    icon("clock"),
+    el(
+      "p",
+      {},
+      () => explain(problem),
+      " ",
+      el("span", {}, () => t("wait"), " ", left),
+    ),
+    stop && button(() => t("stop"), stop, { class: "button quiet", "data-action": "stop" }),
+  );
   onTick(box, () => (left.textContent = brief(until - performance.now())));
   return box;
 }
 
 /** A full message in place of content: a heading, a sentence, what to do next. */
 export const message = (name, title, text, ...actions) =>
-  el("div", { class: "message" }, icon(name), el(find("h1") ? "h2" : "h1", { tabindex: -1 }, title), text && el("p", {}, text), el("div", { class: "actions" }, actions));
+  el(
+    "div",
+    { class: "message" },
+    icon(name),
+    el(find("h1") ? "h2" : "h1", { tabindex: -1 }, title),
+    text && el("p", {}, text),
+    el("div", { class: "actions" }, actions),
+  );
 
 /** Asks before something that can't be undone; resolves to true or false. */
 export function confirmed(title, text, yes) {
   return new Promise((resolve) => {
     const close = (value) => () => dialog.close(value);
-    const dialog = el("dialog", { "aria-labelledby": "ask" },
-      el("h2", { id: "ask" }, () => t(title)), el("p", {}, () => t(text)),
-      el("div", { class: "actions" },
+    const dialog = el(
+      "dialog",
+      { "aria-labelledby": "ask" },
+      el("h2", { id: "ask" }, () => t(title)),
+      el("p", {}, () => t(text)),
+      el(
+        "div",
+        { class: "actions" },
         button(() => t("keep_it"), close(""), { class: "button plain", "data-action": "keep", autofocus: true }),
-        button(() => t(yes), close("yes"), { "data-action": "confirm" })));
+        button(() => t(yes), close("yes"), { "data-action": "confirm" }),
+      ),
+    );
     dialog.addEventListener("close", () => {
       dialog.remove();
       resolve(dialog.returnValue === "yes");
@@ -245,7 +310,8 @@ export function timer(act) {
 // --- The frame ----------------------------------------------------------------------------------------------------------
 
 for (const svg of document.querySelectorAll("[data-icon]")) drawIcon(svg, svg.dataset.icon);
-for (const element of document.querySelectorAll("[data-t]")) say(element, () => (element.textContent = t(element.dataset.t)));
+for (const element of document.querySelectorAll("[data-t]"))
+  say(element, () => (element.textContent = t(element.dataset.t)));
 document.documentElement.dataset.ready = "";
 find("#language").addEventListener("click", switchLanguage);
 say(find("#language"), (element) => {

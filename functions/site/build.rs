@@ -16,6 +16,11 @@ use sha2::{Digest, Sha256};
 
 /// Where pages find their assets, before and after.
 const ASSETS: &str = "/assets/";
+/// What all pages share: head, header and footer.
+const FRAME: &str = "frame.html";
+/// Where the frame takes in what a page has of its own.
+const HEAD_PLACE: &str = "<!-- the page's own head -->";
+const BODY_PLACE: &str = "<!-- the page's own body -->";
 /// The page that explains problems, which is made here.
 const PROBLEMS: &str = "problems.html";
 
@@ -40,10 +45,14 @@ fn main() -> Result<()> {
             is_page: false,
         });
     }
-    let pages = read_folder(&folder)?;
+    let mut pages = read_folder(&folder)?;
+    let frame = pages.remove(FRAME).with_context(|| format!("static/{FRAME} is missing"))?;
+    let frame = String::from_utf8(frame).with_context(|| format!("static/{FRAME}"))?;
     for (name, bytes) in &pages {
         ensure!(name.ends_with(".html"), "static/{name}: only pages stand here; assets go to static/assets");
-        let bytes = rewritten(name, bytes, &names)?;
+        let page = std::str::from_utf8(bytes).with_context(|| format!("static/{name}"))?;
+        let page = framed(&frame, name, page, &assets).with_context(|| format!("static/{name}"))?;
+        let bytes = rewritten(name, page.as_bytes(), &names)?;
         files.push(File { path: name.clone(), name: name.clone(), bytes, is_page: true });
     }
     let markdown = fs::read_to_string(&problems).context("docs/problems.md")?;
@@ -79,6 +88,74 @@ fn read_folder(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
         }
     }
     Ok(files)
+}
+
+/// The page `name` inside the frame. A preload for each module that its script imports stands before the script, so that
+/// the browser fetches all of them at once.
+fn framed(frame: &str, name: &str, page: &str, assets: &BTreeMap<String, Vec<u8>>) -> Result<String> {
+    let head = between(page, "<head>", "</head>")?;
+    let (attributes, body) =
+        between(page, "<body", "</body>")?.split_once('>').context("<body is not closed")?;
+    let (before, script) =
+        head.split_once("<script type=\"module\"").context("no module script in the head")?;
+    let (_, _, entry) = references(script).next().context("the module script is no asset")?;
+    let mut head = before.trim_end().to_owned();
+    for module in imports(entry, assets)? {
+        write!(head, "\n    <link rel=\"modulepreload\" href=\"{ASSETS}{module}\">")?;
+    }
+    write!(head, "\n    <script type=\"module\"{}", script.trim_end())?;
+
+    for place in [HEAD_PLACE, BODY_PLACE, "<body"] {
+        ensure!(frame.matches(place).count() == 1, "static/{FRAME} must have {place} once");
+    }
+    let path = if name == "index.html" { "/" } else { &format!("/{}", name.trim_end_matches(".html")) };
+    let framed = frame
+        .replace("<body", &format!("<body{attributes}"))
+        // The link of the navigation that leads to this very page.
+        .replace(
+            &format!("<a href=\"{path}\" data-t"),
+            &format!("<a href=\"{path}\" aria-current=\"page\" data-t"),
+        )
+        .replace(HEAD_PLACE, head.trim())
+        .replace(BODY_PLACE, body.trim());
+    without_comments(&framed)
+}
+
+/// The modules that `entry` imports, and those that they import, nearest first.
+fn imports(entry: &str, assets: &BTreeMap<String, Vec<u8>>) -> Result<Vec<String>> {
+    let mut modules = vec![entry.to_owned()];
+    let mut read = 0;
+    while let Some(module) = modules.get(read) {
+        let bytes = assets.get(module).with_context(|| format!("{ASSETS}{module} is not there"))?;
+        let text = std::str::from_utf8(bytes).with_context(|| module.clone())?;
+        for (start, _, target) in references(text) {
+            // A worker or a picture is named in other ways, and loaded when it is needed.
+            let is_import = text[..start].ends_with("from \"") || text[..start].ends_with("import \"");
+            if is_import && !modules.iter().any(|module| module == target) {
+                modules.push(target.to_owned());
+            }
+        }
+        read += 1;
+    }
+    modules.remove(0);
+    Ok(modules)
+}
+
+fn between<'a>(text: &'a str, start: &str, end: &str) -> Result<&'a str> {
+    let found = text.split_once(start).and_then(|(_, rest)| rest.split_once(end));
+    found.map(|(inner, _)| inner).with_context(|| format!("no {start} … {end}"))
+}
+
+/// Comments are for readers of static/.
+fn without_comments(html: &str) -> Result<String> {
+    let mut result = String::with_capacity(html.len());
+    let mut rest = html;
+    while let Some((before, comment)) = rest.split_once("<!--") {
+        result.push_str(before.trim_end_matches([' ', '\n']));
+        rest = comment.split_once("-->").context("a comment without an end")?.1;
+    }
+    result.push_str(rest);
+    Ok(result.trim_start().to_owned())
 }
 
 fn is_text(name: &str) -> bool {

@@ -58,7 +58,8 @@ const refresh = timer(() => read(Math.max(1, Math.ceil(sales.length / PAGE)), tr
 /** Reads the first `pages` pages. A newer call takes the place of an older one. */
 async function read(pages, quiet) {
   reading?.abort();
-  const { signal } = (reading = new AbortController());
+  reading = new AbortController();
+  const { signal } = reading;
   refresh.stop();
   const q = field.value.trim();
   const size = Math.min(100, pages * PAGE);
@@ -200,7 +201,7 @@ function section(sale) {
     };
     cards.set(sale.id, entry);
   }
-  sale.items.forEach((item, i) => entry.tiles[i].update(item));
+  for (const [i, item] of sale.items.entries()) entry.tiles[i].update(item);
   return entry.node;
 }
 
@@ -288,7 +289,9 @@ function lead() {
     onTick(marks, () => {
       const left = Date.parse(item.starts_at) - now();
       const next = left > 60000 ? "marks" : left > 0 ? "set" : "go";
-      if (word !== (word = next)) marks.replaceChildren(el("span", {}, () => t(next)));
+      if (word === next) return;
+      word = next;
+      marks.replaceChildren(el("span", {}, () => t(next)));
     });
   } else {
     hero.replaceChildren(

@@ -1,8 +1,9 @@
-// Calls to the API: sessions, time-outs, retries, and the server's clock.
+// Calls to the API: sessions, timeouts, retries, and the server's clock.
 
+import { Clock } from "/assets/clock.js";
 import { keep, kept } from "/assets/store.js";
 
-/** An answer that says no, or no answer at all (`slug` is then "offline" or "timeout"). */
+/** A response that says no. `slug` is "offline" or "timeout" where no response came; `status` is then 0. */
 export class Refusal extends Error {
   constructor(slug, status, members = {}) {
     super(slug);
@@ -18,36 +19,19 @@ export class Refusal extends Error {
 }
 
 // --- The server's clock ---------------------------------------------------------------------------------------
-// Each answer bounds "server time minus this device's monotonic clock" from both sides: the server read its clock
-// after the request left and before the answer came. Bounds of several answers are intersected, so a quick answer
-// narrows what a slow one left open. The device's calendar plays no part.
 
-let low = -Infinity;
-let high = Infinity;
-let at = 0;
-let contradictions = 0;
+const clock = new Clock();
 
-function learn(time, slack, sent, got) {
-  const from = time - got;
-  const to = time + slack - sent;
-  const drift = (got - at) / 5000;
-  low -= drift;
-  high += drift;
-  at = got;
-  // Later than thought: the device slept. Earlier than thought: a cached answer, unless it happens again and again.
-  if (from > high || (to < low && ++contradictions > 2)) [low, high, contradictions] = [from, to, 0];
-  else if (to >= low) [low, high, contradictions] = [Math.max(low, from), Math.min(high, to), 0];
-}
+/** The server's time, in ms since 1970; the device's, before the first response. */
+export const now = () => clock.timeAt(performance.now()) ?? Date.now();
 
-/** The server's time, in ms since 1970. */
-export const now = () => (low > -Infinity ? performance.now() + (low + high) / 2 : Date.now());
-
+/** `sent` and `got` are when the request left and its response came, by `performance.now()`. */
 function learnFrom(response, data, sent, got) {
   const age = Number(response.headers.get("age") ?? 0) * 1000;
   const exact = Date.parse(data?.server_time);
   const rounded = Date.parse(response.headers.get("date"));
-  if (exact) learn(exact + age, age ? 1000 : 0, sent, got);
-  else if (rounded) learn(rounded + age, age ? 2000 : 1000, sent, got);
+  if (exact) clock.learn(exact + age, age ? 1000 : 0, sent, got);
+  else if (rounded) clock.learn(rounded + age, age ? 2000 : 1000, sent, got);
 }
 
 // --- The connection, as people should know it -------------------------------------------------------------------
@@ -74,7 +58,10 @@ async function send(method, path, { body, etag, signal, timeout = method === "GE
   signal?.addEventListener("abort", stop);
   const slow = setTimeout(notice, 3000, "slow");
   let late = false;
-  const limit = setTimeout(() => ((late = true), stop()), timeout);
+  const deadline = setTimeout(() => {
+    late = true;
+    stop();
+  }, timeout);
   const headers = { accept: "application/json" };
   if (body !== undefined) headers["content-type"] = "application/json";
   if (etag) headers["if-none-match"] = etag;
@@ -94,7 +81,7 @@ async function send(method, path, { body, etag, signal, timeout = method === "GE
     const data = isJson ? await response.json() : null;
     learnFrom(response, data, sent, got);
     const empty = response.status === 304 || response.status === 204;
-    // A portal's log-in page is no answer of ours.
+    // A hotel's or a train's log-in page comes from somebody else, so the shop was not reached.
     if (response.ok && !empty && !isJson) throw new Refusal("offline", 0);
     notice("ok");
     if (response.ok || empty) return { status: response.status, data, etag: response.headers.get("etag") };
@@ -113,21 +100,21 @@ async function send(method, path, { body, etag, signal, timeout = method === "GE
     throw new Refusal(late ? "timeout" : "offline", 0);
   } finally {
     clearTimeout(slow);
-    clearTimeout(limit);
+    clearTimeout(deadline);
     signal?.removeEventListener("abort", stop);
     if (connection === "slow") notice("ok");
   }
 }
 
-// The session itself is a cookie that scripts can't read; this marks that there should be one, and which.
+// The session is a cookie that scripts can't read. This mark says that there should be one, and changes with it.
 const session = () => kept("session");
 let opening = null;
 
-/** Opens a session unless one newer than `stale` is there. Tabs take turns, so that they end up with the same one. */
+/** Opens a session unless there is one other than `stale`. Tabs take turns, so that they end up with the same one. */
 export function openSession(stale = null) {
   const open = async () => {
     if (session() && session() !== stale) return;
-    // Where the shop has its own sign-in there are no guest sessions, and the shop's cookie is all one needs.
+    // Where the shop has its own sign-in there are no guest sessions. The shop's own cookie then names the shopper.
     const made = await send("POST", "/api/session", {}).then(
       () => "guest",
       (refusal) => {

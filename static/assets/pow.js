@@ -91,10 +91,10 @@ function hasher(prefix) {
   };
 }
 
-onmessage = ({ data: { challenge, difficulty } }) => {
+addEventListener("message", ({ data: { challenge, difficulty } }) => {
   const bits = hasher(`${challenge}:`);
   for (let n = 0; ; n++) {
     if (bits(String(n)) >= difficulty) return postMessage({ answer: String(n) });
     if (n % 8192 === 0) postMessage({ tried: n });
   }
-};
+});

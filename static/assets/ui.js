@@ -90,13 +90,18 @@ export function brief(ms) {
 // One loop drives all of them, on the server's seconds.
 
 const clocks = new Set();
-let beat;
+let isBeating = false;
 
 /** Runs `tick()` now and at every second of the server's clock while `element` is on the page. */
 export function onTick(element, tick) {
   clocks.add([element, tick]);
   tick();
-  beat ??= setTimeout(loop, 1000 - (now() % 1000));
+  if (!isBeating) beat();
+}
+
+function beat() {
+  isBeating = true;
+  setTimeout(loop, 1000 - (now() % 1000));
 }
 
 function loop() {
@@ -104,7 +109,8 @@ function loop() {
     if (entry[0].isConnected) entry[1]();
     else clocks.delete(entry);
   }
-  beat = clocks.size ? setTimeout(loop, 1000 - (now() % 1000)) : undefined;
+  isBeating = false;
+  if (clocks.size) beat();
 }
 
 /** The stadium clock: days when there are any, hours, minutes, seconds until `end()`, in ms since 1970. */
@@ -127,15 +133,16 @@ export function stadiumClock(end, label) {
   const clock = el("div", { class: "clock", role: "timer", "aria-label": label }, ...cells);
   onTick(clock, () => {
     const left = Math.max(0, Math.ceil((end() - now()) / 1000));
-    units.forEach(([, size, modulus], i) => (digits[i].textContent = pad(Math.floor(left / size) % modulus)));
+    for (const [i, [, size, modulus]] of units.entries())
+      digits[i].textContent = pad(Math.floor(left / size) % modulus);
     cells[0].hidden = left < 86400;
     clock.classList.toggle("soon", left <= 10);
   });
   return clock;
 }
 
-/** A line that runs down: the time left until `end()` in words and as a bar of `whole` ms. */
-export function fuse(end, whole, label) {
+/** A line that runs down: the time left until `end()`, in words and as a bar that is full at `length` ms. */
+export function fuse(end, length, label) {
   const text = el("b", { class: "digits" });
   const bar = el("i");
   const line = el(
@@ -148,7 +155,7 @@ export function fuse(end, whole, label) {
   onTick(line, () => {
     const left = Math.max(0, end() - now());
     text.textContent = brief(left);
-    bar.style.transform = `scaleX(${Math.min(1, left / whole)})`;
+    bar.style.transform = `scaleX(${Math.min(1, left / length)})`;
     line.classList.toggle("soon", left < 60000);
   });
   return line;
@@ -295,7 +302,7 @@ export function onReturn(then) {
   addEventListener("pageshow", (event) => event.persisted && then());
 }
 
-/** One delayed call at a time: setting it anew forgets the one before. */
+/** One delayed call at a time: a new `set(ms)` forgets the one before. */
 export function timer(act) {
   let handle;
   return {

@@ -292,14 +292,19 @@ export const tongue = (text) => (HAN.test(text) ? "zh-CN" : "en");
 
 /** Makes `element` say something in the chosen language now, and again whenever the choice changes. */
 export function say(element, speak) {
-  (element.speaks ??= []).push(speak);
+  element.speaks ??= [];
+  element.speaks.push(speak);
   element.dataset.says = "";
   speak(element);
 }
 
 function speakAll() {
   document.documentElement.lang = locale();
-  for (const element of document.querySelectorAll("[data-says]")) element.speaks?.forEach((speak) => speak(element));
+  for (const element of document.querySelectorAll("[data-says]")) {
+    element.speaks?.forEach((speak) => {
+      speak(element);
+    });
+  }
 }
 
 /** Chooses the other language, and remembers it. */

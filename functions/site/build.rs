@@ -1,9 +1,9 @@
 //! Prepares static/ for the component, so that a request costs nothing but sending bytes.
 //!
-//! Each file under static/assets gets a name with a hash in it, over its own bytes and those of all files it refers to,
-//! and every reference `/assets/<file>` in HTML, CSS, JavaScript and SVG is rewritten. Pages and assets are compressed
-//! with brotli and gzip. docs/problems.md becomes the page that problems' types lead to.
-//! static/pictures is not for here: it is mounted beside the component.
+//! It puts each page into static/frame.html. It gives each file under static/assets a name with a hash in it, over the
+//! bytes of that file and of all files that it refers to, and rewrites every reference `/assets/<file>` in HTML, CSS,
+//! JavaScript and SVG. It compresses pages and assets with brotli and gzip. It makes a page of docs/problems.md, where
+//! the types of problems lead. It leaves static/pictures alone: the manifest mounts that folder beside the component.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -14,14 +14,14 @@ use std::{env, fs};
 use anyhow::{Context, Result, bail, ensure};
 use sha2::{Digest, Sha256};
 
-/// Where pages find their assets, before and after.
+/// The path of assets, both in static/ and as they are served.
 const ASSETS: &str = "/assets/";
 /// What all pages share: head, header and footer.
 const FRAME: &str = "frame.html";
 /// Where the frame takes in what a page has of its own.
 const HEAD_PLACE: &str = "<!-- the page's own head -->";
 const BODY_PLACE: &str = "<!-- the page's own body -->";
-/// The page that explains problems, which is made here.
+/// The page that explains problems. It is made here.
 const PROBLEMS: &str = "problems.html";
 
 fn main() -> Result<()> {
@@ -66,17 +66,17 @@ fn main() -> Result<()> {
     write_table(&files, &slugs, &out)
 }
 
-/// One thing to serve.
+/// A page or an asset to serve.
 struct File {
-    /// The path that a request names; a page that several paths share is named by its file.
+    /// An asset: the path of its requests. A page: the name of its file, since several paths may share it.
     path: String,
-    /// The file's name in static/, for its type.
+    /// The file's name in static/, which tells its media type.
     name: String,
     bytes: Vec<u8>,
     is_page: bool,
 }
 
-/// The files right in `folder` by name. Folders in it, and what begins with a dot, are passed over.
+/// The files right in `folder` by name, without folders and hidden files.
 fn read_folder(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
     let mut files = BTreeMap::new();
     for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
@@ -146,7 +146,7 @@ fn between<'a>(text: &'a str, start: &str, end: &str) -> Result<&'a str> {
     found.map(|(inner, _)| inner).with_context(|| format!("no {start} … {end}"))
 }
 
-/// Comments are for readers of static/.
+/// Removes comments, which are for readers of static/.
 fn without_comments(html: &str) -> Result<String> {
     let mut result = String::with_capacity(html.len());
     let mut rest = html;
@@ -166,7 +166,7 @@ fn extension(name: &str) -> &str {
     name.rsplit_once('.').map_or("", |(_, extension)| extension)
 }
 
-/// Where `/assets/<file>` stands in `text`: the start and the end of each, and the file.
+/// Every `/assets/<file>` in `text`: its start, its end, and the file.
 fn references(text: &str) -> impl Iterator<Item = (usize, usize, &str)> {
     text.match_indices(ASSETS).map(|(start, _)| {
         let rest = &text[start + ASSETS.len()..];
@@ -177,8 +177,8 @@ fn references(text: &str) -> impl Iterator<Item = (usize, usize, &str)> {
     })
 }
 
-/// For each asset its name with a hash of everything that it leads to, itself included. Modules may refer to each
-/// other in a circle: the hash is over the files as they stand in static/, not as they are served.
+/// For each asset its name with a hash of everything that it leads to, itself included. The hash is over the files of
+/// static/, not over what is served, because modules may refer to each other in a circle.
 fn hashed_names(assets: &BTreeMap<String, Vec<u8>>) -> Result<BTreeMap<String, String>> {
     let mut leads_to: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for (name, bytes) in assets {
@@ -260,7 +260,7 @@ fn write_table(files: &[File], slugs: &[String], out: &Path) -> Result<()> {
             Ok(format!("include_bytes!({:?})", path.display().to_string()))
         };
         let smaller = |bytes: Vec<u8>, suffix: &str| -> Result<String> {
-            // What compression does not shorten by a tenth is not worth a decoder's time.
+            // Compression that saves less than a tenth is not worth a decoder's time.
             if !is_text(&file.name) || bytes.len() * 10 > file.bytes.len() * 9 {
                 return Ok("None".to_owned());
             }
@@ -302,7 +302,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A page of all `## slug` sections, each with its slug for an anchor; and the slugs.
+/// A page of all `## slug` sections, each with its slug as an anchor; and the slugs.
 fn problems_page(markdown: &str) -> Result<(String, Vec<String>)> {
     let mut slugs = Vec::new();
     let mut sections = String::new();
@@ -344,7 +344,7 @@ fn paragraphs(text: &str) -> String {
     text.trim().split("\n\n").map(|text| format!("<p>{}</p>\n", inline(text))).collect()
 }
 
-/// The marks that docs/problems.md uses: `code`, and nothing else.
+/// Converts the one mark that docs/problems.md uses: `code`.
 fn inline(text: &str) -> String {
     let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     escaped

@@ -5,8 +5,8 @@ import { button, el, find, icon, timer, trouble } from "/assets/ui.js";
 import { locale, t } from "/assets/words.js";
 
 /**
- * A view `{node, focus, stop}` of `challenge`. `submit(answer)` is called with the answer, `another(hint, kind)` to get
- * a new challenge, `cancel()` to leave. `hint` is the key of a sentence about the try before.
+ * A view `{node, focus, stop}` of `challenge`. It calls `submit(solution)` with the solution, `another(hint, kind)` for a
+ * new challenge, `cancel()` when the shopper leaves. `hint` is the key of a sentence about the try before.
  */
 export function challengeView(challenge, { submit, another, cancel, hint }) {
   const view = (KINDS[challenge.kind] ?? unknown)(challenge, submit, another);
@@ -97,7 +97,7 @@ function pow(challenge, submit, another) {
   const words = el("p", { class: "digits", id: "pow-progress" });
   const worker = new Worker("/assets/pow.js");
   worker.onmessage = ({ data }) => {
-    // Luck decides when it ends; what is shown is how likely it was to have ended by now.
+    // Luck decides when the work ends. The bar shows how likely it was to have ended by now.
     const share = data.answer ? 1 : 1 - Math.exp(-data.tried / 2 ** challenge.difficulty);
     bar.value = share * 100;
     words.textContent = data.answer ? t("pow_done") : t("pow_progress", { n: Math.floor(share * 100) });
@@ -122,7 +122,7 @@ function pow(challenge, submit, another) {
   return { node, stop: () => worker.terminate() };
 }
 
-/** A hosted widget. Its script is only loaded where the server names one, and the page's policy must allow it. */
+/** A hosted widget. The page loads its script only where the server names one, and its policy must allow it. */
 function turnstile(challenge, submit, another) {
   const place = el(
     "div",

@@ -43,7 +43,7 @@ function upcoming() {
   word.append(marks);
   say(marks, () => (marks.textContent = t(marks.dataset.key || "marks")));
   const starts = Date.parse(state.item.starts_at);
-  // The ticks come once a second; this one is for the very moment.
+  // Ticks come once a second. This timer wakes the button at the very moment of the start.
   const precise = setTimeout(changed, Math.min(2 ** 31 - 1, Math.max(0, starts - now()) + 5));
   onTick(word, () => {
     const key = starts - now() > 60000 ? "marks" : "set";
@@ -162,7 +162,7 @@ function queued() {
   };
 }
 
-// The least and the most characters. The server takes any contact and address that is not empty.
+// The least and the most characters. The server accepts any contact and address that is not empty.
 const LENGTHS = { contact: [3, 200], address: [5, 500], note: [0, 500] };
 
 function held() {
@@ -209,7 +209,7 @@ function held() {
     });
     if (bad.length) return fields[bad[0]].input.focus();
     checkout(details, (errors) => {
-      // The server speaks English; in Chinese the page says what it wants in its own words.
+      // The server explains in English. A Chinese page uses its own words.
       for (const { field: name, message: text } of errors) {
         if (fields[name]) mark(name, locale() === "en" || !LENGTHS[name][0] ? text : t(`${name}_short`));
       }

@@ -1,4 +1,4 @@
-// The list of sales: what is open, what comes next, what has been.
+// The list of sales: open, coming and past.
 
 import { call, delay, now, Refusal } from "/assets/net.js";
 import {
@@ -69,7 +69,7 @@ async function read(pages, quiet) {
     const { data } = await call("GET", `/api/sales?${query}`, { signal });
     failures = 0;
     total = data.total;
-    // Beyond a hundred, further pages are appended; a refresh keeps them as they are.
+    // One request reads a hundred at most. A refresh keeps those beyond as they are.
     sales = data.sales.concat(quiet ? sales.slice(size) : []);
     show(q);
   } catch (error) {
@@ -105,7 +105,7 @@ async function readMore() {
   }
 }
 
-/** Looks again in a while, and just after the next start or end. */
+/** Plans the next refresh: in a while, and just after the next start or end. */
 function plan(ms) {
   if (document.hidden) return;
   const time = now();
@@ -170,7 +170,7 @@ function showCount() {
     sales.length && !more.hidden ? t("shown", { n: number(sales.length), total: number(total) }) : "";
 }
 
-/** The sale's section as it stands, made anew only when its words or items changed. */
+/** The sale's section on the page. It is replaced only when the sale's words or items changed. */
 function section(sale) {
   const key = JSON.stringify([
     sale.title,
@@ -247,7 +247,7 @@ function card(item) {
 }
 
 /** The top of the page: the sale that is on, or the next start with its clock. */
-let leading = null; // nothing led yet
+let leading = null; // nothing has led yet
 function lead() {
   const items = sales.flatMap((sale) => sale.items);
   const upcoming = items

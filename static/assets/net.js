@@ -12,7 +12,7 @@ export class Refusal extends Error {
 
   /** Whether the same request may be sent again by itself. */
   get passing() {
-    // Pressed a moment too early by the server's clock: the moment will come.
+    // The shopper pressed a moment too early by the server's clock.
     const soon = this.slug === "not-started" && this.retry_after_ms < 10000;
     return soon || this.status === 0 || [408, 429, 500, 502, 503, 504].includes(this.status);
   }
@@ -135,7 +135,7 @@ export const hasSession = () => Boolean(session());
 
 /**
  * Sends a request once and returns `{status, data, etag}`, or throws a `Refusal`.
- * With `user`, it is sent as the shopper: a session is opened when needed, and renewed once when refused.
+ * With `user` it sends as the shopper: it opens a session when there is none, and renews a refused one once.
  */
 export async function call(method, path, options = {}) {
   if (!options.user) return send(method, path, options);
@@ -152,13 +152,18 @@ export async function call(method, path, options = {}) {
   }
 }
 
-/** Milliseconds to wait after `refusal`, the `n`-th in a row: never less than the server asked for, and never all at once. */
+/**
+ * Milliseconds to wait after `refusal`, the `n`-th in a row: never less than the server asked for, and spread out so that
+ * many devices do not come back at once.
+ */
 export function delay(refusal, n) {
   const asked = refusal?.retry_after_ms ?? Math.min(15000, 500 * 2 ** n);
   return asked * (1 + Math.random() * 0.3) + Math.random() * 200;
 }
 
-/** Waits. Ends early with an error if `signal` aborts, and without one when the device comes back online. */
+/**
+ * Waits `ms`. Ends early with an error if `signal` aborts. With `wake` it also ends early when the device is online again.
+ */
 export const sleep = (ms, signal, wake) =>
   new Promise((resolve, reject) => {
     const done = (end, value) => () => {
@@ -176,9 +181,9 @@ export const sleep = (ms, signal, wake) =>
   });
 
 /**
- * Like `call`, but goes on through what passes by itself: lost connections, 429, 503.
- * `onWait({until, problem})` is told of every pause (`until` on `performance.now()`'s clock), `onWait(null)` of its end.
- * `settle(refusal)` says which refusals are final all the same.
+ * Like `call`, but tries again after refusals that pass by themselves: lost connections, 429, 503.
+ * It calls `onWait({until, problem})` before every pause and `onWait(null)` after it; `until` is a `performance.now()`.
+ * A refusal for which `settle(refusal)` is true is final all the same.
  */
 export async function insist(method, path, options, { onWait, settle } = {}) {
   for (let n = 0; ; n++) {

@@ -30,7 +30,7 @@ const items = new Map();
 let failures = 0;
 let shown;
 
-/** The item of an order, asked for once; without it the order is shown all the same. */
+/** The item of an order. The page asks for it once, and shows the order without it if that fails. */
 function itemOf(id) {
   if (!items.has(id))
     items.set(
@@ -45,7 +45,7 @@ function itemOf(id) {
 
 async function read() {
   again.stop();
-  // Whoever never had a session has no orders, and needs no session to be told so.
+  // A shopper without a session has no orders. Opening one would only burden the server.
   if (!hasSession()) return empty();
   try {
     const { data } = await call("GET", "/api/orders?page_size=100", { user: true });

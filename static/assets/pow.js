@@ -1,4 +1,4 @@
-// Proof of work, away from the page's own thread: finds the decimal `answer` for which SHA-256 of
+// Proof of work, away from the page's own thread. It finds the decimal `answer` for which SHA-256 of
 // `challenge + ":" + answer` begins with `difficulty` zero bits. SHA-256 is written out here because the browser's own
 // is asynchronous, many times slower for short inputs, and absent without TLS.
 
@@ -66,7 +66,7 @@ function zeros(state) {
   return i * 32 + Math.clz32(state[i]);
 }
 
-/** A function of the answer's digits that gives the leading zero bits; whole blocks of the prefix are folded once. */
+/** A function from an answer's digits to leading zero bits. It folds the full blocks of the prefix only once. */
 function hasher(prefix) {
   const bytes = new TextEncoder().encode(prefix);
   const whole = bytes.length - (bytes.length % 64);

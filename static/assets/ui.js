@@ -1,4 +1,4 @@
-// What all pages share: making elements, money and time in the reader's way, clocks, bars, messages, the page's frame.
+// What all pages share: elements, money and time in the reader's language, clocks, bars, messages, the page's frame.
 
 import { drawIcon } from "/assets/icons.js";
 import { connected, now } from "/assets/net.js";
@@ -7,8 +7,8 @@ import { explain, half, locale, say, switchLanguage, t, tongue } from "/assets/w
 export const find = (selector, root = document) => root.querySelector(selector);
 
 /**
- * Makes an element. A property or child that is a function speaks: it is asked again when the language changes.
- * `on` holds listeners; null and false children are left out.
+ * Makes an element. A property or child that is a function gives words: it runs again when the language changes.
+ * `on` holds listeners. Null and false children are left out.
  */
 export function el(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
@@ -31,7 +31,7 @@ const words = (speak) => {
   return span;
 };
 
-/** An element that speaks the half of a catalogue text in the chosen language, and is marked with that language. */
+/** An element with the half of a catalogue text in the chosen language. Its `lang` names that language. */
 export function told(tag, text, properties) {
   const element = el(tag, properties);
   say(element, () => {
@@ -87,7 +87,7 @@ export function brief(ms) {
 }
 
 // --- Clocks ---------------------------------------------------------------------------------------------------------
-// One loop drives all of them, on the server's seconds.
+// One loop drives all of them, at every second of the server's clock.
 
 const clocks = new Set();
 let isBeating = false;
@@ -161,7 +161,7 @@ export function fuse(end, length, label) {
   return line;
 }
 
-/** The lane of stock: what is left of what there was. */
+/** A bar of stock: how much is left of the total. */
 export function stockLane(stock) {
   const lane = el("div", { class: "stock" }, el("span", { class: "lane" }, el("i")), el("span", { class: "count" }));
   showStock(lane, stock);
@@ -177,7 +177,7 @@ export function showStock(lane, { available, total }) {
   say(count, () => (count.textContent = t("left", { n: number(available), total: number(total) })));
 }
 
-/** What an item is at this moment: its state as last heard, moved on by the clock. */
+/** The state of an item now. The server may have said it before a start or an end that has passed since. */
 export function phase(item) {
   const time = now();
   if (time >= Date.parse(item.ends_at)) return "ended";
@@ -200,7 +200,7 @@ export function price(item, tag = "p") {
   );
 }
 
-/** An item's picture; a shop's broken address leaves a quiet ground instead of a torn icon. */
+/** An item's picture. Where its address is broken, the plain background shows instead of the browser's torn icon. */
 export function picture(item, eager) {
   const image = el("img", {
     src: item.image,
@@ -217,14 +217,14 @@ export function picture(item, eager) {
 
 // --- Messages -------------------------------------------------------------------------------------------------------
 
-/** Tells people who can't see the page what changed. */
+/** Tells people who use a screen reader what changed. */
 export function announce(text) {
   const voice = find("#voice");
-  // The same words twice are news too.
+  // Screen readers say only what changed, so the same words twice need a difference.
   voice.textContent = voice.textContent === text ? `${text}\u00a0` : text;
 }
 
-/** A problem in words, with the reference for those who ask for help. */
+/** A problem in words, with the reference that a shopper can give when asking for help. */
 export const trouble = (problem) =>
   el(
     "div",
@@ -238,7 +238,7 @@ export const trouble = (problem) =>
     ),
   );
 
-/** "Trying again by itself in 3", with a way to stop. */
+/** "Trying again by itself in 3", with a button that stops it. */
 export function waiting({ until, problem }, stop) {
   const left = el("b", { class: "digits" });
   const box = el(
@@ -258,7 +258,7 @@ export function waiting({ until, problem }, stop) {
   return box;
 }
 
-/** A full message in place of content: a heading, a sentence, what to do next. */
+/** A message in place of content: a heading, a sentence, what to do next. */
 export const message = (name, title, text, ...actions) =>
   el(
     "div",

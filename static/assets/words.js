@@ -1,4 +1,4 @@
-// The words that pages share, in English and Chinese, and the choice between the two. A page's own words stand with it.
+// The words that pages share, in English and Chinese, and the choice between the two. `define` adds a page's own.
 
 import { keep, kept } from "/assets/store.js";
 
@@ -221,7 +221,7 @@ const WORDS = {
   lost_text: ["This lane leads nowhere. The sales are that way.", "这条跑道走不通，抢购在那边。"],
 };
 
-// What each problem means to a shopper. The slugs are those of DESIGN §4 and of /problems.
+// What each problem means to a shopper. docs/problems.md lists the slugs of the API; the last two are of net.js.
 const PROBLEMS = {
   "not-started": ["Not open yet: wait for the clock.", "还没开抢，请等倒计时结束。"],
   ended: ["This sale is over.", "抢购已结束。"],
@@ -273,7 +273,7 @@ export const t = (key, values) => fill(WORDS[key]?.[language] ?? key, values);
 
 const fill = (text, values) => (values ? text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole) : text);
 
-/** What a refusal means, for people; the server's own words where the page has none. */
+/** What a refusal means, for shoppers. The server's own words stand in where the page has none. */
 export const explain = (problem) =>
   PROBLEMS[problem.slug]?.[language] ?? [problem.title, problem.detail].filter(Boolean).join(". ");
 

@@ -12,6 +12,7 @@ mod compile;
 mod console;
 mod customer;
 mod interrupt;
+mod pages;
 mod prerequisites;
 mod redis;
 mod runtime;
@@ -43,7 +44,7 @@ cargo xtask <command>
           --people N --bots N --addresses N --requests N   [1000, 2000, 20, 100000]
           --to-the-end           let bots send all their requests, even after everything is sold
           --only NAME            only the scenarios whose name contains this
-  check   Formatting, lints, licences and security advisories.
+  check   Formatting and lints of Rust and of the pages, licences and security advisories.
 ";
 
 fn main() -> ExitCode {

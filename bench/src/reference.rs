@@ -123,7 +123,7 @@ pub struct Nginx {
 impl Drop for Nginx {
     fn drop(&mut self) {
         // Asked to end, the master takes its workers with it; killed, it would leave them behind.
-        self.process.signal_to_end();
+        self.process.signal_to_end(Duration::from_secs(5));
     }
 }
 

@@ -123,8 +123,8 @@ pub struct Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // A master that is asked to end stops its workers. One that is killed would leave them behind.
-        self.process.signal_to_end();
+        // Asked to end, the master takes its workers with it; killed, it would leave them behind.
+        self.process.signal_to_end(Duration::from_secs(5));
     }
 }
 

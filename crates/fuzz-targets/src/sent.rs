@@ -1,4 +1,4 @@
-//! What a client sends: bodies, queries, ids, headers.
+//! Input that a client sends: bodies, queries, ids, headers.
 
 use std::str::FromStr;
 
@@ -49,7 +49,7 @@ pub fn json(bytes: &[u8]) {
     let outcome = strict::parse::<Body>(bytes);
     match &outcome {
         Ok(body) => {
-            // Two readings of one text: what we take, any other parser takes, and takes it for the same.
+            // Any text that we accept, another parser accepts too, and reads the same in it.
             let other: serde_json::Value = serde_json::from_slice(bytes).expect("another parser takes it");
             assert_eq!(other["title"], body.title.as_str());
             assert_eq!(other["quantity"], body.quantity);
@@ -62,7 +62,7 @@ pub fn json(bytes: &[u8]) {
     let _ = strict::parse::<serde_json::Value>(bytes);
 }
 
-/// A refusal is a whole document, and repeats no more of the input than a few words.
+/// A refusal is a complete document, and repeats no more of the input than a few words.
 fn assert_is_told(problem: &Problem) {
     assert!(matches!(problem.status().as_u16(), 400..=499), "{problem:?}");
     let document = problem.document("id").to_string();

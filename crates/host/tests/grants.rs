@@ -1,6 +1,8 @@
 //! What a component may do, and the errors that it gets for everything else.
 
-use crate::support::{Application, Redis, free_port};
+use testkit::{Signal, free_port};
+
+use crate::support::{Application, Redis};
 
 #[test]
 fn what_the_manifest_does_not_grant_is_refused_with_the_error_that_the_interface_defines() {
@@ -28,7 +30,7 @@ fn a_grant_is_for_one_port_and_one_name_only() {
     assert_eq!(host.lines("/redis", &[&redis.url(), "SET a 1"]), ["Ok([RedisResult::Status(\"OK\")])"]);
     assert_eq!(host.post("/redis", &format!("{}\nPING", other.url())), "Error::InvalidAddress");
     assert_eq!(
-        host.post("/redis", &format!("redis://localhost:{}\nPING", redis.port)),
+        host.post("/redis", &format!("redis://localhost:{}\nPING", redis.port())),
         "Error::InvalidAddress"
     );
     assert_eq!(host.post("/redis", "nonsense"), "Error::InvalidAddress");
@@ -60,7 +62,7 @@ fn a_component_reaches_the_application_itself_only_with_a_grant_for_self() {
     let other = Application::web(&format!("allowed_outbound_hosts = [\"http://{}\"]", host.address)).start();
     let denied = other.text("/fetch?http://self.alt/status?204");
     assert!(denied.contains("HttpRequestDenied"), "{denied}");
-    other.process.expect_log("http://self");
+    other.expect_log("http://self");
 }
 
 #[test]
@@ -86,8 +88,8 @@ fn mounted_files_can_be_read_but_not_written_and_no_other_file_is_visible() {
     let picture = std::fs::read_to_string(host.application.folder.path().join("pictures/deep/c.svg"));
     assert_eq!(picture.unwrap(), "C");
 
-    host.process.signal(libc::SIGTERM);
-    assert_eq!(host.process.wait().code(), Some(0));
+    host.process.signal(Signal::TERM);
+    assert_eq!(host.wait().code(), Some(0));
     let copies = std::fs::read_dir(host.application.folder.path().join(".spin/mounts")).unwrap();
     assert_eq!(copies.count(), 0, "copies are removed at the end");
 }

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use testkit::Signal;
+
 use crate::support::{Application, Client, Host, eventually};
 
 fn host(options: &[&str]) -> Host {
@@ -161,7 +163,7 @@ fn a_trap_fails_only_its_own_requests_and_is_logged() {
     }
     eventually("the trap is logged", || host.process.stderr().contains("an instance ended").then_some(()));
     // The guest's last words are shown.
-    host.process.expect_log("as asked");
+    host.expect_log("as asked");
 }
 
 #[test]
@@ -289,7 +291,7 @@ fn a_line_that_a_guest_prints_is_marked_unless_it_is_json() {
 
 #[test]
 fn a_signal_lets_running_requests_finish_and_takes_no_new_ones() {
-    for signal in [libc::SIGTERM, libc::SIGINT] {
+    for signal in [Signal::TERM, Signal::INT] {
         let mut host = host(&[]);
         let mut idle = host.client();
         idle.get("/constant");
@@ -304,7 +306,7 @@ fn a_signal_lets_running_requests_finish_and_takes_no_new_ones() {
         });
         assert_eq!(client.read(false).body, "slept");
         assert!(idle.is_closed());
-        assert_eq!(host.process.wait().code(), Some(0));
+        assert_eq!(host.wait().code(), Some(0));
     }
 }
 
@@ -316,7 +318,7 @@ fn requests_that_outlast_the_drain_timeout_do_not_keep_the_host_running() {
     host.text("/constant");
     std::thread::sleep(Duration::from_millis(200));
     let start = Instant::now();
-    host.process.signal(libc::SIGTERM);
-    assert_eq!(host.process.wait().code(), Some(0));
+    host.process.signal(Signal::TERM);
+    assert_eq!(host.wait().code(), Some(0));
     assert!(start.elapsed() < Duration::from_secs(10));
 }

@@ -1,9 +1,10 @@
 //! Redis, key-value, SQLite and PostgreSQL, as a guest sees them.
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::support::{Application, Host, Process, Redis, eventually, free_port};
+use testkit::{Postgres, free_port};
+
+use crate::support::{Application, Host, Redis, eventually};
 
 fn with_redis(redis: &Redis, options: &[&str]) -> Host {
     Application::web(&format!("allowed_outbound_hosts = [\"{}\"]", redis.url())).with(options).start()
@@ -184,71 +185,13 @@ fn a_transaction_in_sqlite_belongs_to_one_handle() {
     assert!(wrong[0].contains("Error::Io") && wrong[1].contains("not authorized"), "{wrong:?}");
 }
 
-/// A PostgreSQL server of the test's own.
-struct Postgres {
-    port: u16,
-    _process: Process,
-    _folder: tempfile::TempDir,
-}
-
-impl Postgres {
-    fn start() -> Self {
-        let tools =
-            std::fs::read_dir("/usr/lib/postgresql").ok().and_then(|mut versions| versions.next()?.ok());
-        let tools = tools.expect("PostgreSQL is needed: `apt-get install postgresql`").path().join("bin");
-        let folder = tempfile::tempdir().unwrap();
-        let data = folder.path().join("data");
-        // PostgreSQL refuses to run as root; Debian's package brings a user.
-        // SAFETY: asks for a number.
-        let is_root = unsafe { libc::geteuid() } == 0;
-        let run = |program: &str| {
-            let program = tools.join(program);
-            if !is_root {
-                return Command::new(program);
-            }
-            let mut command = Command::new("setpriv");
-            command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(program);
-            command
-        };
-        if is_root {
-            let status = Command::new("chown").arg("postgres").arg(folder.path()).status().unwrap();
-            assert!(status.success());
-        }
-        let made = run("initdb")
-            .args(["--auth=trust", "--username=shop", "--no-sync", "-D"])
-            .arg(&data)
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let port = free_port();
-        let mut server = run("postgres");
-        server.arg("-D").arg(&data).args([
-            "-p",
-            &port.to_string(),
-            "-c",
-            "unix_socket_directories=",
-            "-c",
-            "fsync=off",
-        ]);
-        let process = Process::start(server).unwrap();
-        eventually("PostgreSQL replies", || {
-            process.stderr().contains("ready to accept connections").then_some(())
-        });
-        Self { port, _process: process, _folder: folder }
-    }
-
-    fn url(&self) -> String {
-        format!("postgres://shop@127.0.0.1:{}/postgres", self.port)
-    }
-}
-
 #[test]
 fn postgres_carries_values_transactions_and_errors() {
-    let postgres = Postgres::start();
+    let postgres = Postgres::start().unwrap();
     let host =
-        Application::web(&format!("allowed_outbound_hosts = [\"postgres://127.0.0.1:{}\"]", postgres.port))
+        Application::web(&format!("allowed_outbound_hosts = [\"postgres://127.0.0.1:{}\"]", postgres.port()))
             .start();
-    let url = postgres.url();
+    let url = postgres.url("postgres");
     let values = host.text(&format!("/postgres-values?{url}"));
     for expected in [
         "DbValue::Str(\"价\")",

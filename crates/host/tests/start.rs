@@ -3,7 +3,9 @@
 use std::net::TcpListener;
 use std::path::Path;
 
-use crate::support::{Application, free_port, guest};
+use testkit::free_port;
+
+use crate::support::{Application, guest};
 
 fn web(component: &str) -> String {
     format!(
@@ -147,7 +149,7 @@ fn a_component_is_compiled_once_and_again_if_its_cache_entry_is_broken() {
     let cache = tempfile::tempdir().unwrap();
     let options = ["--cache-dir", cache.path().to_str().unwrap()];
     let host = Application::web("").with(&options).start();
-    host.process.expect_log("compiling");
+    host.expect_log("compiling");
     drop(host);
     let first = entries(cache.path());
     assert_eq!(first.len(), 1, "{first:?}");

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use testkit::Signal;
+
 use crate::support::{Application, Redis, eventually, guest};
 
 /// The guest `bell` as two components: `first` behind the channel `one`, `second` behind `two`.
@@ -111,7 +113,7 @@ fn after_an_error_or_a_trap_the_next_message_is_handled() {
     });
     assert!(rung.contains(&"begin after 1".to_owned()), "a new instance after a trap: {rung:?}");
     for words in ["a message was not handled", "as asked", "an instance ended"] {
-        host.process.expect_log(words);
+        host.expect_log(words);
     }
 }
 
@@ -123,7 +125,7 @@ fn a_handler_that_takes_too_long_is_ended() {
     redis.command(&["PUBLISH", "one", "sleep:60000"]);
     redis.command(&["PUBLISH", "one", "after"]);
     eventually("the message after", || redis.rung().contains(&"end after".to_owned()).then_some(()));
-    host.process.expect_log("longer than the request timeout");
+    host.expect_log("longer than the request timeout");
 }
 
 #[test]
@@ -179,7 +181,7 @@ fn a_signal_lets_the_message_in_work_finish() {
     redis.command(&["PUBLISH", "one", "sleep:1000"]);
     redis.command(&["PUBLISH", "one", "never"]);
     eventually("the first is in work", || (redis.rung().len() == 1).then_some(()));
-    host.process.signal(libc::SIGTERM);
-    assert_eq!(host.process.wait().code(), Some(0));
+    host.process.signal(Signal::TERM);
+    assert_eq!(host.wait().code(), Some(0));
     assert_eq!(redis.rung().last().map(String::as_str), Some("end sleep:1000"));
 }

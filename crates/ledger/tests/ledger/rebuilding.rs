@@ -107,7 +107,7 @@ async fn a_lane_that_is_lost_comes_back_as_it_was(world: &World) {
     }
     let view = shop.engine().view(&lane()).await.unwrap().unwrap();
     assert_eq!(shop.audited(&sql).await.differences, Vec::<String>::new());
-    // A hold, of which nothing but Redis knows.
+    // A hold, which only Redis knows.
     assert!(matches!(shop.try_to_reserve("u-holding", 1_000).await, Reserved::Held { .. }));
 
     shop.redis.execute("FLUSHALL", &[]).await.unwrap();
@@ -134,7 +134,7 @@ async fn a_lane_that_is_lost_comes_back_as_it_was(world: &World) {
     let audit = shop.audited(&sql).await;
     assert_eq!((audit.differences, audit.complete, audit.rows), (Vec::new(), true, 230));
 
-    // Caps hold, and the sale goes on where it was: events follow those that are written.
+    // Caps hold, and the sale goes on where it was: new events follow those in the database.
     let (bought, buyer) = orders
         .iter()
         .find(|(order, _)| before[&order.to_string()].0.state == OrderState::Paid)
@@ -178,7 +178,7 @@ async fn a_lane_from_an_old_copy_is_brought_forward_and_sells_nothing_twice(worl
         shop.run(&mut chance, &mut orders, &mut number, 40 + 40 * (round % 3)).await;
         shop.copy_all(&sql).await;
         shop.come_back_with(&copy).await;
-        // And the sale has gone on before anybody noticed, with units that are gone; a hold is checked out once more.
+        // The sale goes on before anybody notices, with units that are gone. One hold is checked out once more.
         let unnoticed = [0, 10, 60][chance.below(3)];
         shop.run(&mut chance, &mut orders, &mut number, unnoticed).await;
         if let Some((id, user)) = held.filter(|_| round % 2 == 0) {

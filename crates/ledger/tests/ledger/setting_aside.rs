@@ -7,10 +7,10 @@ on_both![
     an_entry_that_is_no_event_keeps_its_place,
     nothing_that_is_wrong_about_an_event_is_recorded,
     later_events_of_the_order_are_set_aside_too,
-    what_is_set_aside_is_set_aside_once,
+    an_event_is_set_aside_once,
     a_number_used_twice_loses_neither_event,
     what_never_came_is_passed_over_and_applied_if_it_comes_after_all,
-    what_is_dismissed_stands_in_no_way,
+    a_dismissed_event_stands_in_no_way,
     text_that_a_database_cannot_store_is_no_reason_to_lose_anything,
 ];
 
@@ -120,7 +120,7 @@ async fn later_events_of_the_order_are_set_aside_too(world: &World) {
     assert!(aside[1].error.contains("an earlier event of this order was set aside"), "{}", aside[1].error);
 }
 
-async fn what_is_set_aside_is_set_aside_once(world: &World) {
+async fn an_event_is_set_aside_once(world: &World) {
     let sql = world.ledger().await;
     let mut outbox = Outbox::new();
     let entries = [
@@ -149,7 +149,7 @@ async fn a_number_used_twice_loses_neither_event(world: &World) {
     let mut other = restored.created(&mut Told::new(77));
     other.id = "1795255299999-0".to_owned();
     let outcome = apply(&sql, &lane(), &[again, vec![other]].concat()).await.unwrap();
-    // It stays in the outbox until the lane is made anew.
+    // It stays in the outbox until the lane is rebuilt.
     assert_eq!((outcome.repeated, outcome.set_aside, outcome.waiting), (2, 0, 1));
     assert!(outcome.contradicts);
     assert_eq!(outcome.done.len(), 2);
@@ -174,7 +174,8 @@ async fn what_never_came_is_passed_over_and_applied_if_it_comes_after_all(world:
     let outcome = apply(&sql, &lane(), &late).await.unwrap();
     assert_eq!((outcome.applied, outcome.set_aside), (1, 2));
     assert_eq!(set_aside::retry(&sql, 100, 0).await.unwrap(), set_aside::Retried { applied: 0, refused: 3 });
-    // It comes after all: set aside at first, since the lane has gone past it; then everything can be applied, in order.
+    // The event comes after all. It is set aside at first, since the lane has gone past it. Then everything can be applied,
+    // in order.
     assert_eq!(apply(&sql, &lane(), &[made]).await.unwrap().set_aside, 1);
     assert_eq!(set_aside::retry(&sql, 100, 0).await.unwrap(), set_aside::Retried { applied: 3, refused: 1 });
     assert_eq!(read::order(&sql, &told.id).await.unwrap().unwrap().state, OrderState::Paid);
@@ -185,7 +186,7 @@ async fn what_never_came_is_passed_over_and_applied_if_it_comes_after_all(world:
     assert_eq!(sql.number("SELECT count(*) FROM events").await, 5);
 }
 
-async fn what_is_dismissed_stands_in_no_way(world: &World) {
+async fn a_dismissed_event_stands_in_no_way(world: &World) {
     let sql = world.ledger().await;
     let (mut outbox, mut told) = (Outbox::new(), Told::new(1));
     let made = outbox.created(&mut told);
@@ -196,7 +197,7 @@ async fn what_is_dismissed_stands_in_no_way(world: &World) {
     assert!(!set_aside::dismiss(&sql, &lane(), &broken.id).await.unwrap(), "it is settled");
     assert_eq!(set_aside::count(&sql).await.unwrap(), 0);
     assert_eq!(set_aside::retry(&sql, 10, 0).await.unwrap(), set_aside::Retried::default());
-    // It is still known when it comes again, and what is told anew is applied.
+    // The database still knows it when it comes again, and applies the new events.
     let again = outbox.event("payment.created", &told, "");
     let outcome = apply(&sql, &lane(), &[broken, again]).await.unwrap();
     assert_eq!((outcome.applied, outcome.repeated, outcome.set_aside), (1, 1, 0));

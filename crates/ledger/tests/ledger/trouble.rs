@@ -1,8 +1,8 @@
-use crate::support::postgres::Postgres;
 use crate::support::{Client, LOCK_PATIENCE, Outbox, Told, World, lane, on_both, run, runtime};
 use order_ledger::migrate::migrate;
 use order_ledger::{Dialect, Entry, Sql, SqlError, apply, read, set_aside};
 use std::time::{Duration, Instant};
+use testkit::Postgres;
 
 on_both![a_locked_database_is_unavailable_soon_and_nothing_is_set_aside];
 

@@ -1,10 +1,10 @@
 //! What a reservation costs.
 
-use crate::server::Connection;
 use crate::shop::Shop;
 use sale::ids::{Tail, UserId};
 use sale::rules::LaneRules;
 use sale::scripts::{ChallengeUse, Reserved, Wish};
+use testkit::Connection;
 
 /// Bytes that Redis has allocated, once what it freed is given back.
 async fn used_memory(redis: &Connection) -> i64 {

@@ -166,7 +166,7 @@ async fn strange_words_of_a_shopper_come_back_as_they_were() {
 }
 
 #[tokio::test]
-async fn what_is_not_acknowledged_is_read_again_in_order_and_nothing_is_skipped() {
+async fn events_that_are_not_acknowledged_are_read_again_in_order_and_none_is_skipped() {
     let shop = Shop::open(10).await;
     assert_eq!(shop.read(10).await, []);
     assert!(shop.redis.command("KEYS", &["*outbox"]).await.is_empty(), "reading makes nothing");

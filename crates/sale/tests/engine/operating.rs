@@ -1,4 +1,4 @@
-//! Every answer of the operator's scripts: publish, revise, switch, stock, view, audit; and who holds a sold-out item.
+//! Every reply of the operator's scripts: publish, revise, switch, stock, view, audit; and the holders of a sold-out item.
 
 use crate::shop::{ENDS, HOLD_MS, NOW, RETENTION_MS, STARTS, Shop, terms, user};
 use sale::item::{ItemState, MAX_STOCK, Mode, Switch, Terms};
@@ -32,7 +32,7 @@ async fn a_lane_is_published_once_and_then_revised() {
     assert_eq!(shop.view().await, fresh);
     assert_eq!(shop.view().await.state_at(shop.now()), ItemState::Open);
 
-    // Published again, in the middle of the sale: stock and counters stay.
+    // Publishing again in the middle of the sale keeps stock and counters.
     shop.ordered("ann").await;
     shop.queued("bob").await;
     assert_eq!(shop.engine().publish(&shop.lane, 100, &terms()).await.unwrap(), Published::Revised);
@@ -62,7 +62,7 @@ async fn a_lane_is_published_once_and_then_revised() {
 }
 
 impl Shop {
-    /// Revised, and what it tells copied.
+    /// Revises the lane, and copies the events.
     async fn revised(&self, terms: &Terms) {
         self.engine().revise(&self.lane, terms).await.unwrap();
         let left = self.alarm_in().await;
@@ -212,7 +212,7 @@ async fn an_audit_counts_every_state_and_tells_each_difference() {
     assert_eq!((audit.taken_by_users, audit.users, audit.reservations, audit.deadlines), (4, 4, 6, 2));
     let _ = lapsed;
 
-    // Damage of each kind is told.
+    // The audit tells damage of each kind.
     let lane = shop.keys.lane();
     let differences = async || shop.engine().audit(&shop.lane, 1_000).await.unwrap().unwrap().differences();
     for (field, told) in [("available", 1), ("held", 2), ("ordered", 2), ("sold", 2)] {

@@ -149,7 +149,7 @@ async fn a_refusal_is_final_and_what_a_dead_one_took_is_handed_out_again() {
     shop.advance(10_000);
     let again = shop.claim(None).await.unwrap();
     assert_eq!((again.tries, again.event_id.as_str()), (2, "e"));
-    // Whom everybody took for dead is late with a failure, which says nothing of the try under way.
+    // A sender that seemed dead reports its failure late. That says nothing of the try under way.
     assert_eq!(shop.report(&lost, None).await.unwrap().standing, Standing::Due);
     let refused = shop.report(&again, Some(404)).await.unwrap();
     assert_eq!((refused.standing, refused.answer.as_str()), (Standing::Refused, "404 not-found"));
@@ -186,7 +186,7 @@ async fn the_longest_due_comes_first_and_the_alarm_stands_at_the_next() {
     let alarm = shop.number("PTTL", &[ALARM]).await;
     assert!((1..=10_000).contains(&alarm), "{alarm}");
 
-    // Heard and gone, it is set again by whoever asks.
+    // The alarm was heard and is gone; the next call sets it again.
     shop.number("DEL", &[ALARM]).await;
     assert!(!shop.provider().deliveries_due().await.unwrap());
     let alarm = shop.number("PTTL", &[ALARM]).await;
@@ -208,7 +208,7 @@ async fn nothing_is_left_for_ever() {
         let left = shop.number("PTTL", &[key]).await;
         assert!((3 * DAY_MS..=3 * DAY_MS + PAY_MS + 2_000).contains(&left), "{key}: {left}");
     }
-    // One that came and went makes room for the next; what was due of it is passed over.
+    // A payment that came and went makes room for the next; its due webhook is passed over.
     shop.advance(3 * DAY_MS + PAY_MS + 1);
     shop.register(&new, 9_900).await;
     assert_eq!(shop.known(&old).await, None);

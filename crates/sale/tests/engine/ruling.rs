@@ -1,4 +1,4 @@
-//! Every answer of `limit`, `log` and `block`; and that the scripts that make an operator's change also log it, once.
+//! Every reply of `limit`, `log` and `block`. The scripts that make an operator's change also log it, once.
 
 use crate::shop::{Shop, terms};
 use sale::change::{Change, LoggedChange, MOST_ENTRIES};
@@ -46,7 +46,7 @@ async fn a_lane_goes_by_the_youngest_rules_whatever_order_they_come_in() {
         ((1, 3), Applied::Newer, "7"),
         ((2, 2), Applied::Newer, "7"),
         ((3, 2), Applied::Newer, "7"),
-        // The same rules again, with other settings under them.
+        // The same rules come again, with other settings under them.
         ((2, 3), Applied::Done, "8"),
         ((3, 3), Applied::Done, "9"),
     ] {
@@ -54,7 +54,7 @@ async fn a_lane_goes_by_the_youngest_rules_whatever_order_they_come_in() {
         let answer = limit(limits(versions.0, versions.1, false, queue_factor)).await;
         assert_eq!((answer, factor().await.as_str()), (expected, held), "{versions:?}");
     }
-    // Terms that were made from older rules change the terms and leave the rules.
+    // Terms from older rules change the terms and leave the rules.
     let mut older = terms();
     (older.per_user_limit, older.rules) = (4, limits(1, 1, true, 1));
     assert_eq!(shop.engine().revise(&shop.lane, &older).await.unwrap(), Published::Revised);
@@ -80,7 +80,7 @@ async fn rules_pause_what_is_open_and_open_what_they_paused() {
     assert_eq!(bell.heard(&shop.redis, "end").await.len(), 1, "who waited meanwhile is next");
     assert_eq!(pause(2, false).await, Switch::Open);
 
-    // What an operator says of one item stands before the rules, and rules open nothing that an operator paused.
+    // The switch of an item comes before the rules: rules open nothing that an operator paused.
     let switch = async |wanted| shop.engine().switch(&shop.lane, wanted).await.unwrap();
     assert_eq!(pause(3, true).await, Switch::Paused);
     assert_eq!(switch(Switch::Open).await, Switched::Done { before: Switch::Paused });
@@ -104,7 +104,7 @@ async fn an_item_is_published_under_the_rules_of_the_moment() {
 }
 
 #[tokio::test]
-async fn rules_of_an_item_come_with_the_shop_s() {
+async fn rules_of_an_item_come_with_the_rules_of_the_shop() {
     let shop = Shop::empty().await;
     let item = shop.lane.item.as_str();
     let none = ItemRules { shop: RulesDocument::none(SHOP), item: RulesDocument::none(item) };
@@ -145,7 +145,7 @@ async fn what_changes_a_lane_waits_there_and_reaches_the_log_once_in_order() {
     let shop = Shop::empty().await;
     let engine = |action: &str| shop.engine().making(&change(action));
     let lane = &shop.lane;
-    // Refused, so not logged.
+    // A refused change is not logged.
     engine("item.pause").switch(lane, Switch::Paused).await.unwrap();
     engine("item.stock").stock(lane, StockChange::Add(1)).await.unwrap();
     engine("item.publish").publish(lane, 5, &terms()).await.unwrap();
@@ -165,7 +165,7 @@ async fn what_changes_a_lane_waits_there_and_reaches_the_log_once_in_order() {
         connections.iter().map(async |redis| sale::Engine::new(redis).collect_changes(lane).await.unwrap());
     futures::future::join_all(collecting).await;
     assert_eq!(shop.redis.number("EXISTS", &[&shop.keys.changes()]).await, 0);
-    // One who died after logging and before taking them from the lane.
+    // A collector that died after logging the changes and before taking them from the lane.
     for change in &waiting {
         shop.redis.command("RPUSH", &[&shop.keys.changes(), change]).await;
     }
@@ -188,7 +188,7 @@ async fn what_changes_a_lane_waits_there_and_reaches_the_log_once_in_order() {
 }
 
 #[tokio::test]
-async fn a_lane_that_was_lost_and_made_anew_is_logged_on() {
+async fn the_log_of_a_rebuilt_lane_goes_on() {
     let shop = Shop::open(1).await;
     let pause = async || {
         shop.engine().making(&change("item.pause")).switch(&shop.lane, Switch::Paused).await.unwrap();
@@ -206,7 +206,7 @@ async fn a_lane_that_was_lost_and_made_anew_is_logged_on() {
 async fn a_lane_is_not_purged_before_its_changes_are_in_the_log() {
     let shop = Shop::open(1).await;
     shop.engine().making(&change("item.close")).switch(&shop.lane, Switch::Closed).await.unwrap();
-    // What was told is in the order database.
+    // The order database has all events.
     shop.forget_events().await;
     shop.advance(100 * 86_400_000);
     assert_eq!(shop.engine().purge(&shop.lane).await.unwrap(), Purged::Unsettled);
@@ -232,7 +232,7 @@ async fn a_change_that_no_script_makes_is_logged_by_itself_and_the_oldest_entrie
 }
 
 #[tokio::test]
-async fn who_is_blocked_is_listed_with_who_did_it_and_why() {
+async fn a_blocked_caller_is_listed_with_the_operator_and_the_reason() {
     let shop = Shop::empty().await;
     let engine = shop.engine().making(&change("blocklist.add"));
     assert_eq!(engine.block("user/ann", "Anna", "a \"bot\"").await.unwrap(), Blocked::Done);
@@ -281,7 +281,7 @@ async fn a_full_blocklist_takes_no_more_and_lets_go() {
 }
 
 #[test]
-fn the_document_of_the_shop_is_no_item_s() {
+fn the_document_of_the_shop_belongs_to_no_item() {
     assert!("shop".parse::<sale::ids::ItemId>().is_err());
     assert!("shop".parse::<Lane>().is_err());
 }

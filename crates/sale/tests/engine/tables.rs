@@ -1,4 +1,4 @@
-//! Every state and every event, legal and not: the scripts move as the domain's tables say, and no other way.
+//! Every state and every event, legal and not: the scripts move only as the domain's tables say.
 
 use crate::shop::{HOLD_MS, PAY_MS, PRICE, Shop, contact, user};
 use provider_simulation::Standing;
@@ -23,7 +23,7 @@ async fn reservation_in(state: ReservationState) -> (Shop, ReservationId) {
             shop.grant().await;
         }
         ReservationState::Rejected => {
-            // By the record, since a closed item could not be driven on.
+            // Written into the record, since nothing moves in a closed item.
             shop.stock(StockChange::Total(0)).await;
             shop.grant().await;
             let key = shop.keys.reservations();

@@ -1,8 +1,7 @@
-//! Random operations at random times against a simple model in memory: replies, counters, limits and events agree.
+//! Random operations at random times against a simple model in memory: replies, counters, caps and events agree.
 //!
 //! The model knows nothing of records, lists and scores. It keeps every reservation that ever was, and counts.
 
-use crate::server::{Connection, Server};
 use crate::shop::{HOLD_MS, NOW, PAY_MS, RETENTION_MS, assert_sound, terms, user};
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -22,6 +21,7 @@ use sale::time::Timestamp;
 use serde_json::{Value, json};
 use std::cell::Cell;
 use std::collections::{BTreeSet, VecDeque};
+use testkit::{AppendOnly, Connection, RedisServer};
 
 const USERS: [&str; 5] = ["ann", "bob", "cat@example.org", "u-22222222222222222222", "a:b_c.d-e"];
 const ENDS: i64 = NOW + 6_000_000;
@@ -103,7 +103,7 @@ struct Reservation {
 }
 
 impl Reservation {
-    /// Units that this reservation takes from the shopper's limit, and whether it is alive.
+    /// Units that this reservation takes from the shopper's cap, and whether it is alive.
     fn takes(&self) -> (i64, bool) {
         let units = i64::from(self.quantity);
         match (self.state, self.order.as_ref().map(|order| order.state)) {
@@ -616,7 +616,7 @@ async fn walk(redis: &Connection, lane: Lane, steps: &[Step]) {
     assert_sound(redis, &lane).await;
 }
 
-/// Takes `step` on both sides and compares the answers.
+/// Takes `step` on both sides and compares the replies.
 async fn take(redis: &Connection, model: &mut Model, number: usize, step: &Step) {
     let now = Timestamp::from_millis(model.now);
     let engine = Engine::at(redis, now);
@@ -749,7 +749,7 @@ async fn take(redis: &Connection, model: &mut Model, number: usize, step: &Step)
 fn random_walks_agree_with_the_model() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (server, redis) = runtime.block_on(async {
-        let server = Server::start().await;
+        let server = RedisServer::on_socket(AppendOnly::Off).await;
         let redis = server.connect().await;
         (server, redis)
     });

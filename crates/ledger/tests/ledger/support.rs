@@ -1,15 +1,12 @@
 //! A private database a test, of either kind, and events as the engine tells them.
 
-pub mod postgres;
-pub mod redis;
-
 use order_ledger::migrate::migrate;
 use order_ledger::{Dialect, Entry, Row, Sql, SqlError, Value};
-use postgres::Postgres;
 use sale::ids::{Lane, OrderId, ReservationId, Tail};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use testkit::Postgres;
 
 /// Runs each named `async fn(&World)` on both databases.
 macro_rules! on_both {
@@ -175,7 +172,7 @@ async fn execute_postgres(
             row.get::<_, Option<i32>>(column).map_or(Value::Null, |number| Value::Integer(number.into()))
         }
         Type::TEXT => row.get::<_, Option<String>>(column).map_or(Value::Null, Value::Text),
-        // What `SELECT some_function()` answers when the function answers nothing.
+        // The type of `SELECT some_function()` when the function returns nothing.
         Type::VOID => Value::Null,
         ref other => panic!("a value of another type: {other}"),
     };
@@ -303,12 +300,12 @@ impl Told {
 pub struct Chance(pub u64);
 
 impl Chance {
-    /// A number below `limit`.
-    pub fn below(&mut self, limit: usize) -> usize {
+    /// A number below `bound`.
+    pub fn below(&mut self, bound: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % limit.max(1) as u64).unwrap()
+        usize::try_from(self.0 % bound.max(1) as u64).unwrap()
     }
 
     pub fn shuffle<T>(&mut self, list: &mut [T]) {

@@ -1,11 +1,10 @@
 //! A private PostgreSQL server: a free port, a folder of its own, gone with the process that started it.
 //!
-//! The server refuses to run as root, so root starts it as the user `postgres`. A missing server is a failure that
-//! says how to install it.
+//! The server refuses to run as root, so root starts it as the user `postgres`.
 
+use crate::process::free_port;
 use anyhow::{Context, Result, bail, ensure};
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -23,11 +22,12 @@ pub struct Postgres {
 }
 
 impl Postgres {
+    /// Starts a server with no data. Fails with the command that installs PostgreSQL where it is missing.
     pub fn start() -> Result<Self> {
         let programs = programs()?;
         let folder = tempfile::Builder::new().prefix("stampede-postgres-").tempdir()?.keep();
         if is_root() {
-            // In it the server keeps its data and its log, so it must be the server's own.
+            // The server keeps its data and its log there, so the folder must be the server's own.
             let status = Command::new("chown").arg(SERVER_USER).arg(&folder).status()?;
             ensure!(
                 status.success(),
@@ -49,7 +49,7 @@ impl Postgres {
         // Between choosing a port and taking it, another process may take it.
         let mut attempts = 0;
         loop {
-            server.port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+            server.port = free_port();
             attempts += 1;
             match server.resume() {
                 Err(_) if attempts < 5 => {}
@@ -71,6 +71,10 @@ impl Postgres {
     /// Ends it at once, as a crash would: no connection is closed in order.
     pub fn crash(&self) -> Result<()> {
         self.run("pg_ctl", &["stop", "-w", "-m", "immediate"])
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// The URL of the database `name`; `postgres` is one that every server has.

@@ -1,6 +1,6 @@
 //! Every reply of the simulated provider's scripts: `register`, `choose`, `claim`, `report` and `remind`.
 
-use crate::server::Connection;
+use testkit::Connection;
 use crate::shop::Shop;
 use provider_simulation::keys::{ALARM, DUE, KEPT, PAYMENTS};
 use provider_simulation::{Choice, Chosen, Delivery, ProviderPayment, SimulatedProvider, Standing};

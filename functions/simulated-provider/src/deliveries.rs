@@ -43,7 +43,11 @@ pub async fn deliver(
     let Some((claimed, now)) = provider.claim_delivery(payment).await? else { return Ok(None) };
     let delivery = send(&claimed, secret.as_bytes(), now).await?;
     if let Delivery::Refused { status, slug } = &delivery {
-        worker::log_failure("simulated-provider", "", format_args!("the shop refused {}: {status} {slug}", claimed.id));
+        worker::log_failure(
+            "simulated-provider",
+            "",
+            format_args!("the shop refused {}: {status} {slug}", claimed.id),
+        );
     }
     provider.report_delivery(&claimed, &delivery).await?;
     Ok(Some(delivery))

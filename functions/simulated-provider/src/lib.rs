@@ -94,10 +94,7 @@ async fn choose(request: &mut Request, id: PaymentId, tongue: Tongue) -> Result<
         Chosen::NotFound => return Ok(page::unknown(tongue)),
     };
     let told = payment.standing == Standing::Delivered
-        || matches!(
-            deliveries::deliver(&provider, Some(&id)).await,
-            Ok(Some(Delivery::Delivered { .. }))
-        );
+        || matches!(deliveries::deliver(&provider, Some(&id)).await, Ok(Some(Delivery::Delivered { .. })));
     let next = if told { page::order_path(&id) } else { page::path(&id, tongue) };
     Ok(Response::empty(StatusCode::SEE_OTHER).header(header::LOCATION, &next))
 }

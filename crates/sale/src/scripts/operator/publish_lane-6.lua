@@ -23,6 +23,11 @@ if how == 'publish' then
   local after = redis.call('HGET', lane, 'switch')
   note_change(lane, changes, ARGV[21], '"' .. (switch or 'draft') .. '"', '"' .. after .. '"')
 end
+-- With an earlier end, a paused lane may be over by now.
+if is_over_in_pause(redis.call('HGET', lane, 'switch'), ends_at) and redis.call('EXISTS', queue) == 1 then
+  redis.call('HSET', lane, 'waiting_since', integer(now))
+  ring_grant(queue)
+end
 append_terms(lane, outbox)
 arm(lane, deadlines, alarm)
 return {switch and 'revised' or 'published'}

@@ -27,6 +27,8 @@ pub const BLOCKLIST: &str = "{catalogue}:blocklist";
 pub const RULES: &str = "{catalogue}:rules";
 /// Stream: every change that an operator made, the oldest trimmed.
 pub const LOG: &str = "{catalogue}:log";
+/// Hash: the first answers to operators' changes of the catalogue that came with an idempotency key.
+pub const CATALOGUE_ANSWERS: &str = "{catalogue}:answers";
 /// Hash: lane → the last of its changes that the log has.
 pub const LOG_POSITIONS: &str = "{catalogue}:log_positions";
 
@@ -109,6 +111,11 @@ impl LaneKeys {
         self.named("changes")
     }
 
+    /// Hash: the first answers to operators' changes of the lane that came with an idempotency key.
+    pub fn answers(&self) -> String {
+        self.named("answers")
+    }
+
     /// Set: challenges already used, of those that expire in one window.
     pub fn challenges(&self, expires_ms: i64) -> String {
         self.named(&format!("challenges:{}", expires_ms.div_euclid(CHALLENGE_WINDOW_MS)))
@@ -120,7 +127,7 @@ impl LaneKeys {
     }
 
     /// The keys that live as long as the lane, for the purge.
-    pub fn lasting(&self) -> [String; 13] {
+    pub fn lasting(&self) -> [String; 14] {
         [
             self.lane(),
             self.reservations(),
@@ -135,6 +142,7 @@ impl LaneKeys {
             self.changes(),
             self.rebuilding(),
             self.untold(),
+            self.answers(),
         ]
     }
 

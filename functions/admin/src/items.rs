@@ -3,11 +3,13 @@
 //! Publishing writes two keys, the catalogue's document and the lane, in two steps. Both steps may be repeated; an operator
 //! who saw an error repeats the call.
 
-use sale::catalogue::{Documents, Item};
-use sale::ids::{ItemId, Lane};
+use sale::catalogue::{Documents, Item, Sale};
+use sale::ids::{ItemId, Lane, SaleId};
 use sale::item::{ItemState, LANES, MAX_PER_USER, MAX_STOCK, Mode, Switch, Terms};
 use sale::money::Money;
-use sale::scripts::{LaneView, Published, Saved, SeriesPoint, StockChange, Stocked, Switched};
+use sale::scripts::{
+    Added, FirstAnswer, LaneView, Published, Saved, SeriesPoint, StockChange, Stocked, Switched,
+};
 use sale::time::Timestamp;
 use sale::{Engine, work};
 use serde::{Deserialize, Serialize};
@@ -50,15 +52,20 @@ struct Body {
     ends_at: Option<Timestamp>,
 }
 
+/// When an item starts and when it ends.
+type Window = (Timestamp, Timestamp);
+
 fn one() -> u32 {
     1
 }
 
 impl Body {
-    /// The item that this body describes. Without times of its own it takes its sale's.
-    fn into_item(self, id: ItemId, sale: &sale::catalogue::Sale, version: u64) -> Result<Item, Problem> {
-        let starts_at = self.starts_at.unwrap_or(sale.starts_at);
-        let ends_at = self.ends_at.unwrap_or(sale.ends_at);
+    /// From when to when the item is sold. Without times of its own it takes its sale's.
+    fn window(&self, sale: &Sale) -> Window {
+        (self.starts_at.unwrap_or(sale.starts_at), self.ends_at.unwrap_or(sale.ends_at))
+    }
+
+    fn check(&self, (starts_at, ends_at): Window) -> Result<(), Problem> {
         let mut errors = Vec::new();
         check_text(&mut errors, "title", &self.title, true, MOST_TITLE);
         check_text(&mut errors, "subtitle", &self.subtitle, false, MOST_TITLE);
@@ -91,12 +98,14 @@ impl Body {
         if starts_at >= ends_at {
             errors.push(FieldError::new("ends_at", "must be after starts_at"));
         }
-        if !errors.is_empty() {
-            return Err(Problem::Invalid { fields: errors });
-        }
-        Ok(Item {
+        if errors.is_empty() { Ok(()) } else { Err(Problem::Invalid { fields: errors }) }
+    }
+
+    /// The item that this body describes, as a draft.
+    fn into_item(self, id: ItemId, sale_id: SaleId, (starts_at, ends_at): Window, version: u64) -> Item {
+        Item {
             id,
-            sale_id: sale.id.clone(),
+            sale_id,
             title: self.title,
             subtitle: self.subtitle,
             description: self.description,
@@ -111,7 +120,7 @@ impl Body {
             lanes: LANES,
             published: false,
             version,
-        })
+        }
     }
 }
 
@@ -163,15 +172,45 @@ pub fn lanes(item: &Item) -> impl Iterator<Item = Lane> {
 pub async fn create(operator: &Operator, request: &mut Request, sale_id: &str) -> Result<Response, Problem> {
     let engine = Engine::new(SharedRedis);
     let sale = sales::find(&engine, sale_id).await?;
-    let item = request.json::<Body>().await?.into_item(ItemId::random(random::bytes()), &sale, 1)?;
-    let engine = engine.making(&operator.change("item.create", target(&item.id)));
-    match engine.save_document(&item, 0).await? {
-        Saved::Done => {
-            let response = answer(&engine, StatusCode::CREATED, &item).await?;
-            Ok(response.header(header::LOCATION, &format!("/api/admin/items/{}", item.id)))
+    let (body, key) = request.json_once::<Body>(operator).await?;
+    let id = ItemId::random(random::bytes());
+    let engine = engine.making(&operator.change("item.create", target(&id))).once(key);
+    let window = body.window(&sale);
+    match engine.first_answer().await? {
+        FirstAnswer::None => {}
+        FirstAnswer::Kept(answer) => {
+            let (id, window) = kept(&answer)?;
+            return Ok(created(&body.into_item(id, sale.id, window, 1)));
         }
-        Saved::VersionMismatch { .. } => Err(Problem::unavailable("a new item's id was taken")),
+        FirstAnswer::KeyReused => return Err(Problem::IdempotencyKeyReused),
     }
+    body.check(window)?;
+    let mut item = body.into_item(id, sale.id, window, 1);
+    let (starts_at, ends_at) = window;
+    match engine.add_document(&item, &format!("{} {starts_at} {ends_at}", item.id)).await? {
+        Added::Done => {}
+        // The same request came twice at once, and the other was first.
+        Added::Repeated { answer } => (item.id, (item.starts_at, item.ends_at)) = kept(&answer)?,
+        Added::KeyReused => return Err(Problem::IdempotencyKeyReused),
+        Added::Taken => return Err(Problem::unavailable("a new item's id was taken")),
+    }
+    Ok(created(&item))
+}
+
+/// The response to a call that has made the draft `item`.
+fn created(item: &Item) -> Response {
+    let response =
+        Response::created(&shown(item, None)).header(header::ETAG, &etag::of_version(item.version));
+    response.header(header::LOCATION, &format!("/api/admin/items/{}", item.id))
+}
+
+/// What was kept with an idempotency key: the body of a repeat is the same, but its sale may have other times by now.
+fn kept(answer: &str) -> Result<(ItemId, Window), Problem> {
+    let damaged = || Problem::unavailable("a kept answer is damaged");
+    let mut parts = answer.split(' ');
+    let id = sales::kept(parts.next().unwrap_or_default())?;
+    let mut moment = || Timestamp::parse(parts.next().unwrap_or_default()).map_err(|_| damaged());
+    Ok((id, (moment()?, moment()?)))
 }
 
 #[derive(Serialize)]
@@ -211,7 +250,9 @@ pub async fn change(operator: &Operator, request: &mut Request, id: &str) -> Res
     let expected = etag::if_match(request.headers())?;
     let sale = sales::find(&engine, before.sale_id.as_str()).await?;
     let body: Body = request.json().await?;
-    let mut item = body.into_item(before.id.clone(), &sale, expected + 1)?;
+    let window = body.window(&sale);
+    body.check(window)?;
+    let mut item = body.into_item(before.id.clone(), before.sale_id.clone(), window, expected + 1);
     item.published = before.published;
     if before.published {
         let Some(view) = engine.view(&lane(&before)).await? else {
@@ -279,7 +320,7 @@ pub async fn step(
         "pause" => switch(&engine, &item, Switch::Paused).await,
         "resume" => switch(&engine, &item, Switch::Open).await,
         "close" => switch(&engine, &item, Switch::Closed).await,
-        "stock" => stock(&engine, request, &item).await,
+        "stock" => stock(operator, engine.clone(), request, &item).await,
         _ => Err(Problem::NotFound { what: "route" }),
     };
     // Moves the lane's note of the change to the log. If this fails, the next tick or reader of the log does it.
@@ -336,11 +377,13 @@ struct StockBody {
 }
 
 async fn stock(
-    engine: &Engine<SharedRedis>,
+    operator: &Operator,
+    engine: Engine<SharedRedis>,
     request: &mut Request,
     item: &Item,
 ) -> Result<Response, Problem> {
-    let change = match request.json::<StockBody>().await? {
+    let (body, key) = request.json_once::<StockBody>(operator).await?;
+    let change = match body {
         StockBody { add: Some(units), total: None } if units.abs() <= MAX_STOCK => StockChange::Add(units),
         StockBody { add: None, total: Some(units) } if (0..=MAX_STOCK).contains(&units) => {
             StockChange::Total(units)
@@ -353,7 +396,7 @@ async fn stock(
         }
         _ => return Err(Problem::invalid("total", "either add or total is required, and not both")),
     };
-    match engine.stock(&lane(item), change).await? {
+    match engine.once(key).stock(&lane(item), change).await? {
         Stocked::Done { total, available } => {
             announced(catalogue::announce_item(&item.id).await);
             Ok(Response::ok(&Stock { total, available }))
@@ -362,6 +405,7 @@ async fn stock(
             let detail = format!("{taken} of {total} units are held, ordered or sold, or the item is closed");
             Err(Problem::conflict(detail))
         }
+        Stocked::KeyReused => Err(Problem::IdempotencyKeyReused),
         Stocked::NotFound => {
             Err(Problem::conflict("The item is not published; a draft's stock is changed with the draft"))
         }

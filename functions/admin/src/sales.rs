@@ -3,7 +3,7 @@
 use sale::Engine;
 use sale::catalogue::{Documents, Item, Sale};
 use sale::ids::{Lane, SaleId};
-use sale::scripts::Saved;
+use sale::scripts::{Added, FirstAnswer, Saved};
 use sale::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use web::caller::operator::Operator;
@@ -38,6 +38,11 @@ impl Body {
         }
         if errors.is_empty() { Ok(self) } else { Err(Problem::Invalid { fields: errors }) }
     }
+
+    fn into_sale(self, id: SaleId, version: u64) -> Sale {
+        let Body { title, description, starts_at, ends_at } = self;
+        Sale { id, title, description, starts_at, ends_at, version }
+    }
 }
 
 /// Adds an error if the text is wrong.
@@ -65,19 +70,36 @@ pub async fn find(engine: &Engine<SharedRedis>, id: &str) -> Result<Sale, Proble
 }
 
 pub async fn create(operator: &Operator, request: &mut Request) -> Result<Response, Problem> {
-    let Body { title, description, starts_at, ends_at } = request.json::<Body>().await?.checked()?;
-    let sale =
-        Sale { id: SaleId::random(random::bytes()), title, description, starts_at, ends_at, version: 1 };
-    let engine = operator.engine("sale.create", format!("sale/{}", sale.id));
-    match engine.save_document(&sale, 0).await? {
-        Saved::Done => {
-            let location = format!("/api/admin/sales/{}", sale.id);
-            let response = Response::created(&sale).header(header::LOCATION, &location);
-            Ok(response.header(header::ETAG, &etag::of_version(sale.version)))
-        }
-        // Two random ids were the same. The operator's next try gets another one.
-        Saved::VersionMismatch { .. } => Err(Problem::unavailable("a new sale's id was taken")),
+    let (body, key) = request.json_once::<Body>(operator).await?;
+    let id = SaleId::random(random::bytes());
+    let engine = operator.engine("sale.create", format!("sale/{id}")).once(key);
+    match engine.first_answer().await? {
+        FirstAnswer::None => {}
+        FirstAnswer::Kept(id) => return created(&body.into_sale(kept(&id)?, 1)),
+        FirstAnswer::KeyReused => return Err(Problem::IdempotencyKeyReused),
     }
+    let mut sale = body.checked()?.into_sale(id, 1);
+    match engine.add_document(&sale, sale.id.as_str()).await? {
+        Added::Done => {}
+        // The same request came twice at once, and the other was first.
+        Added::Repeated { answer } => sale.id = kept(&answer)?,
+        Added::KeyReused => return Err(Problem::IdempotencyKeyReused),
+        // Two random ids were the same. The operator's next try gets another one.
+        Added::Taken => return Err(Problem::unavailable("a new sale's id was taken")),
+    }
+    created(&sale)
+}
+
+/// The response to a call that has made `sale`. A repeat under the same key has the same body, so it gets the same response.
+fn created(sale: &Sale) -> Result<Response, Problem> {
+    let location = format!("/api/admin/sales/{}", sale.id);
+    let response = Response::created(sale).header(header::LOCATION, &location);
+    Ok(response.header(header::ETAG, &etag::of_version(sale.version)))
+}
+
+/// What was kept with an idempotency key.
+pub fn kept<T: std::str::FromStr>(answer: &str) -> Result<T, Problem> {
+    answer.parse().map_err(|_| Problem::unavailable("a kept answer is damaged"))
 }
 
 pub async fn show(id: &str) -> Result<Response, Problem> {
@@ -89,8 +111,7 @@ pub async fn change(operator: &Operator, request: &mut Request, id: &str) -> Res
     let engine = Engine::new(SharedRedis);
     let before = find(&engine, id).await?;
     let expected = etag::if_match(request.headers())?;
-    let Body { title, description, starts_at, ends_at } = request.json::<Body>().await?.checked()?;
-    let sale = Sale { id: before.id, title, description, starts_at, ends_at, version: expected + 1 };
+    let sale = request.json::<Body>().await?.checked()?.into_sale(before.id, expected + 1);
     let engine = operator.engine("sale.change", format!("sale/{}", sale.id));
     match engine.save_document(&sale, expected).await? {
         Saved::Done => {

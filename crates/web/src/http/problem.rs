@@ -60,6 +60,8 @@ pub enum Problem {
     UnsupportedMediaType { expected: &'static str },
     /// 422. The request was read, but these fields can't be accepted.
     Invalid { fields: Vec<FieldError> },
+    /// 422. The key came before with another request. Take a new key, or send the first request again.
+    IdempotencyKeyReused,
     /// 422. The solution was wrong, late, used before, or another shopper's. Ask for a new challenge.
     ChallengeFailed { detail: &'static str },
     /// 429. Too many calls; retry after the time given.
@@ -115,6 +117,7 @@ impl Problem {
             Self::TooLarge { .. } => "too-large",
             Self::UnsupportedMediaType { .. } => "unsupported-media-type",
             Self::Invalid { .. } => "invalid",
+            Self::IdempotencyKeyReused => "idempotency-key-reused",
             Self::ChallengeFailed { .. } => "challenge-failed",
             Self::RateLimited { .. } => "rate-limited",
             Self::QueueFull { .. } => "queue-full",
@@ -136,7 +139,9 @@ impl Problem {
             Self::VersionMismatch { .. } => StatusCode::PRECONDITION_FAILED,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Invalid { .. } | Self::ChallengeFailed { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Invalid { .. } | Self::IdempotencyKeyReused | Self::ChallengeFailed { .. } => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
             Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::QueueFull { .. } | Self::Paused { .. } | Self::Unavailable { .. } => {
                 StatusCode::SERVICE_UNAVAILABLE
@@ -164,6 +169,7 @@ impl Problem {
             Self::TooLarge { .. } => "The body is too large",
             Self::UnsupportedMediaType { .. } => "The body's media type is not supported",
             Self::Invalid { .. } => "Some fields can't be accepted",
+            Self::IdempotencyKeyReused => "The idempotency key belongs to another request",
             Self::ChallengeFailed { .. } => "The challenge was not passed",
             Self::RateLimited { .. } => "Too many requests",
             Self::QueueFull { .. } => "The queue is full",
@@ -199,6 +205,9 @@ impl Problem {
                 .map(|error| format!("{}: {}", error.field, error.message))
                 .collect::<Vec<_>>()
                 .join("; "),
+            Self::IdempotencyKeyReused => {
+                "This Idempotency-Key came before, with another path or body".to_owned()
+            }
             Self::RateLimited { .. } => "Too many requests from here in a short time".to_owned(),
             Self::QueueFull { .. } => "More people are waiting than this sale could serve".to_owned(),
             Self::Paused { .. } => "The operator has paused this sale for a moment".to_owned(),
@@ -230,6 +239,7 @@ impl Problem {
             | Self::TooLarge { .. }
             | Self::UnsupportedMediaType { .. }
             | Self::Invalid { .. }
+            | Self::IdempotencyKeyReused
             | Self::ChallengeFailed { .. } => None,
         }
     }
@@ -334,6 +344,7 @@ impl Problem {
             Self::TooLarge { limit: 16_384 },
             Self::UnsupportedMediaType { expected: "application/json" },
             Self::invalid("quantity", "must be a whole number"),
+            Self::IdempotencyKeyReused,
             Self::ChallengeFailed { detail: "The answer is wrong" },
             Self::RateLimited { retry_after_ms: 1_001 },
             Self::QueueFull { retry_after_ms: 2_000 },
@@ -370,8 +381,8 @@ mod tests {
         }
         slugs.sort_unstable();
         slugs.dedup();
-        assert_eq!(slugs.len(), 22);
-        assert_eq!(docs.matches("\n## ").count(), 22, "docs/problems.md explains problems that do not exist");
+        assert_eq!(slugs.len(), 23);
+        assert_eq!(docs.matches("\n## ").count(), 23, "docs/problems.md explains problems that do not exist");
     }
 
     #[test]
@@ -395,7 +406,7 @@ mod tests {
         assert_eq!(statuses(412), ["version-mismatch"]);
         assert_eq!(statuses(413), ["too-large"]);
         assert_eq!(statuses(415), ["unsupported-media-type"]);
-        assert_eq!(statuses(422), ["challenge-failed", "invalid"]);
+        assert_eq!(statuses(422), ["challenge-failed", "idempotency-key-reused", "invalid"]);
         assert_eq!(statuses(429), ["rate-limited"]);
         assert_eq!(statuses(503), ["paused", "queue-full", "unavailable"]);
     }

@@ -89,6 +89,8 @@ impl ItemState {
 /// What the engine must know of a published item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms {
+    /// The version of the item's document. The lane keeps the terms of the newest.
+    pub version: u64,
     pub starts_at: Timestamp,
     pub ends_at: Timestamp,
     pub per_user_limit: u32,

@@ -293,6 +293,7 @@ async fn terms(engine: &Engine<SharedRedis>, item: &Item) -> Result<Terms, Probl
         Ok::<_, Problem>(i64::try_from(seconds).unwrap_or(i64::MAX / 1_000) * 1_000)
     };
     Ok(Terms {
+        version: item.version,
         starts_at: item.starts_at,
         ends_at: item.ends_at,
         per_user_limit: item.per_user_limit,
@@ -336,6 +337,7 @@ async fn publish(engine: &Engine<SharedRedis>, mut item: Item) -> Result<Respons
     match engine.publish(&lane, item.stock, &terms(engine, &item).await?).await? {
         Published::New | Published::Revised => {}
         Published::Closed => return Err(Problem::conflict("A closed item can't be published again")),
+        Published::Older => return Err(Problem::conflict("The item was changed meanwhile; publish it again")),
         Published::NotFound => return Err(Problem::unavailable("publish found nothing to publish")),
     }
     work::remember(engine, &lane).await?;

@@ -19,8 +19,9 @@ local function integer(number)
   return string.format('%.0f', number)
 end
 
--- A reservation's record is state|user|quantity, and |number while it is queued. The deadline of a hold is kept in
--- `deadlines` only: Redis keeps a record of 30 bytes in half the memory of 31.
+-- A reservation's record is state|user|quantity, and |number while it is queued. A hold has |number of its price, unless that
+-- is the lane's first price, which has the number 0. The deadline of a hold is kept in `deadlines` only: Redis keeps a record
+-- of 30 bytes in half the memory of 31.
 local function read_reservation(record)
   local state, user, quantity, number = string.match(record, '^([^|]*)|([^|]*)|(%d+)|?(%d*)$')
   return state, user, tonumber(quantity), tonumber(number) or 0

@@ -44,6 +44,6 @@ end
 local first = redis.call('ZRANGE', deadlines, 0, 0, 'WITHSCORES')[2]
 if first and tonumber(first) <= now then deadline_overdue = 1 end
 local deadline = state == 'held' and deadline_of(deadlines, tail) or 0
-local position = math.max(number - drained, 0)
+local position = state == 'queued' and math.max(number - drained, 0) or 0
 return with_allowance({'found', state, quantity, deadline, queue_overdue, deadline_overdue, position,
   tonumber(admitted) - drained, polls_per_second, position <= tonumber(available) and tonumber(hold_ms) or 0})

@@ -8,7 +8,8 @@ local lane, reservations, users, queue, deadlines, alarm, series =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
 local most = ARGV[5]
 
-local switch, available, hold_ms, ends_at = unpack(redis.call('HMGET', lane, 'switch', 'available', 'hold_ms', 'ends_at'))
+local switch, available, hold_ms, ends_at, price_number =
+  unpack(redis.call('HMGET', lane, 'switch', 'available', 'hold_ms', 'ends_at', 'price_number'))
 if not switch then return {'not_found'} end
 local over = switch == 'closed' or is_over_in_pause(switch, ends_at)
 if switch == 'paused' and not over then
@@ -50,7 +51,7 @@ for at, tail in ipairs(tails) do
       losses[#losses + 1] = quantity
     end
     decided[#decided + 1] = tail
-    decided[#decided + 1] = reservation_record(outcome, user, quantity)
+    decided[#decided + 1] = reservation_record(outcome, user, quantity, outcome == 'held' and tonumber(price_number))
   end
 end
 

@@ -41,7 +41,7 @@ async fn a_hold_becomes_an_order_once() {
 async fn a_price_is_the_one_at_checkout_and_stays() {
     let shop = Shop::open(2).await;
     let first = shop.ordered("ann").await;
-    let mut terms = crate::shop::terms();
+    let mut terms = terms();
     terms.price.amount = 5;
     shop.engine().revise(&shop.lane, &terms).await.unwrap();
     let second = shop.ordered("bob").await;

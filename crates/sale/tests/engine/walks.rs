@@ -383,7 +383,8 @@ impl Model {
             }
         }
         let waiting = self.queue.len() as u64;
-        self.waiting_since = (waiting > 0 && (self.switch != Switch::Paused || self.is_over_in_pause())).then_some(self.now);
+        self.waiting_since =
+            (waiting > 0 && (self.switch != Switch::Paused || self.is_over_in_pause())).then_some(self.now);
         Lapsed {
             holds,
             orders,

@@ -48,8 +48,8 @@ pub enum Problem {
     PurchaseLimit { limit: u32 },
     /// 410. The item's sale is over.
     Ended,
-    /// 410. Nothing is left, and nothing that is held can come back.
-    SoldOut,
+    /// 410. Fewer units are free than the shopper asked for: `available`, often 0. Units that are held may come back.
+    SoldOut { available: u64 },
     /// 410. The hold lapsed before checkout; its unit went to the next in line.
     HoldExpired,
     /// 412. Somebody changed it in between; `current` is the version now. Read again, then retry with its ETag.
@@ -111,7 +111,7 @@ impl Problem {
             Self::Conflict { .. } => "conflict",
             Self::PurchaseLimit { .. } => "purchase-limit",
             Self::Ended => "ended",
-            Self::SoldOut => "sold-out",
+            Self::SoldOut { .. } => "sold-out",
             Self::HoldExpired => "hold-expired",
             Self::VersionMismatch { .. } => "version-mismatch",
             Self::TooLarge { .. } => "too-large",
@@ -135,7 +135,7 @@ impl Problem {
             Self::NotFound { .. } => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Conflict { .. } | Self::PurchaseLimit { .. } => StatusCode::CONFLICT,
-            Self::Ended | Self::SoldOut | Self::HoldExpired => StatusCode::GONE,
+            Self::Ended | Self::SoldOut { .. } | Self::HoldExpired => StatusCode::GONE,
             Self::VersionMismatch { .. } => StatusCode::PRECONDITION_FAILED,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -163,7 +163,7 @@ impl Problem {
             Self::Conflict { .. } => "The present state does not allow this",
             Self::PurchaseLimit { .. } => "The purchase limit is reached",
             Self::Ended => "The sale has ended",
-            Self::SoldOut => "Sold out",
+            Self::SoldOut { .. } => "Sold out",
             Self::HoldExpired => "The hold has expired",
             Self::VersionMismatch { .. } => "It was changed in between",
             Self::TooLarge { .. } => "The body is too large",
@@ -195,7 +195,13 @@ impl Problem {
                 format!("One shopper may have {limit} units of this item")
             }
             Self::Ended => "This item is not sold any more".to_owned(),
-            Self::SoldOut => "Every unit of this item has gone".to_owned(),
+            Self::SoldOut { available: 0 } => "Every unit of this item has gone".to_owned(),
+            Self::SoldOut { available: 1 } => {
+                "Only 1 unit of this item is left, fewer than you asked for".to_owned()
+            }
+            Self::SoldOut { available } => {
+                format!("Only {available} units of this item are left, fewer than you asked for")
+            }
             Self::HoldExpired => "The hold was not checked out in time, and its unit went back".to_owned(),
             Self::VersionMismatch { .. } => "The version in If-Match is not the current one".to_owned(),
             Self::TooLarge { limit } => format!("A body may have at most {limit} bytes"),
@@ -233,7 +239,7 @@ impl Problem {
             | Self::Conflict { .. }
             | Self::PurchaseLimit { .. }
             | Self::Ended
-            | Self::SoldOut
+            | Self::SoldOut { .. }
             | Self::HoldExpired
             | Self::VersionMismatch { .. }
             | Self::TooLarge { .. }
@@ -259,7 +265,7 @@ impl Problem {
             Self::NotStarted { .. }
                 | Self::PurchaseLimit { .. }
                 | Self::Ended
-                | Self::SoldOut
+                | Self::SoldOut { .. }
                 | Self::HoldExpired
                 | Self::ChallengeFailed { .. }
                 | Self::RateLimited { .. }
@@ -288,6 +294,9 @@ impl Problem {
             }
             Self::PurchaseLimit { limit } => {
                 document.insert("limit".to_owned(), json!(limit));
+            }
+            Self::SoldOut { available } => {
+                document.insert("available".to_owned(), json!(available));
             }
             Self::VersionMismatch { current: Some(version) } => {
                 document.insert("version".to_owned(), json!(version));
@@ -338,7 +347,7 @@ impl Problem {
             Self::Conflict { detail: "It is paid".to_owned(), state: Some("paid") },
             Self::PurchaseLimit { limit: 2 },
             Self::Ended,
-            Self::SoldOut,
+            Self::SoldOut { available: 2 },
             Self::HoldExpired,
             Self::VersionMismatch { current: Some(3) },
             Self::TooLarge { limit: 16_384 },

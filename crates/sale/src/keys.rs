@@ -18,6 +18,8 @@ pub const PUZZLES_CLAIMED: &str = "{puzzles}:claimed";
 pub const SALES: &str = "{catalogue}:sales";
 /// The operators' truth of items: a hash of item id to document.
 pub const ITEMS: &str = "{catalogue}:items";
+/// Set: markers of documents that may not have reached their lanes (see `publishing`).
+pub const UNFINISHED: &str = "{catalogue}:unfinished";
 /// The lanes that have keys, a set of `<item>:<lane>`: what a tick visits.
 pub const LANES: &str = "{catalogue}:lanes";
 /// Blocked users and addresses, for the operator: a hash of `user/<id>` or `address/<ip>` to when and why.

@@ -1,26 +1,28 @@
 //! Items: operators write, publish and change them.
 //!
-//! Publishing writes two keys, the catalogue's document and the lane, in two steps. Both steps may be repeated; an operator
-//! who saw an error repeats the call.
+//! Publishing and changing take several steps, which [`sale::publishing`] lists. An operator who saw an error may repeat the
+//! call; if they do not, the next tick takes the steps that are left.
 
-use sale::catalogue::{Documents, Item, Sale};
+use sale::catalogue::{Item, Sale};
+
+use sale::Engine;
 use sale::ids::{ItemId, Lane, SaleId};
-use sale::item::{ItemState, LANES, MAX_PER_USER, MAX_STOCK, Mode, Switch, Terms};
+use sale::item::{ItemState, LANES, MAX_PER_USER, MAX_STOCK, Mode, Switch};
 use sale::money::Money;
+use sale::publishing::{self, Marker, Purpose};
 use sale::scripts::{
     Added, FirstAnswer, LaneView, Published, Saved, SeriesPoint, StockChange, Stocked, Switched,
 };
 use sale::time::Timestamp;
-use sale::{Engine, work};
 use serde::{Deserialize, Serialize};
 use web::caller::operator::Operator;
 use web::http::etag;
-use web::platform::{random, settings};
+use web::platform::random;
 use web::shop::catalogue;
+use web::shop::publishing::terms;
 use web::shop::views::{self, Stock};
 use web::{FieldError, Problem, Request, Response, SharedRedis, StatusCode, header};
 
-use crate::rules;
 use crate::sales::{self, MOST_DESCRIPTION, MOST_TITLE, announced, check_text};
 
 const NOT_FOUND: Problem = Problem::NotFound { what: "item" };
@@ -65,7 +67,14 @@ impl Body {
         (self.starts_at.unwrap_or(sale.starts_at), self.ends_at.unwrap_or(sale.ends_at))
     }
 
-    fn check(&self, (starts_at, ends_at): Window) -> Result<(), Problem> {
+    /// `now` is by Redis's clock, and `ended` the end that the item has had so far.
+    fn check(
+        &self,
+        (starts_at, ends_at): Window,
+        sale: &Sale,
+        now: Timestamp,
+        ended: Option<Timestamp>,
+    ) -> Result<(), Problem> {
         let mut errors = Vec::new();
         check_text(&mut errors, "title", &self.title, true, MOST_TITLE);
         check_text(&mut errors, "subtitle", &self.subtitle, false, MOST_TITLE);
@@ -98,6 +107,17 @@ impl Body {
         if starts_at >= ends_at {
             errors.push(FieldError::new("ends_at", "must be after starts_at"));
         }
+        if starts_at < sale.starts_at {
+            let message = format!("may not be before its sale starts, at {}", sale.starts_at);
+            errors.push(FieldError::new("starts_at", message));
+        }
+        if ends_at > sale.ends_at {
+            errors.push(FieldError::new(
+                "ends_at",
+                format!("may not be after its sale ends, at {}", sale.ends_at),
+            ));
+        }
+        sales::check_end(&mut errors, ends_at, now, ended);
         if errors.is_empty() { Ok(()) } else { Err(Problem::Invalid { fields: errors }) }
     }
 
@@ -184,7 +204,7 @@ pub async fn create(operator: &Operator, request: &mut Request, sale_id: &str) -
         }
         FirstAnswer::KeyReused => return Err(Problem::IdempotencyKeyReused),
     }
-    body.check(window)?;
+    body.check(window, &sale, engine.time().await?, None)?;
     let mut item = body.into_item(id, sale.id, window, 1);
     let (starts_at, ends_at) = window;
     match engine.add_document(&item, &format!("{} {starts_at} {ends_at}", item.id)).await? {
@@ -251,7 +271,7 @@ pub async fn change(operator: &Operator, request: &mut Request, id: &str) -> Res
     let sale = sales::find(&engine, before.sale_id.as_str()).await?;
     let body: Body = request.json().await?;
     let window = body.window(&sale);
-    body.check(window)?;
+    body.check(window, &sale, engine.time().await?, Some(before.ends_at))?;
     let mut item = body.into_item(before.id.clone(), before.sale_id.clone(), window, expected + 1);
     item.published = before.published;
     if before.published {
@@ -271,39 +291,21 @@ pub async fn change(operator: &Operator, request: &mut Request, id: &str) -> Res
         }
     }
     let engine = engine.making(&operator.change("item.change", target(&item.id)));
-    match engine.save_document(&item, expected).await? {
-        Saved::Done => {}
-        Saved::VersionMismatch { current } => {
-            return Err(Problem::VersionMismatch { current: Some(current) });
-        }
+    let marker = Marker::of(Purpose::Change, &item);
+    let saved = match item.published {
+        true => engine.save_published(&item, expected, &marker).await?,
+        false => engine.save_document(&item, expected).await?,
+    };
+    if let Saved::VersionMismatch { current } = saved {
+        return Err(Problem::VersionMismatch { current: Some(current) });
     }
     if item.published {
-        engine.revise(&lane(&item), &terms(&engine, &item).await?).await?;
-        let documents = Documents { item: item.clone(), sale };
-        engine.describe(&lane(&item), &documents).await?;
+        // If somebody changed the item meanwhile, the lane keeps the newer terms.
+        let terms = terms(&engine, &item).await?;
+        publishing::finish(&engine, &marker, &item, &sale, &terms).await?;
         announced(catalogue::announce_item(&item.id).await);
     }
     answer(&engine, StatusCode::OK, &item).await
-}
-
-/// What the lane needs of the item and the settings.
-async fn terms(engine: &Engine<SharedRedis>, item: &Item) -> Result<Terms, Problem> {
-    let millis = async |setting| {
-        let seconds = settings::number(setting, 1, 366 * 86_400).await?;
-        Ok::<_, Problem>(i64::try_from(seconds).unwrap_or(i64::MAX / 1_000) * 1_000)
-    };
-    Ok(Terms {
-        version: item.version,
-        starts_at: item.starts_at,
-        ends_at: item.ends_at,
-        per_user_limit: item.per_user_limit,
-        mode: item.mode,
-        price: item.sale_price.clone(),
-        hold_ms: millis(settings::HOLD_SECONDS).await?,
-        pay_ms: millis(settings::PAY_SECONDS).await?,
-        rules: rules::limits_of(engine, item.id.as_str()).await?,
-        retention_ms: millis(settings::RETENTION_SECONDS).await?,
-    })
 }
 
 pub async fn step(
@@ -329,30 +331,46 @@ pub async fn step(
     outcome
 }
 
+/// Publishes a draft, or takes the steps of publishing again. `sale::publishing` has their order.
 async fn publish(engine: &Engine<SharedRedis>, mut item: Item) -> Result<Response, Problem> {
-    let lane = lane(&item);
-    if item.published && engine.view(&lane).await?.is_none() {
-        return Err(Problem::conflict("The item was published before, has ended and is settled"));
-    }
-    match engine.publish(&lane, item.stock, &terms(engine, &item).await?).await? {
-        Published::New | Published::Revised => {}
-        Published::Closed => return Err(Problem::conflict("A closed item can't be published again")),
-        Published::Older => return Err(Problem::conflict("The item was changed meanwhile; publish it again")),
-        Published::NotFound => return Err(Problem::unavailable("publish found nothing to publish")),
-    }
-    work::remember(engine, &lane).await?;
-    let expected = item.version;
-    let drafted = !item.published;
-    if drafted {
+    let sale = sales::find(engine, item.sale_id.as_str()).await?;
+    let mut marker = Marker::of(Purpose::Publish, &item);
+    let terms;
+    if item.published {
+        let mut unfinished = publishing::unfinished(engine).await?.into_iter();
+        match unfinished.find(|left| left.item == item.id && left.purpose == Purpose::Publish) {
+            // An earlier call died before the lane opened.
+            Some(left) => marker = left,
+            None if engine.view(&lane(&item)).await?.is_none() => {
+                return Err(Problem::conflict("The item was published before, has ended and is settled"));
+            }
+            None => {}
+        }
+        terms = self::terms(engine, &item).await?;
+    } else {
+        if engine.time().await? >= item.ends_at {
+            return Err(Problem::conflict(
+                "The item's end has passed; change it before you publish the item",
+            ));
+        }
+        let expected = item.version;
         item.published = true;
         item.version += 1;
+        marker.version = item.version;
+        // What may fail comes before the first step.
+        terms = self::terms(engine, &item).await?;
+        // The lane notes the change for the log.
+        if Engine::new(SharedRedis).save_published(&item, expected, &marker).await? != Saved::Done {
+            return Err(Problem::conflict("The item was changed meanwhile; publish it again"));
+        }
     }
-    // Before the sale opens, so that a lane that Redis loses can be rebuilt from its first reservation on.
-    let documents = Documents { item: item.clone(), sale: sales::find(engine, item.sale_id.as_str()).await? };
-    engine.describe(&lane, &documents).await?;
-    // The lane has noted the change already.
-    if drafted && Engine::new(SharedRedis).save_document(&item, expected).await? != Saved::Done {
-        return Err(Problem::conflict("The item was changed meanwhile; publish it again"));
+    match publishing::finish(engine, &marker, &item, &sale, &terms).await? {
+        Published::New | Published::Revised => {}
+        Published::Closed => return Err(Problem::conflict("A closed item can't be published again")),
+        Published::Older => {
+            return Err(Problem::conflict("The item was changed meanwhile; publish it again"));
+        }
+        Published::NotFound => return Err(Problem::conflict("The item has ended")),
     }
     announced(catalogue::announce_item(&item.id).await);
     answer(engine, StatusCode::OK, &item).await

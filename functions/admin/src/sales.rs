@@ -29,13 +29,15 @@ struct Body {
 }
 
 impl Body {
-    fn checked(self) -> Result<Self, Problem> {
+    /// `ended` is the end that the sale has had so far: it may stay in the past, but not be put there.
+    fn checked(self, now: Timestamp, ended: Option<Timestamp>) -> Result<Self, Problem> {
         let mut errors = Vec::new();
         check_text(&mut errors, "title", &self.title, true, MOST_TITLE);
         check_text(&mut errors, "description", &self.description, false, MOST_DESCRIPTION);
         if self.starts_at >= self.ends_at {
             errors.push(FieldError::new("ends_at", "must be after starts_at"));
         }
+        check_end(&mut errors, self.ends_at, now, ended);
         if errors.is_empty() { Ok(self) } else { Err(Problem::Invalid { fields: errors }) }
     }
 
@@ -43,6 +45,31 @@ impl Body {
         let Body { title, description, starts_at, ends_at } = self;
         Sale { id, title, description, starts_at, ends_at, version }
     }
+}
+
+/// Adds an error if an end is put into the past. `before` is the end so far, which may stay.
+pub fn check_end(errors: &mut Vec<FieldError>, end: Timestamp, now: Timestamp, before: Option<Timestamp>) {
+    if end <= now && before != Some(end) {
+        errors.push(FieldError::new("ends_at", format!("must be in the future; it is {now} now")));
+    }
+}
+
+/// Refuses a window that leaves out an item of the sale. Items that have ended may lie outside.
+fn check_items(sale: &Sale, items: &[Item], now: Timestamp) -> Result<(), Problem> {
+    let mut errors = Vec::new();
+    for item in items.iter().filter(|item| item.sale_id == sale.id && item.ends_at > now) {
+        if item.starts_at < sale.starts_at {
+            let message = format!("item {} starts earlier, at {}; change it first", item.id, item.starts_at);
+            errors.push(FieldError::new("starts_at", message));
+        }
+        if item.ends_at > sale.ends_at {
+            let message = format!("item {} ends later, at {}; change it first", item.id, item.ends_at);
+            errors.push(FieldError::new("ends_at", message));
+        }
+    }
+    // One of each is enough to act on.
+    errors.dedup_by(|left, right| left.field == right.field);
+    if errors.is_empty() { Ok(()) } else { Err(Problem::Invalid { fields: errors }) }
 }
 
 /// Adds an error if the text is wrong.
@@ -78,7 +105,7 @@ pub async fn create(operator: &Operator, request: &mut Request) -> Result<Respon
         FirstAnswer::Kept(id) => return created(&body.into_sale(kept(&id)?, 1)),
         FirstAnswer::KeyReused => return Err(Problem::IdempotencyKeyReused),
     }
-    let mut sale = body.checked()?.into_sale(id, 1);
+    let mut sale = body.checked(engine.time().await?, None)?.into_sale(id, 1);
     match engine.add_document(&sale, sale.id.as_str()).await? {
         Added::Done => {}
         // The same request came twice at once, and the other was first.
@@ -111,7 +138,10 @@ pub async fn change(operator: &Operator, request: &mut Request, id: &str) -> Res
     let engine = Engine::new(SharedRedis);
     let before = find(&engine, id).await?;
     let expected = etag::if_match(request.headers())?;
-    let sale = request.json::<Body>().await?.checked()?.into_sale(before.id, expected + 1);
+    let body: Body = request.json().await?;
+    let now = engine.time().await?;
+    let sale = body.checked(now, Some(before.ends_at))?.into_sale(before.id, expected + 1);
+    check_items(&sale, &engine.documents().await?, now)?;
     let engine = operator.engine("sale.change", format!("sale/{}", sale.id));
     match engine.save_document(&sale, expected).await? {
         Saved::Done => {

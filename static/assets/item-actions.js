@@ -31,7 +31,8 @@ export { isActing };
 /** A refusal that says how the item stands moves the page there; any other is told. */
 function refused(refusal) {
   const phase = { paused: "paused", "sold-out": "sold_out", ended: "ended" }[refusal.slug];
-  if (phase) {
+  // Fewer may be left than the shopper asked for. Then they are told how many, and may ask for those.
+  if (phase && !refusal.available) {
     const { item } = state;
     const stock = phase === "sold_out" ? { ...item.stock, available: 0 } : item.stock;
     state.item = { ...item, state: phase, stock };

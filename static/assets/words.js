@@ -227,6 +227,7 @@ const PROBLEMS = {
   ended: ["This sale is over.", "抢购已结束。"],
   paused: ["The sale is paused for a moment.", "抢购暂停中，请稍候。"],
   "sold-out": ["Every unit has gone.", "已经抢光了。"],
+  "fewer-left": ["Only {available} left: fewer than you asked for.", "仅剩 {available} 件，少于你要的数量。"],
   "queue-full": ["More people are waiting than can be served.", "排队人数已满。"],
   "challenge-failed": ["The check was not passed.", "验证未通过。"],
   blocked: [
@@ -271,11 +272,11 @@ export const locale = () => CODES[language];
 /** The words of `key`, with {names} filled in from `values`. */
 export const t = (key, values) => fill(WORDS[key]?.[language] ?? key, values);
 
-const fill = (text, values) => (values ? text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole) : text);
+const fill = (text, values) => (values ? text?.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole) : text);
 
 /** What a refusal means, for shoppers. The server's own words stand in where the page has none. */
 export const explain = (problem) =>
-  PROBLEMS[problem.slug]?.[language] ?? [problem.title, problem.detail].filter(Boolean).join(". ");
+  fill(PROBLEMS[problem.available ? "fewer-left" : problem.slug]?.[language], problem) ?? [problem.title, problem.detail].filter(Boolean).join(". ");
 
 const HAN = /\p{Script=Han}/u;
 

@@ -131,7 +131,7 @@ async fn challenges_exist_only_while_the_item_is_open() {
         }
     }
 
-    let over = seller.publish(&ItemTerms::of(5).between(-600.0, 0.2)).await;
+    let over = seller.publish(&ItemTerms::of(5).between(-600.0, 2.0)).await;
     eventually("the item has ended", Duration::from_secs(10), async || {
         (shopper.ask_challenge(&over).await.status == 410).then_some(())
     })

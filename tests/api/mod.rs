@@ -22,6 +22,8 @@ mod outsiders;
 mod pages;
 /// Payments: the webhook, and the simulated provider that calls it.
 mod payments;
+/// Every call sent twice, and idempotency keys.
+mod repeating;
 /// Reservations: admitted, repeated, refused, given back.
 mod reservations;
 /// Rules, blocks and the log: what an operator changes while the shop runs.

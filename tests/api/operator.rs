@@ -191,3 +191,46 @@ async fn statistics_have_counters_and_a_series_over_time() {
     let series = stats["series"].as_array().unwrap_or_else(|| panic!("no `series` in {stats:#}"));
     assert!(!series.is_empty(), "{stats:#}");
 }
+
+#[tokio::test]
+async fn the_window_of_an_item_lies_within_its_sale_and_no_end_is_in_the_past() {
+    let world = World::start().await;
+    let seller = world.seller();
+    let operator = seller.client().clone();
+    let sale = |starts_in: f64, ends_in: f64| json!({ "title": "Sprint", "starts_at": timestamp_in(starts_in), "ends_at": timestamp_in(ends_in) });
+    let fields = |problem: Value| -> Vec<String> {
+        let errors = problem["errors"].as_array().unwrap().iter();
+        errors.map(|error| error["field"].as_str().unwrap().to_owned()).collect()
+    };
+    let past = operator.post("/api/admin/sales").json(&sale(-600.0, -300.0)).send().await;
+    assert_eq!(fields(past.expect_problem(422, "invalid")), ["ends_at"]);
+
+    let item = seller.draft(&ItemTerms::of(5)).await;
+    let items = format!("/api/admin/sales/{}/items", item.sale_id);
+    let path = format!("/api/admin/items/{}", item.id);
+    let day = 86_400.0;
+    for (starts_in, ends_in, wrong) in [
+        (-2.0 * day, 600.0, vec!["starts_at"]),
+        (-600.0, 2.0 * day, vec!["ends_at"]),
+        (-2.0 * day, 2.0 * day, vec!["starts_at", "ends_at"]),
+        (-600.0, -300.0, vec!["ends_at"]),
+    ] {
+        let body = ItemTerms::of(5).between(starts_in, ends_in).body();
+        let made = operator.post(&items).json(&body).send().await;
+        assert_eq!(fields(made.expect_problem(422, "invalid")), wrong);
+        let changed = operator.put(&path).header("if-match", "\"1\"").json(&body).send().await;
+        assert_eq!(fields(changed.expect_problem(422, "invalid")), wrong);
+    }
+
+    // Nor may the sale leave its item behind.
+    let path = format!("/api/admin/sales/{}", item.sale_id);
+    for (starts_in, ends_in, wrong) in
+        [(-10.0, 7_200.0, "starts_at"), (-3_600.0, 600.0, "ends_at"), (-600.0, -1.0, "ends_at")]
+    {
+        let changed =
+            operator.put(&path).header("if-match", "\"1\"").json(&sale(starts_in, ends_in)).send().await;
+        let fields = fields(changed.expect_problem(422, "invalid"));
+        assert!(fields.contains(&wrong.to_owned()), "{fields:?}");
+    }
+    operator.put(&path).header("if-match", "\"1\"").json(&sale(-3_600.0, 7_200.0)).send().await.expect(200);
+}

@@ -255,3 +255,21 @@ async fn a_full_queue_says_so_and_never_sold_out() {
     }
     world.shopper().await.ask_reservation(&item, &wish).await.expect_problem(503, "queue-full");
 }
+
+#[tokio::test]
+async fn a_shopper_who_asks_for_more_than_is_left_hears_how_many_there_are() {
+    let terms = ItemTerms::of(3).limited_to(5).instant();
+    let (world, item) = World::builder().set("captcha_kind", "off").selling(terms).await;
+    let shopper = world.shopper().await;
+    for left in [3, 1] {
+        let refusal = shopper.ask_reservation(&item, &json!({ "quantity": 4 })).await;
+        let problem = refusal.expect_problem(410, "sold-out");
+        assert_eq!(problem["available"], left);
+        assert!(problem["detail"].as_str().unwrap().contains(&format!("Only {left} unit")), "{problem}");
+        let other = world.shopper().await;
+        other.ask_reservation(&item, &json!({ "quantity": 2 })).await;
+    }
+    world.shopper().await.ask_reservation(&item, &json!({ "quantity": 1 })).await;
+    let refusal = shopper.ask_reservation(&item, &json!({ "quantity": 1 })).await;
+    assert_eq!(refusal.expect_problem(410, "sold-out")["available"], 0);
+}

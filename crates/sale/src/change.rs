@@ -6,6 +6,7 @@
 
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 /// Entries that the shop's log keeps before it drops the oldest. About 10 MB of Redis's memory.
 pub const MOST_ENTRIES: u32 = 20_000;
@@ -34,6 +35,31 @@ impl Change {
         let inner = json.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
         inner.unwrap_or_default().to_owned()
     }
+}
+
+/// The key under which an operator sends a change, so that a repeat does not make it twice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    /// The operator and the key, as a hexadecimal digest.
+    pub(crate) name: String,
+    /// Everything that the request says, as a hexadecimal digest: a repeat has the same.
+    pub(crate) digest: String,
+}
+
+impl IdempotencyKey {
+    /// The key `key` of `operator`, sent with a request to `path` that has this body.
+    pub fn new(operator: &str, key: &str, path: &str, body: &[u8]) -> Self {
+        let name = digest_of(&[operator.as_bytes(), key.as_bytes()]);
+        IdempotencyKey { name, digest: digest_of(&[path.as_bytes(), body]) }
+    }
+}
+
+/// The first half of the SHA-256 of these parts, each with its length.
+fn digest_of(parts: &[&[u8]]) -> String {
+    let digest = parts.iter().fold(Sha256::new(), |digest, part| {
+        digest.chain_update((part.len() as u64).to_be_bytes()).chain_update(part)
+    });
+    digest.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// An entry of the log.

@@ -89,6 +89,8 @@ impl ItemState {
 /// What the engine must know of a published item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms {
+    /// The version of the item's document. The lane keeps the terms of the newest.
+    pub version: u64,
     pub starts_at: Timestamp,
     pub ends_at: Timestamp,
     pub per_user_limit: u32,
@@ -124,6 +126,9 @@ pub struct Offer {
     pub purge_at: i64,
     /// The rates of the rules, as the lane keeps them.
     pub rates: String,
+    /// Whether the rules have paused it, so that they also end the pause.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused_by_rules: bool,
 }
 
 /// Lanes that an item's stock is split over. Keys, ids and scripts allow any number. Stock does not move between lanes yet, so

@@ -18,6 +18,8 @@ pub const PUZZLES_CLAIMED: &str = "{puzzles}:claimed";
 pub const SALES: &str = "{catalogue}:sales";
 /// The operators' truth of items: a hash of item id to document.
 pub const ITEMS: &str = "{catalogue}:items";
+/// Set: markers of documents that may not have reached their lanes (see `publishing`).
+pub const UNFINISHED: &str = "{catalogue}:unfinished";
 /// The lanes that have keys, a set of `<item>:<lane>`: what a tick visits.
 pub const LANES: &str = "{catalogue}:lanes";
 /// Blocked users and addresses, for the operator: a hash of `user/<id>` or `address/<ip>` to when and why.
@@ -27,6 +29,8 @@ pub const BLOCKLIST: &str = "{catalogue}:blocklist";
 pub const RULES: &str = "{catalogue}:rules";
 /// Stream: every change that an operator made, the oldest trimmed.
 pub const LOG: &str = "{catalogue}:log";
+/// Hash: the first answers to operators' changes of the catalogue that came with an idempotency key.
+pub const CATALOGUE_ANSWERS: &str = "{catalogue}:answers";
 /// Hash: lane → the last of its changes that the log has.
 pub const LOG_POSITIONS: &str = "{catalogue}:log_positions";
 
@@ -109,6 +113,11 @@ impl LaneKeys {
         self.named("changes")
     }
 
+    /// Hash: the first answers to operators' changes of the lane that came with an idempotency key.
+    pub fn answers(&self) -> String {
+        self.named("answers")
+    }
+
     /// Set: challenges already used, of those that expire in one window.
     pub fn challenges(&self, expires_ms: i64) -> String {
         self.named(&format!("challenges:{}", expires_ms.div_euclid(CHALLENGE_WINDOW_MS)))
@@ -120,7 +129,7 @@ impl LaneKeys {
     }
 
     /// The keys that live as long as the lane, for the purge.
-    pub fn lasting(&self) -> [String; 13] {
+    pub fn lasting(&self) -> [String; 14] {
         [
             self.lane(),
             self.reservations(),
@@ -135,6 +144,7 @@ impl LaneKeys {
             self.changes(),
             self.rebuilding(),
             self.untold(),
+            self.answers(),
         ]
     }
 

@@ -19,6 +19,7 @@ pub mod keys;
 pub mod money;
 pub mod order;
 pub mod payment;
+pub mod publishing;
 pub mod reservation;
 pub mod rules;
 pub mod scripts;

@@ -1,24 +1,28 @@
 //! Items: operators write, publish and change them.
 //!
-//! Publishing writes two keys, the catalogue's document and the lane, in two steps. Both steps may be repeated; an operator
-//! who saw an error repeats the call.
+//! Publishing and changing take several steps, which [`sale::publishing`] lists. An operator who saw an error may repeat the
+//! call; if they do not, the next tick takes the steps that are left.
 
-use sale::catalogue::{Documents, Item};
-use sale::ids::{ItemId, Lane};
-use sale::item::{ItemState, LANES, MAX_PER_USER, MAX_STOCK, Mode, Switch, Terms};
+use sale::catalogue::{Item, Sale};
+
+use sale::Engine;
+use sale::ids::{ItemId, Lane, SaleId};
+use sale::item::{ItemState, LANES, MAX_PER_USER, MAX_STOCK, Mode, Switch};
 use sale::money::Money;
-use sale::scripts::{LaneView, Published, Saved, SeriesPoint, StockChange, Stocked, Switched};
+use sale::publishing::{self, Marker, Purpose};
+use sale::scripts::{
+    Added, FirstAnswer, LaneView, Published, Saved, SeriesPoint, StockChange, Stocked, Switched,
+};
 use sale::time::Timestamp;
-use sale::{Engine, work};
 use serde::{Deserialize, Serialize};
 use web::caller::operator::Operator;
 use web::http::etag;
-use web::platform::{random, settings};
+use web::platform::random;
 use web::shop::catalogue;
+use web::shop::publishing::terms;
 use web::shop::views::{self, Stock};
 use web::{FieldError, Problem, Request, Response, SharedRedis, StatusCode, header};
 
-use crate::rules;
 use crate::sales::{self, MOST_DESCRIPTION, MOST_TITLE, announced, check_text};
 
 const NOT_FOUND: Problem = Problem::NotFound { what: "item" };
@@ -50,15 +54,27 @@ struct Body {
     ends_at: Option<Timestamp>,
 }
 
+/// When an item starts and when it ends.
+type Window = (Timestamp, Timestamp);
+
 fn one() -> u32 {
     1
 }
 
 impl Body {
-    /// The item that this body describes. Without times of its own it takes its sale's.
-    fn into_item(self, id: ItemId, sale: &sale::catalogue::Sale, version: u64) -> Result<Item, Problem> {
-        let starts_at = self.starts_at.unwrap_or(sale.starts_at);
-        let ends_at = self.ends_at.unwrap_or(sale.ends_at);
+    /// From when to when the item is sold. Without times of its own it takes its sale's.
+    fn window(&self, sale: &Sale) -> Window {
+        (self.starts_at.unwrap_or(sale.starts_at), self.ends_at.unwrap_or(sale.ends_at))
+    }
+
+    /// `now` is by Redis's clock, and `ended` the end that the item has had so far.
+    fn check(
+        &self,
+        (starts_at, ends_at): Window,
+        sale: &Sale,
+        now: Timestamp,
+        ended: Option<Timestamp>,
+    ) -> Result<(), Problem> {
         let mut errors = Vec::new();
         check_text(&mut errors, "title", &self.title, true, MOST_TITLE);
         check_text(&mut errors, "subtitle", &self.subtitle, false, MOST_TITLE);
@@ -91,12 +107,25 @@ impl Body {
         if starts_at >= ends_at {
             errors.push(FieldError::new("ends_at", "must be after starts_at"));
         }
-        if !errors.is_empty() {
-            return Err(Problem::Invalid { fields: errors });
+        if starts_at < sale.starts_at {
+            let message = format!("may not be before its sale starts, at {}", sale.starts_at);
+            errors.push(FieldError::new("starts_at", message));
         }
-        Ok(Item {
+        if ends_at > sale.ends_at {
+            errors.push(FieldError::new(
+                "ends_at",
+                format!("may not be after its sale ends, at {}", sale.ends_at),
+            ));
+        }
+        sales::check_end(&mut errors, ends_at, now, ended);
+        if errors.is_empty() { Ok(()) } else { Err(Problem::Invalid { fields: errors }) }
+    }
+
+    /// The item that this body describes, as a draft.
+    fn into_item(self, id: ItemId, sale_id: SaleId, (starts_at, ends_at): Window, version: u64) -> Item {
+        Item {
             id,
-            sale_id: sale.id.clone(),
+            sale_id,
             title: self.title,
             subtitle: self.subtitle,
             description: self.description,
@@ -111,7 +140,7 @@ impl Body {
             lanes: LANES,
             published: false,
             version,
-        })
+        }
     }
 }
 
@@ -163,15 +192,45 @@ pub fn lanes(item: &Item) -> impl Iterator<Item = Lane> {
 pub async fn create(operator: &Operator, request: &mut Request, sale_id: &str) -> Result<Response, Problem> {
     let engine = Engine::new(SharedRedis);
     let sale = sales::find(&engine, sale_id).await?;
-    let item = request.json::<Body>().await?.into_item(ItemId::random(random::bytes()), &sale, 1)?;
-    let engine = engine.making(&operator.change("item.create", target(&item.id)));
-    match engine.save_document(&item, 0).await? {
-        Saved::Done => {
-            let response = answer(&engine, StatusCode::CREATED, &item).await?;
-            Ok(response.header(header::LOCATION, &format!("/api/admin/items/{}", item.id)))
+    let (body, key) = request.json_once::<Body>(operator).await?;
+    let id = ItemId::random(random::bytes());
+    let engine = engine.making(&operator.change("item.create", target(&id))).once(key);
+    let window = body.window(&sale);
+    match engine.first_answer().await? {
+        FirstAnswer::None => {}
+        FirstAnswer::Kept(answer) => {
+            let (id, window) = kept(&answer)?;
+            return Ok(created(&body.into_item(id, sale.id, window, 1)));
         }
-        Saved::VersionMismatch { .. } => Err(Problem::unavailable("a new item's id was taken")),
+        FirstAnswer::KeyReused => return Err(Problem::IdempotencyKeyReused),
     }
+    body.check(window, &sale, engine.time().await?, None)?;
+    let mut item = body.into_item(id, sale.id, window, 1);
+    let (starts_at, ends_at) = window;
+    match engine.add_document(&item, &format!("{} {starts_at} {ends_at}", item.id)).await? {
+        Added::Done => {}
+        // The same request came twice at once, and the other was first.
+        Added::Repeated { answer } => (item.id, (item.starts_at, item.ends_at)) = kept(&answer)?,
+        Added::KeyReused => return Err(Problem::IdempotencyKeyReused),
+        Added::Taken => return Err(Problem::unavailable("a new item's id was taken")),
+    }
+    Ok(created(&item))
+}
+
+/// The response to a call that has made the draft `item`.
+fn created(item: &Item) -> Response {
+    let response =
+        Response::created(&shown(item, None)).header(header::ETAG, &etag::of_version(item.version));
+    response.header(header::LOCATION, &format!("/api/admin/items/{}", item.id))
+}
+
+/// What was kept with an idempotency key: the body of a repeat is the same, but its sale may have other times by now.
+fn kept(answer: &str) -> Result<(ItemId, Window), Problem> {
+    let damaged = || Problem::unavailable("a kept answer is damaged");
+    let mut parts = answer.split(' ');
+    let id = sales::kept(parts.next().unwrap_or_default())?;
+    let mut moment = || Timestamp::parse(parts.next().unwrap_or_default()).map_err(|_| damaged());
+    Ok((id, (moment()?, moment()?)))
 }
 
 #[derive(Serialize)]
@@ -211,7 +270,9 @@ pub async fn change(operator: &Operator, request: &mut Request, id: &str) -> Res
     let expected = etag::if_match(request.headers())?;
     let sale = sales::find(&engine, before.sale_id.as_str()).await?;
     let body: Body = request.json().await?;
-    let mut item = body.into_item(before.id.clone(), &sale, expected + 1)?;
+    let window = body.window(&sale);
+    body.check(window, &sale, engine.time().await?, Some(before.ends_at))?;
+    let mut item = body.into_item(before.id.clone(), before.sale_id.clone(), window, expected + 1);
     item.published = before.published;
     if before.published {
         let Some(view) = engine.view(&lane(&before)).await? else {
@@ -230,38 +291,21 @@ pub async fn change(operator: &Operator, request: &mut Request, id: &str) -> Res
         }
     }
     let engine = engine.making(&operator.change("item.change", target(&item.id)));
-    match engine.save_document(&item, expected).await? {
-        Saved::Done => {}
-        Saved::VersionMismatch { current } => {
-            return Err(Problem::VersionMismatch { current: Some(current) });
-        }
+    let marker = Marker::of(Purpose::Change, &item);
+    let saved = match item.published {
+        true => engine.save_published(&item, expected, &marker).await?,
+        false => engine.save_document(&item, expected).await?,
+    };
+    if let Saved::VersionMismatch { current } = saved {
+        return Err(Problem::VersionMismatch { current: Some(current) });
     }
     if item.published {
-        engine.revise(&lane(&item), &terms(&engine, &item).await?).await?;
-        let documents = Documents { item: item.clone(), sale };
-        engine.describe(&lane(&item), &documents).await?;
+        // If somebody changed the item meanwhile, the lane keeps the newer terms.
+        let terms = terms(&engine, &item).await?;
+        publishing::finish(&engine, &marker, &item, &sale, &terms).await?;
         announced(catalogue::announce_item(&item.id).await);
     }
     answer(&engine, StatusCode::OK, &item).await
-}
-
-/// What the lane needs of the item and the settings.
-async fn terms(engine: &Engine<SharedRedis>, item: &Item) -> Result<Terms, Problem> {
-    let millis = async |setting| {
-        let seconds = settings::number(setting, 1, 366 * 86_400).await?;
-        Ok::<_, Problem>(i64::try_from(seconds).unwrap_or(i64::MAX / 1_000) * 1_000)
-    };
-    Ok(Terms {
-        starts_at: item.starts_at,
-        ends_at: item.ends_at,
-        per_user_limit: item.per_user_limit,
-        mode: item.mode,
-        price: item.sale_price.clone(),
-        hold_ms: millis(settings::HOLD_SECONDS).await?,
-        pay_ms: millis(settings::PAY_SECONDS).await?,
-        rules: rules::limits_of(engine, item.id.as_str()).await?,
-        retention_ms: millis(settings::RETENTION_SECONDS).await?,
-    })
 }
 
 pub async fn step(
@@ -279,7 +323,7 @@ pub async fn step(
         "pause" => switch(&engine, &item, Switch::Paused).await,
         "resume" => switch(&engine, &item, Switch::Open).await,
         "close" => switch(&engine, &item, Switch::Closed).await,
-        "stock" => stock(&engine, request, &item).await,
+        "stock" => stock(operator, engine.clone(), request, &item).await,
         _ => Err(Problem::NotFound { what: "route" }),
     };
     // Moves the lane's note of the change to the log. If this fails, the next tick or reader of the log does it.
@@ -287,29 +331,46 @@ pub async fn step(
     outcome
 }
 
+/// Publishes a draft, or takes the steps of publishing again. `sale::publishing` has their order.
 async fn publish(engine: &Engine<SharedRedis>, mut item: Item) -> Result<Response, Problem> {
-    let lane = lane(&item);
-    if item.published && engine.view(&lane).await?.is_none() {
-        return Err(Problem::conflict("The item was published before, has ended and is settled"));
-    }
-    match engine.publish(&lane, item.stock, &terms(engine, &item).await?).await? {
-        Published::New | Published::Revised => {}
-        Published::Closed => return Err(Problem::conflict("A closed item can't be published again")),
-        Published::NotFound => return Err(Problem::unavailable("publish found nothing to publish")),
-    }
-    work::remember(engine, &lane).await?;
-    let expected = item.version;
-    let drafted = !item.published;
-    if drafted {
+    let sale = sales::find(engine, item.sale_id.as_str()).await?;
+    let mut marker = Marker::of(Purpose::Publish, &item);
+    let terms;
+    if item.published {
+        let mut unfinished = publishing::unfinished(engine).await?.into_iter();
+        match unfinished.find(|left| left.item == item.id && left.purpose == Purpose::Publish) {
+            // An earlier call died before the lane opened.
+            Some(left) => marker = left,
+            None if engine.view(&lane(&item)).await?.is_none() => {
+                return Err(Problem::conflict("The item was published before, has ended and is settled"));
+            }
+            None => {}
+        }
+        terms = self::terms(engine, &item).await?;
+    } else {
+        if engine.time().await? >= item.ends_at {
+            return Err(Problem::conflict(
+                "The item's end has passed; change it before you publish the item",
+            ));
+        }
+        let expected = item.version;
         item.published = true;
         item.version += 1;
+        marker.version = item.version;
+        // What may fail comes before the first step.
+        terms = self::terms(engine, &item).await?;
+        // The lane notes the change for the log.
+        if Engine::new(SharedRedis).save_published(&item, expected, &marker).await? != Saved::Done {
+            return Err(Problem::conflict("The item was changed meanwhile; publish it again"));
+        }
     }
-    // Before the sale opens, so that a lane that Redis loses can be rebuilt from its first reservation on.
-    let documents = Documents { item: item.clone(), sale: sales::find(engine, item.sale_id.as_str()).await? };
-    engine.describe(&lane, &documents).await?;
-    // The lane has noted the change already.
-    if drafted && Engine::new(SharedRedis).save_document(&item, expected).await? != Saved::Done {
-        return Err(Problem::conflict("The item was changed meanwhile; publish it again"));
+    match publishing::finish(engine, &marker, &item, &sale, &terms).await? {
+        Published::New | Published::Revised => {}
+        Published::Closed => return Err(Problem::conflict("A closed item can't be published again")),
+        Published::Older => {
+            return Err(Problem::conflict("The item was changed meanwhile; publish it again"));
+        }
+        Published::NotFound => return Err(Problem::conflict("The item has ended")),
     }
     announced(catalogue::announce_item(&item.id).await);
     answer(engine, StatusCode::OK, &item).await
@@ -336,11 +397,13 @@ struct StockBody {
 }
 
 async fn stock(
-    engine: &Engine<SharedRedis>,
+    operator: &Operator,
+    engine: Engine<SharedRedis>,
     request: &mut Request,
     item: &Item,
 ) -> Result<Response, Problem> {
-    let change = match request.json::<StockBody>().await? {
+    let (body, key) = request.json_once::<StockBody>(operator).await?;
+    let change = match body {
         StockBody { add: Some(units), total: None } if units.abs() <= MAX_STOCK => StockChange::Add(units),
         StockBody { add: None, total: Some(units) } if (0..=MAX_STOCK).contains(&units) => {
             StockChange::Total(units)
@@ -353,7 +416,7 @@ async fn stock(
         }
         _ => return Err(Problem::invalid("total", "either add or total is required, and not both")),
     };
-    match engine.stock(&lane(item), change).await? {
+    match engine.once(key).stock(&lane(item), change).await? {
         Stocked::Done { total, available } => {
             announced(catalogue::announce_item(&item.id).await);
             Ok(Response::ok(&Stock { total, available }))
@@ -362,6 +425,7 @@ async fn stock(
             let detail = format!("{taken} of {total} units are held, ordered or sold, or the item is closed");
             Err(Problem::conflict(detail))
         }
+        Stocked::KeyReused => Err(Problem::IdempotencyKeyReused),
         Stocked::NotFound => {
             Err(Problem::conflict("The item is not published; a draft's stock is changed with the draft"))
         }

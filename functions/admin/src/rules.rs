@@ -3,7 +3,6 @@
 use sale::catalogue::Item;
 use sale::rules::{
     ItemRules, LaneRules, MAX_ALLOWANCE, MAX_QUEUE_FACTOR, MAX_RATE, Rules, RulesDocument, SHOP,
-    VersionedRules,
 };
 use sale::scripts::Saved;
 use sale::time::Timestamp;
@@ -39,11 +38,6 @@ struct Effective {
     challenge_difficulty: u8,
     #[serde(flatten)]
     limits: LaneRules,
-}
-
-/// The rules of a lane of this item, before the lane is told.
-pub async fn limits_of(engine: &Engine<SharedRedis>, item: &str) -> Result<VersionedRules, Problem> {
-    Ok(VersionedRules::of(&engine.rules_of(item).await?, web::shop::rules::usual_limits().await?))
 }
 
 pub async fn show(id: &str) -> Result<Response, Problem> {

@@ -3,7 +3,7 @@
 use sale::Engine;
 use sale::catalogue::{Documents, Item, Sale};
 use sale::ids::{Lane, SaleId};
-use sale::scripts::Saved;
+use sale::scripts::{Added, FirstAnswer, Saved};
 use sale::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use web::caller::operator::Operator;
@@ -29,15 +29,47 @@ struct Body {
 }
 
 impl Body {
-    fn checked(self) -> Result<Self, Problem> {
+    /// `ended` is the end that the sale has had so far: it may stay in the past, but not be put there.
+    fn checked(self, now: Timestamp, ended: Option<Timestamp>) -> Result<Self, Problem> {
         let mut errors = Vec::new();
         check_text(&mut errors, "title", &self.title, true, MOST_TITLE);
         check_text(&mut errors, "description", &self.description, false, MOST_DESCRIPTION);
         if self.starts_at >= self.ends_at {
             errors.push(FieldError::new("ends_at", "must be after starts_at"));
         }
+        check_end(&mut errors, self.ends_at, now, ended);
         if errors.is_empty() { Ok(self) } else { Err(Problem::Invalid { fields: errors }) }
     }
+
+    fn into_sale(self, id: SaleId, version: u64) -> Sale {
+        let Body { title, description, starts_at, ends_at } = self;
+        Sale { id, title, description, starts_at, ends_at, version }
+    }
+}
+
+/// Adds an error if an end is put into the past. `before` is the end so far, which may stay.
+pub fn check_end(errors: &mut Vec<FieldError>, end: Timestamp, now: Timestamp, before: Option<Timestamp>) {
+    if end <= now && before != Some(end) {
+        errors.push(FieldError::new("ends_at", format!("must be in the future; it is {now} now")));
+    }
+}
+
+/// Refuses a window that leaves out an item of the sale. Items that have ended may lie outside.
+fn check_items(sale: &Sale, items: &[Item], now: Timestamp) -> Result<(), Problem> {
+    let mut errors = Vec::new();
+    for item in items.iter().filter(|item| item.sale_id == sale.id && item.ends_at > now) {
+        if item.starts_at < sale.starts_at {
+            let message = format!("item {} starts earlier, at {}; change it first", item.id, item.starts_at);
+            errors.push(FieldError::new("starts_at", message));
+        }
+        if item.ends_at > sale.ends_at {
+            let message = format!("item {} ends later, at {}; change it first", item.id, item.ends_at);
+            errors.push(FieldError::new("ends_at", message));
+        }
+    }
+    // One of each is enough to act on.
+    errors.dedup_by(|left, right| left.field == right.field);
+    if errors.is_empty() { Ok(()) } else { Err(Problem::Invalid { fields: errors }) }
 }
 
 /// Adds an error if the text is wrong.
@@ -65,19 +97,36 @@ pub async fn find(engine: &Engine<SharedRedis>, id: &str) -> Result<Sale, Proble
 }
 
 pub async fn create(operator: &Operator, request: &mut Request) -> Result<Response, Problem> {
-    let Body { title, description, starts_at, ends_at } = request.json::<Body>().await?.checked()?;
-    let sale =
-        Sale { id: SaleId::random(random::bytes()), title, description, starts_at, ends_at, version: 1 };
-    let engine = operator.engine("sale.create", format!("sale/{}", sale.id));
-    match engine.save_document(&sale, 0).await? {
-        Saved::Done => {
-            let location = format!("/api/admin/sales/{}", sale.id);
-            let response = Response::created(&sale).header(header::LOCATION, &location);
-            Ok(response.header(header::ETAG, &etag::of_version(sale.version)))
-        }
-        // Two random ids were the same. The operator's next try gets another one.
-        Saved::VersionMismatch { .. } => Err(Problem::unavailable("a new sale's id was taken")),
+    let (body, key) = request.json_once::<Body>(operator).await?;
+    let id = SaleId::random(random::bytes());
+    let engine = operator.engine("sale.create", format!("sale/{id}")).once(key);
+    match engine.first_answer().await? {
+        FirstAnswer::None => {}
+        FirstAnswer::Kept(id) => return created(&body.into_sale(kept(&id)?, 1)),
+        FirstAnswer::KeyReused => return Err(Problem::IdempotencyKeyReused),
     }
+    let mut sale = body.checked(engine.time().await?, None)?.into_sale(id, 1);
+    match engine.add_document(&sale, sale.id.as_str()).await? {
+        Added::Done => {}
+        // The same request came twice at once, and the other was first.
+        Added::Repeated { answer } => sale.id = kept(&answer)?,
+        Added::KeyReused => return Err(Problem::IdempotencyKeyReused),
+        // Two random ids were the same. The operator's next try gets another one.
+        Added::Taken => return Err(Problem::unavailable("a new sale's id was taken")),
+    }
+    created(&sale)
+}
+
+/// The response to a call that has made `sale`. A repeat under the same key has the same body, so it gets the same response.
+fn created(sale: &Sale) -> Result<Response, Problem> {
+    let location = format!("/api/admin/sales/{}", sale.id);
+    let response = Response::created(sale).header(header::LOCATION, &location);
+    Ok(response.header(header::ETAG, &etag::of_version(sale.version)))
+}
+
+/// What was kept with an idempotency key.
+pub fn kept<T: std::str::FromStr>(answer: &str) -> Result<T, Problem> {
+    answer.parse().map_err(|_| Problem::unavailable("a kept answer is damaged"))
 }
 
 pub async fn show(id: &str) -> Result<Response, Problem> {
@@ -89,8 +138,10 @@ pub async fn change(operator: &Operator, request: &mut Request, id: &str) -> Res
     let engine = Engine::new(SharedRedis);
     let before = find(&engine, id).await?;
     let expected = etag::if_match(request.headers())?;
-    let Body { title, description, starts_at, ends_at } = request.json::<Body>().await?.checked()?;
-    let sale = Sale { id: before.id, title, description, starts_at, ends_at, version: expected + 1 };
+    let body: Body = request.json().await?;
+    let now = engine.time().await?;
+    let sale = body.checked(now, Some(before.ends_at))?.into_sale(before.id, expected + 1);
+    check_items(&sale, &engine.documents().await?, now)?;
     let engine = operator.engine("sale.change", format!("sale/{}", sale.id));
     match engine.save_document(&sale, expected).await? {
         Saved::Done => {

@@ -64,7 +64,7 @@ async fn handle(request: &mut web::Request) -> Result<Response, Problem> {
         }
         ItemState::Paused => return Err(Problem::Paused { retry_after_ms: PAUSE_MS }),
         ItemState::SoldOut if has_reservation(&user, &item, request.now()).await? => {}
-        ItemState::SoldOut => return Err(Problem::SoldOut),
+        ItemState::SoldOut => return Err(Problem::SoldOut { available: 0 }),
         ItemState::Ended => return Err(Problem::Ended),
         ItemState::Draft => return Err(Problem::NotFound { what: "item" }),
     }

@@ -52,7 +52,7 @@ async fn handle(request: &mut Request) -> Result<Response, Problem> {
     let quantity = body.quantity()?;
     let now = request.now();
     if mark::refuses(&item, &user, now).await {
-        return Err(Problem::SoldOut);
+        return Err(Problem::SoldOut { available: 0 });
     }
     let evidence = Evidence::of(&body, &user, &item, now).await?;
     let lane = Lane::of(item, &user, LANES);
@@ -92,7 +92,7 @@ async fn handle(request: &mut Request) -> Result<Response, Problem> {
             if available == 0 {
                 mark::set(&lane, now).await;
             }
-            Err(Problem::SoldOut)
+            Err(Problem::SoldOut { available })
         }
         Reserved::PurchaseLimit { limit, .. } => Err(Problem::PurchaseLimit { limit }),
         Reserved::QueueFull => Err(Problem::QueueFull { retry_after_ms: RETRY_QUEUE_MS }),

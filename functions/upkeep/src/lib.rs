@@ -21,7 +21,7 @@ use serde::Serialize;
 use web::caller::operator;
 use web::platform::outbound;
 use web::shop::payment::remind_provider;
-use web::shop::{catalogue, rules, worker};
+use web::shop::{catalogue, publishing, rules, worker};
 use web::{HeaderValue, Method, Problem, Request, Response, SharedRedis, StatusCode};
 
 /// Scripts that a tick may run to drain one lane's queue; each grants 500 reservations.
@@ -34,7 +34,13 @@ const COPY_BATCHES: u32 = 20;
 /// How long a tick waits for the simulated payment provider.
 const PROVIDER_PATIENCE: Duration = Duration::from_secs(5);
 
-web::service!("upkeep", handle, settings: [LOG_REQUESTS, REDIS_URL, TRUST_PROXY], OPERATOR, RULES, [PAYMENT_PROVIDER, LEDGER]);
+web::service!("upkeep", handle, settings: [LOG_REQUESTS, REDIS_URL, TRUST_PROXY], OPERATOR, RULES, [
+    PAYMENT_PROVIDER,
+    LEDGER,
+    HOLD_SECONDS,
+    PAY_SECONDS,
+    RETENTION_SECONDS,
+]);
 
 async fn handle(request: &mut Request) -> Result<Response, Problem> {
     match request.path().segments()[..] {
@@ -125,6 +131,8 @@ struct Ticked {
     done: Done,
     /// Events that were written to the order database.
     recorded: usize,
+    /// Published items whose documents reached their lanes only now, because a call died.
+    published: u64,
     /// Webhooks that the simulated provider delivered.
     delivered: u64,
     /// What could not be done, with the cause.
@@ -146,6 +154,13 @@ async fn tick() -> Result<Response, Problem> {
         Ok(round) => ticked.delivered = round.delivered,
         Err(problem) => {
             ticked.failures.push(format!("payment provider: {}", problem.cause().unwrap_or_default()))
+        }
+    }
+    // Before the lanes, because this may open one.
+    match publishing::finish_all(&engine).await {
+        Ok(finished) => ticked.published = finished,
+        Err(problem) => {
+            ticked.failures.push(format!("publishing: {}", problem.cause().unwrap_or_default()));
         }
     }
     let lanes = work::lanes(&engine).await?;

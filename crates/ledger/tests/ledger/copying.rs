@@ -35,6 +35,7 @@ impl Shop {
         let server = RedisServer::on_socket(AppendOnly::Off).await;
         let shop = Shop { redis: server.connect().await, server, now: START };
         let terms = Terms {
+            version: 1,
             starts_at: Timestamp::from_millis(START),
             ends_at: Timestamp::from_millis(START + 100_000_000),
             per_user_limit: 3,

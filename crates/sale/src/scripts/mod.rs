@@ -14,9 +14,9 @@ mod reply;
 mod script;
 
 pub use reply::ReplyReader;
-pub use script::{CALLERS, OPERATING, ORDERS, RETURNS, STOCK, Script};
+pub use script::{CALLERS, IDEMPOTENCY, OPERATING, ORDERS, RETURNS, STOCK, Script};
 
-use crate::change::Change;
+use crate::change::{Change, IdempotencyKey};
 use crate::ids::Lane;
 use crate::keys;
 use crate::store::{Redis, RedisError, Reply};
@@ -46,7 +46,8 @@ crate::declare_scripts! {
     }
     /// What an operator's request runs.
     operator {
-        save_document: Saved;
+        save_document: Added, Saved;
+        first_answer: FirstAnswer;
         publish_lane: Published;
         describe_lane;
         switch_lane: Switched;
@@ -85,22 +86,25 @@ pub enum EngineError {
 }
 
 /// The engine, over any [`Redis`]. Cheap to make; each method is one script and one round trip.
+#[derive(Clone)]
 pub struct Engine<R> {
     redis: R,
     now: Option<Timestamp>,
     /// The members of the operator's change that this engine makes; empty if it makes none.
     change: String,
+    /// The key under which that change is made once, and the digest of its request; both empty if it has no key.
+    key: [String; 2],
 }
 
 impl<R: Redis> Engine<R> {
     /// An engine by the Redis server's clock.
     pub fn new(redis: R) -> Self {
-        Engine { redis, now: None, change: String::new() }
+        Engine { redis, now: None, change: String::new(), key: Default::default() }
     }
 
     /// An engine at a moment that a test chooses.
     pub fn at(redis: R, now: Timestamp) -> Self {
-        Engine { redis, now: Some(now), change: String::new() }
+        Engine { redis, now: Some(now), change: String::new(), key: Default::default() }
     }
 
     /// The same engine, whose steps are an operator's `change`, which the shop's log gets.
@@ -109,8 +113,18 @@ impl<R: Redis> Engine<R> {
         Engine { change: change.members(), ..self }
     }
 
+    /// The same engine, whose next change is made once under `key`, however often it is sent.
+    #[must_use]
+    pub fn once(self, key: Option<IdempotencyKey>) -> Self {
+        Engine { key: key.map(|key| [key.name, key.digest]).unwrap_or_default(), ..self }
+    }
+
     fn change(&self) -> &str {
         &self.change
+    }
+
+    fn key(&self) -> [&str; 2] {
+        [&self.key[0], &self.key[1]]
     }
 
     /// The server, for the few commands that are not scripts.

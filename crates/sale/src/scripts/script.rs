@@ -28,8 +28,11 @@ pub const ORDERS: &str = include_str!("prelude/orders.lua");
 /// Stands, behind [`STOCK`], before the scripts of an operator's changes.
 pub const OPERATING: &str = include_str!("prelude/operating.lua");
 
+/// Stands before the scripts whose change an operator may send again without making it twice.
+pub const IDEMPOTENCY: &str = include_str!("prelude/idempotency.lua");
+
 /// All of them, for the test that looks at each file.
-pub(super) const PRELUDES: [&str; 6] = [COMMON, CALLERS, STOCK, RETURNS, ORDERS, OPERATING];
+pub(super) const PRELUDES: [&str; 7] = [COMMON, CALLERS, STOCK, RETURNS, ORDERS, OPERATING, IDEMPOTENCY];
 
 impl Script {
     #[doc(hidden)]

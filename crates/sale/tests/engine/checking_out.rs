@@ -1,7 +1,7 @@
 //! Every reply of `checkout`, `order` and `cancel`.
 
-use crate::shop::{HOLD_MS, NOW, PAY_MS, PRICE, Shop, contact, user};
-use sale::item::Switch;
+use crate::shop::{HOLD_MS, NOW, PAY_MS, PRICE, Shop, contact, records, terms, user};
+use sale::item::{Mode, Switch, Terms};
 use sale::keys::LEDGER_DOORBELL;
 use sale::order::OrderState;
 use sale::reservation::ReservationState;
@@ -41,7 +41,7 @@ async fn a_hold_becomes_an_order_once() {
 async fn a_price_is_the_one_at_checkout_and_stays() {
     let shop = Shop::open(2).await;
     let first = shop.ordered("ann").await;
-    let mut terms = crate::shop::terms();
+    let mut terms = terms();
     terms.price.amount = 5;
     shop.engine().revise(&shop.lane, &terms).await.unwrap();
     let second = shop.ordered("bob").await;
@@ -135,4 +135,36 @@ async fn a_paid_order_can_not_be_cancelled() {
     assert_eq!(answer, Cancelled::Conflict(OrderState::Paid));
     assert_eq!(shop.counters().await, [0, 0, 0, 1]);
     shop.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_shopper_pays_the_price_of_their_hold_although_it_changes_meanwhile() {
+    for mode in [Mode::Queued, Mode::Instant] {
+        let shop = Shop::with(9, |terms| terms.mode = mode).await;
+        let mut terms = Terms { mode, ..terms() };
+        let mut holds = Vec::new();
+        for (version, price) in [PRICE, PRICE - 100, PRICE + 50, PRICE].into_iter().enumerate() {
+            terms.version = 2 + version as u64;
+            terms.price.amount = price;
+            shop.engine().revise(&shop.lane, &terms).await.unwrap();
+            for number in 0..2 {
+                let name = format!("user-{version}-{number}");
+                let id = match shop.reserve(&name, 1).await {
+                    Reserved::Queued { id, .. } | Reserved::Held { id, .. } => id,
+                    other => panic!("{other:?}"),
+                };
+                shop.grant().await;
+                assert_eq!(shop.poll(&id, &name).await.pace.position, 0, "a hold has no place in the queue");
+                holds.push((id, name, price));
+            }
+        }
+        for (_, record) in records(&shop.redis, &shop.keys.reservations()).await {
+            assert!(record.len() <= 30, "{record}");
+        }
+        shop.assert_sound().await;
+        for (id, name, price) in &holds {
+            assert_eq!(shop.checked_out(id, name).await.unit_price.amount, *price, "{name}");
+        }
+        shop.assert_sound().await;
+    }
 }

@@ -89,6 +89,7 @@ async fn a_lane_tells_all_that_it_offers_whenever_that_changes() {
         queue_factor: terms.rules.rules.queue_factor,
         purge_at: terms.ends_at.millis() + terms.retention_ms,
         rates: "0|0|0|0|0".into(),
+        paused_by_rules: false,
     };
     let more = Offer { total: 7, ..first.clone() };
     let paused = Offer { switch: Switch::Paused, ..more.clone() };

@@ -1,7 +1,8 @@
 //! Every reply of `grant`, and the state that it leaves behind.
 
-use crate::shop::{HOLD_MS, Shop, user};
-use sale::item::Switch;
+use crate::shop::{ENDS, HOLD_MS, NOW, RETENTION_MS, Shop, terms, user};
+use sale::item::{Switch, Terms};
+use sale::keys::GRANT_DOORBELL;
 use sale::reservation::ReservationState;
 use sale::scripts::{Granted, Overdue, PaymentOutcome, Reserved, StockChange};
 
@@ -163,4 +164,65 @@ async fn a_drain_in_bounded_pieces_rings_for_the_rest() {
     assert_eq!(bell.heard(&shop.redis, "end").await, []);
     assert_eq!(sale::work::drain(&shop.engine(), &shop.lane, 10).await.unwrap(), Default::default());
     shop.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_queue_that_is_paused_past_its_end_is_rejected_and_the_lane_leaves_in_time() {
+    let shop = Shop::open(5).await;
+    sale::work::remember(&shop.engine(), &shop.lane).await.unwrap();
+    let id = shop.queued("ann").await;
+    shop.engine().switch(&shop.lane, Switch::Paused).await.unwrap();
+    assert_eq!(shop.grant().await, Granted::Paused);
+    shop.forget_events().await;
+    shop.engine().lapse(&shop.lane, 10).await.unwrap();
+    shop.assert_alarm_in(ENDS - NOW).await;
+
+    // What an alarm and a tick do, at the end.
+    shop.set_now(ENDS - 1);
+    sale::work::lapse(&shop.engine(), &shop.lane).await.unwrap();
+    assert!(
+        sale::work::drain(&shop.engine(), &shop.lane, 1).await.unwrap().is_nothing(),
+        "not before the end"
+    );
+    shop.set_now(ENDS);
+    let mut bell = shop.server.listen(&[GRANT_DOORBELL, "end"]).await;
+    sale::work::lapse(&shop.engine(), &shop.lane).await.unwrap();
+    assert_eq!(bell.heard(&shop.redis, "end").await.len(), 1);
+    let done = sale::work::drain(&shop.engine(), &shop.lane, 1).await.unwrap();
+    assert_eq!((done.rejected, done.held), (1, 0), "nothing is sold in a pause");
+    assert_eq!(shop.state(&id, "ann").await, ReservationState::Rejected);
+    assert_eq!(shop.counters().await, [5, 0, 0, 0]);
+    shop.assert_sound().await;
+
+    shop.set_now(ENDS + RETENTION_MS);
+    assert_eq!(sale::work::lapse(&shop.engine(), &shop.lane).await.unwrap().purged, 1);
+}
+
+#[tokio::test]
+async fn the_first_poll_after_the_end_of_a_paused_item_finds_the_queue_overdue() {
+    let shop = Shop::open(5).await;
+    let id = shop.queued("ann").await;
+    shop.engine().switch(&shop.lane, Switch::Paused).await.unwrap();
+    shop.grant().await;
+    let overdue = async || shop.poll(&id, "ann").await.overdue.queue;
+    shop.set_now(ENDS - 1);
+    assert!(!overdue().await);
+    shop.set_now(ENDS);
+    assert!(overdue().await);
+    assert!(!overdue().await, "one poll gets the work");
+    shop.advance(300);
+    assert!(overdue().await);
+}
+
+#[tokio::test]
+async fn an_end_that_is_moved_into_the_past_of_a_pause_decides_the_queue() {
+    let shop = Shop::open(5).await;
+    shop.queued("ann").await;
+    shop.engine().switch(&shop.lane, Switch::Paused).await.unwrap();
+    shop.grant().await;
+    let mut bell = shop.server.listen(&[GRANT_DOORBELL, "end"]).await;
+    let terms = Terms { ends_at: shop.now(), ..terms() };
+    shop.engine().revise(&shop.lane, &terms).await.unwrap();
+    assert_eq!(bell.heard(&shop.redis, "end").await.len(), 1);
+    assert_eq!(shop.grant().await, drained(0, 0, 1, 0));
 }

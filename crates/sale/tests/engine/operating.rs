@@ -236,3 +236,24 @@ async fn an_audit_counts_every_state_and_tells_each_difference() {
         ["units that caps count is 7, units queued, held, ordered and sold is 4"]
     );
 }
+
+#[tokio::test]
+async fn of_two_changes_the_newer_document_gives_the_terms_whatever_order_they_come_in() {
+    let shop = Shop::open(5).await;
+    let price = async || shop.redis.number("HGET", &[&shop.keys.lane(), "price"]).await;
+    let revise = async |version, amount| {
+        let mut terms = Terms { version, ..terms() };
+        terms.price.amount = amount;
+        shop.engine().revise(&shop.lane, &terms).await.unwrap()
+    };
+    assert_eq!(revise(3, 300).await, Published::Revised);
+    let events = shop.view().await.seq;
+    assert_eq!(revise(2, 200).await, Published::Older);
+    assert_eq!((price().await, shop.view().await.seq), (300, events), "nothing was changed or told");
+    let again = Terms { version: 2, ..terms() };
+    assert_eq!(shop.engine().publish(&shop.lane, 5, &again).await.unwrap(), Published::Older);
+    assert_eq!(price().await, 300);
+    assert_eq!(revise(3, 300).await, Published::Revised, "the same document again");
+    assert_eq!(revise(4, 400).await, Published::Revised);
+    assert_eq!(price().await, 400);
+}

@@ -2,7 +2,7 @@
 
 use crate::shop::{ENDS, RETENTION_MS, Shop, user};
 use sale::item::Switch;
-use sale::scripts::{PaymentOutcome, Purged, Refunded};
+use sale::scripts::{PaymentOutcome, Purged, Refunded, StockChange};
 use sale::time::Timestamp;
 
 impl Shop {
@@ -21,6 +21,8 @@ impl Shop {
 async fn a_lane_stays_until_its_time_and_until_all_is_settled_and_then_leaves_nothing() {
     let shop = Shop::open(10).await;
     sale::work::remember(&shop.engine(), &shop.lane).await.unwrap();
+    let key = sale::change::IdempotencyKey::new("anna", "a", "/path", b"1");
+    shop.engine().once(Some(key)).stock(&shop.lane, StockChange::Add(1)).await.unwrap();
     let payment = shop.paying("paid").await;
     shop.settled(&payment, PaymentOutcome::Succeeded).await;
     let late = shop.paying("late").await;

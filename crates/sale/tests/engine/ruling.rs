@@ -3,7 +3,7 @@
 use crate::shop::{Shop, terms};
 use sale::change::{Change, LoggedChange, MOST_ENTRIES};
 use sale::ids::Lane;
-use sale::item::Switch;
+use sale::item::{Offer, Switch};
 use sale::keys::{GRANT_DOORBELL, LOG, LOG_POSITIONS};
 use sale::rules::{ItemRules, LaneRules, Rules, RulesDocument, SHOP, VersionedRules};
 use sale::scripts::{
@@ -284,4 +284,27 @@ async fn a_full_blocklist_takes_no_more_and_lets_go() {
 fn the_document_of_the_shop_belongs_to_no_item() {
     assert!("shop".parse::<sale::ids::ItemId>().is_err());
     assert!("shop".parse::<Lane>().is_err());
+}
+
+#[tokio::test]
+async fn what_the_rules_change_of_a_lane_is_told_once() {
+    let shop = Shop::open(5).await;
+    let told = async || -> Vec<Offer> {
+        let events = shop.engine().read_outbox(&shop.lane, 100).await.unwrap();
+        events.iter().map(|entry| serde_json::from_str(&entry.event).unwrap()).collect()
+    };
+    let apply = async |rules| shop.engine().apply_rules(&shop.lane, &rules).await.unwrap();
+    for (rules, events, switch, by_rules) in [
+        (limits(1, 0, true, 100), 1, Switch::Paused, true),
+        (limits(1, 0, true, 100), 1, Switch::Paused, true),
+        (limits(2, 0, true, 7), 2, Switch::Paused, true),
+        (limits(3, 0, false, 7), 3, Switch::Open, false),
+        (limits(4, 0, false, 7), 3, Switch::Open, false),
+    ] {
+        assert_eq!(apply(rules).await, Applied::Done);
+        let told = told().await;
+        let last = told.last().unwrap();
+        assert_eq!((told.len(), last.switch, last.paused_by_rules), (events, switch, by_rules), "{told:?}");
+    }
+    assert!(shop.alarm_in().await <= 1_000, "the outbox is looked after");
 }

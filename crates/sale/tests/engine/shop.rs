@@ -37,6 +37,7 @@ pub struct Shop {
 /// An ordinary item's terms: one a shopper, queued.
 pub fn terms() -> Terms {
     Terms {
+        version: 1,
         starts_at: Timestamp::from_millis(STARTS),
         ends_at: Timestamp::from_millis(ENDS),
         per_user_limit: 1,

@@ -99,6 +99,8 @@ struct Reservation {
     state: ReservationState,
     number: i64,
     deadline: i64,
+    /// The price of one unit when it was held.
+    price: i64,
     order: Option<Order>,
 }
 
@@ -301,6 +303,7 @@ impl Model {
             state: ReservationState::Queued,
             number: self.admitted,
             deadline: 0,
+            price: 0,
             order: None,
         };
         let at = self.reservations.len();
@@ -315,13 +318,19 @@ impl Model {
         self.drained += 1;
         reservation.state = ReservationState::Held;
         reservation.deadline = self.now + self.terms.hold_ms;
+        reservation.price = self.terms.price.amount;
         let deadline = Timestamp::from_millis(reservation.deadline);
         self.reservations.push(reservation);
         Reserved::Held { id: self.id(at), deadline }
     }
 
+    fn is_over_in_pause(&self) -> bool {
+        self.switch == Switch::Paused && self.now >= ENDS
+    }
+
     fn grant(&mut self, most: u32) -> Granted {
-        if self.switch == Switch::Paused {
+        let over = self.switch == Switch::Closed || self.is_over_in_pause();
+        if self.switch == Switch::Paused && !over {
             self.waiting_since = None;
             return Granted::Paused;
         }
@@ -334,12 +343,13 @@ impl Model {
             if reservation.state != ReservationState::Queued {
                 continue;
             }
-            if self.switch == Switch::Closed {
+            if over {
                 reservation.state = ReservationState::Rejected;
                 rejected += 1;
             } else if available >= i64::from(reservation.quantity) {
                 reservation.state = ReservationState::Held;
                 reservation.deadline = self.now + self.terms.hold_ms;
+                reservation.price = self.terms.price.amount;
                 held += 1;
             } else {
                 reservation.state = ReservationState::SoldOut;
@@ -373,7 +383,8 @@ impl Model {
             }
         }
         let waiting = self.queue.len() as u64;
-        self.waiting_since = (waiting > 0 && self.switch != Switch::Paused).then_some(self.now);
+        self.waiting_since =
+            (waiting > 0 && (self.switch != Switch::Paused || self.is_over_in_pause())).then_some(self.now);
         Lapsed {
             holds,
             orders,
@@ -387,8 +398,11 @@ impl Model {
         if !own {
             return None;
         }
-        let queue =
-            self.switch != Switch::Paused && self.waiting_since.is_some_and(|since| self.now - since >= 300);
+        let over = self.is_over_in_pause();
+        let is_long = self.waiting_since.is_some_and(|since| self.now - since >= 300);
+        let is_queued = self.reservations[at].state == ReservationState::Queued;
+        let queue = (self.switch != Switch::Paused || over) && is_long
+            || over && is_queued && self.waiting_since.is_none();
         if queue {
             self.waiting_since = Some(self.now);
         }
@@ -429,7 +443,7 @@ impl Model {
         reservation.state = ReservationState::Ordered;
         reservation.order = Some(Order {
             state: OrderState::Unpaid,
-            unit: self.terms.price.amount,
+            unit: reservation.price,
             created: now,
             pay_by: now + self.terms.pay_ms,
             paid_at: 0,

@@ -17,7 +17,7 @@ use crate::platform::settings;
 /// The headers that a page of another site may send, beyond those that browsers always allow.
 const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE");
 const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static(
-    "authorization, content-type, if-match, if-none-match, traceparent, x-request-id",
+    "authorization, content-type, idempotency-key, if-match, if-none-match, traceparent, x-request-id",
 );
 /// What it may read of a response, beyond the body.
 const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static(

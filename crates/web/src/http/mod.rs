@@ -5,6 +5,7 @@ pub mod cors;
 pub mod encoding;
 pub mod etag;
 pub mod headers;
+pub mod idempotency;
 pub mod json;
 pub mod problem;
 pub mod query;

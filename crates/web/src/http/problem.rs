@@ -48,8 +48,8 @@ pub enum Problem {
     PurchaseLimit { limit: u32 },
     /// 410. The item's sale is over.
     Ended,
-    /// 410. Nothing is left, and nothing that is held can come back.
-    SoldOut,
+    /// 410. Fewer units are free than the shopper asked for: `available`, often 0. Units that are held may come back.
+    SoldOut { available: u64 },
     /// 410. The hold lapsed before checkout; its unit went to the next in line.
     HoldExpired,
     /// 412. Somebody changed it in between; `current` is the version now. Read again, then retry with its ETag.
@@ -60,6 +60,8 @@ pub enum Problem {
     UnsupportedMediaType { expected: &'static str },
     /// 422. The request was read, but these fields can't be accepted.
     Invalid { fields: Vec<FieldError> },
+    /// 422. The key came before with another request. Take a new key, or send the first request again.
+    IdempotencyKeyReused,
     /// 422. The solution was wrong, late, used before, or another shopper's. Ask for a new challenge.
     ChallengeFailed { detail: &'static str },
     /// 429. Too many calls; retry after the time given.
@@ -108,12 +110,13 @@ impl Problem {
             Self::Conflict { .. } => "conflict",
             Self::PurchaseLimit { .. } => "purchase-limit",
             Self::Ended => "ended",
-            Self::SoldOut => "sold-out",
+            Self::SoldOut { .. } => "sold-out",
             Self::HoldExpired => "hold-expired",
             Self::VersionMismatch { .. } => "version-mismatch",
             Self::TooLarge { .. } => "too-large",
             Self::UnsupportedMediaType { .. } => "unsupported-media-type",
             Self::Invalid { .. } => "invalid",
+            Self::IdempotencyKeyReused => "idempotency-key-reused",
             Self::ChallengeFailed { .. } => "challenge-failed",
             Self::RateLimited { .. } => "rate-limited",
             Self::QueueFull { .. } => "queue-full",
@@ -131,11 +134,13 @@ impl Problem {
             Self::NotFound { .. } => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Conflict { .. } | Self::PurchaseLimit { .. } => StatusCode::CONFLICT,
-            Self::Ended | Self::SoldOut | Self::HoldExpired => StatusCode::GONE,
+            Self::Ended | Self::SoldOut { .. } | Self::HoldExpired => StatusCode::GONE,
             Self::VersionMismatch { .. } => StatusCode::PRECONDITION_FAILED,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Invalid { .. } | Self::ChallengeFailed { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Invalid { .. } | Self::IdempotencyKeyReused | Self::ChallengeFailed { .. } => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
             Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::QueueFull { .. } | Self::Paused { .. } | Self::Unavailable { .. } => {
                 StatusCode::SERVICE_UNAVAILABLE
@@ -157,12 +162,13 @@ impl Problem {
             Self::Conflict { .. } => "The present state does not allow this",
             Self::PurchaseLimit { .. } => "The purchase limit is reached",
             Self::Ended => "The sale has ended",
-            Self::SoldOut => "Sold out",
+            Self::SoldOut { .. } => "Sold out",
             Self::HoldExpired => "The hold has expired",
             Self::VersionMismatch { .. } => "It was changed in between",
             Self::TooLarge { .. } => "The body is too large",
             Self::UnsupportedMediaType { .. } => "The body's media type is not supported",
             Self::Invalid { .. } => "Some fields can't be accepted",
+            Self::IdempotencyKeyReused => "The idempotency key belongs to another request",
             Self::ChallengeFailed { .. } => "The challenge was not passed",
             Self::RateLimited { .. } => "Too many requests",
             Self::QueueFull { .. } => "The queue is full",
@@ -188,7 +194,13 @@ impl Problem {
                 format!("One shopper may have {limit} units of this item")
             }
             Self::Ended => "This item is not sold any more".to_owned(),
-            Self::SoldOut => "Every unit of this item has gone".to_owned(),
+            Self::SoldOut { available: 0 } => "Every unit of this item has gone".to_owned(),
+            Self::SoldOut { available: 1 } => {
+                "Only 1 unit of this item is left, fewer than you asked for".to_owned()
+            }
+            Self::SoldOut { available } => {
+                format!("Only {available} units of this item are left, fewer than you asked for")
+            }
             Self::HoldExpired => "The hold was not checked out in time, and its unit went back".to_owned(),
             Self::VersionMismatch { .. } => "The version in If-Match is not the current one".to_owned(),
             Self::TooLarge { limit } => format!("A body may have at most {limit} bytes"),
@@ -198,6 +210,9 @@ impl Problem {
                 .map(|error| format!("{}: {}", error.field, error.message))
                 .collect::<Vec<_>>()
                 .join("; "),
+            Self::IdempotencyKeyReused => {
+                "This Idempotency-Key came before, with another path or body".to_owned()
+            }
             Self::RateLimited { .. } => "Too many requests from here in a short time".to_owned(),
             Self::QueueFull { .. } => "More people are waiting than this sale could serve".to_owned(),
             Self::Paused { .. } => "The operator has paused this sale for a moment".to_owned(),
@@ -223,12 +238,13 @@ impl Problem {
             | Self::Conflict { .. }
             | Self::PurchaseLimit { .. }
             | Self::Ended
-            | Self::SoldOut
+            | Self::SoldOut { .. }
             | Self::HoldExpired
             | Self::VersionMismatch { .. }
             | Self::TooLarge { .. }
             | Self::UnsupportedMediaType { .. }
             | Self::Invalid { .. }
+            | Self::IdempotencyKeyReused
             | Self::ChallengeFailed { .. } => None,
         }
     }
@@ -248,7 +264,7 @@ impl Problem {
             Self::NotStarted { .. }
                 | Self::PurchaseLimit { .. }
                 | Self::Ended
-                | Self::SoldOut
+                | Self::SoldOut { .. }
                 | Self::HoldExpired
                 | Self::ChallengeFailed { .. }
                 | Self::RateLimited { .. }
@@ -277,6 +293,9 @@ impl Problem {
             }
             Self::PurchaseLimit { limit } => {
                 document.insert("limit".to_owned(), json!(limit));
+            }
+            Self::SoldOut { available } => {
+                document.insert("available".to_owned(), json!(available));
             }
             Self::VersionMismatch { current: Some(version) } => {
                 document.insert("version".to_owned(), json!(version));
@@ -327,12 +346,13 @@ impl Problem {
             Self::Conflict { detail: "It is paid".to_owned(), state: Some("paid") },
             Self::PurchaseLimit { limit: 2 },
             Self::Ended,
-            Self::SoldOut,
+            Self::SoldOut { available: 2 },
             Self::HoldExpired,
             Self::VersionMismatch { current: Some(3) },
             Self::TooLarge { limit: 16_384 },
             Self::UnsupportedMediaType { expected: "application/json" },
             Self::invalid("quantity", "must be a whole number"),
+            Self::IdempotencyKeyReused,
             Self::ChallengeFailed { detail: "The answer is wrong" },
             Self::RateLimited { retry_after_ms: 1_001 },
             Self::QueueFull { retry_after_ms: 2_000 },
@@ -369,8 +389,8 @@ mod tests {
         }
         slugs.sort_unstable();
         slugs.dedup();
-        assert_eq!(slugs.len(), 22);
-        assert_eq!(docs.matches("\n## ").count(), 22, "docs/problems.md explains problems that do not exist");
+        assert_eq!(slugs.len(), 23);
+        assert_eq!(docs.matches("\n## ").count(), 23, "docs/problems.md explains problems that do not exist");
     }
 
     #[test]
@@ -394,7 +414,7 @@ mod tests {
         assert_eq!(statuses(412), ["version-mismatch"]);
         assert_eq!(statuses(413), ["too-large"]);
         assert_eq!(statuses(415), ["unsupported-media-type"]);
-        assert_eq!(statuses(422), ["challenge-failed", "invalid"]);
+        assert_eq!(statuses(422), ["challenge-failed", "idempotency-key-reused", "invalid"]);
         assert_eq!(statuses(429), ["rate-limited"]);
         assert_eq!(statuses(503), ["paused", "queue-full", "unavailable"]);
     }

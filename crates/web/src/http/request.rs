@@ -8,14 +8,17 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{Method, header};
+use sale::change::IdempotencyKey;
 use sale::ids::{ItemId, OrderId, PaymentId, ReservationId, SaleId};
 use sale::time::Timestamp;
 use serde::de::DeserializeOwned;
 use spin_sdk::wasip3::http::types;
 use spin_sdk::wasip3::wit_future;
 
+use crate::caller::operator::Operator;
 use crate::http::body::{self, Cut};
 use crate::http::headers::{self, Headers};
+use crate::http::idempotency;
 use crate::http::json;
 use crate::http::problem::Problem;
 use crate::http::query::Query;
@@ -210,6 +213,18 @@ impl Request {
         }
         json::check_media_type(self.header(header::CONTENT_TYPE))?;
         json::parse(&body).map(Some)
+    }
+
+    /// The body as strict JSON, and the key under which the operator wants the change made once, if they sent one.
+    pub async fn json_once<T: DeserializeOwned>(
+        &mut self,
+        operator: &Operator,
+    ) -> Result<(T, Option<IdempotencyKey>), Problem> {
+        let key = idempotency::key(&self.headers)?;
+        json::check_media_type(self.header(header::CONTENT_TYPE))?;
+        let body = self.body().await?;
+        let key = key.map(|key| IdempotencyKey::new(operator.name(), &key, &self.path, &body));
+        Ok((json::parse(&body)?, key))
     }
 
     /// The body as strict JSON: [`json::parse`].

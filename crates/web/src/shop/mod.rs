@@ -6,6 +6,7 @@ pub mod catalogue;
 pub mod challenge;
 pub mod mark;
 pub mod payment;
+pub mod publishing;
 pub mod puzzles;
 pub mod rules;
 pub mod views;

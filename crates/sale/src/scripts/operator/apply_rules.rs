@@ -5,7 +5,7 @@ use crate::script;
 use crate::scripts::{Engine, EngineError, Script};
 use crate::store::Redis;
 
-pub(crate) static SCRIPT: Script = script!("apply_rules", 4, STOCK, OPERATING);
+pub(crate) static SCRIPT: Script = script!("apply_rules", 5, STOCK, ORDERS, OPERATING);
 
 /// What became of writing the rules into a lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,7 @@ impl<R: Redis> Engine<R> {
             .run_on(
                 &SCRIPT,
                 lane,
-                &[&keys.lane(), &keys.queue(), &keys.deadlines(), &keys.alarm()],
+                &[&keys.lane(), &keys.queue(), &keys.deadlines(), &keys.alarm(), &keys.outbox()],
                 &[&shop_version, &item_version, &rates, &queue_factor, &paused],
             )
             .await?;

@@ -16,6 +16,8 @@ pub enum Published {
     /// The item is closed for good.
     Closed,
     NotFound,
+    /// The lane has terms of a newer document, which stay.
+    Older,
 }
 
 impl<R: Redis> Engine<R> {
@@ -68,6 +70,7 @@ impl<R: Redis> Engine<R> {
                     &queue_factor,
                     &paused,
                     self.change(),
+                    &terms.version.to_string(),
                 ],
             )
             .await?;
@@ -76,6 +79,7 @@ impl<R: Redis> Engine<R> {
             "revised" => Published::Revised,
             "conflict" => Published::Closed,
             "not_found" => Published::NotFound,
+            "older" => Published::Older,
             _ => return Err(reply.unexpected()),
         })
     }

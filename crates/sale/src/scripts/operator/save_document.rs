@@ -1,11 +1,12 @@
-use crate::catalogue::Document;
+use crate::catalogue::{Document, Item};
 use crate::change::MOST_ENTRIES;
-use crate::keys::LOG;
+use crate::keys::{CATALOGUE_ANSWERS, LOG, UNFINISHED};
+use crate::publishing::Marker;
 use crate::script;
-use crate::scripts::{Engine, EngineError, Script};
+use crate::scripts::{Engine, EngineError, ReplyReader, Script};
 use crate::store::{Redis, Reply};
 
-pub(crate) static SCRIPT: Script = script!("save_document", 2);
+pub(crate) static SCRIPT: Script = script!("save_document", 4, IDEMPOTENCY);
 
 /// What became of saving a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +18,20 @@ pub enum Saved {
     },
 }
 
+/// What became of adding a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Added {
+    Done,
+    /// It was added before under this key; `answer` was kept then.
+    Repeated {
+        answer: String,
+    },
+    /// The key belongs to another request.
+    KeyReused,
+    /// There is a document of this id.
+    Taken,
+}
+
 impl<R: Redis> Engine<R> {
     /// Saves `document` if the saved version is `expected`, 0 for a new one.
     pub async fn save_document<D: Document>(
@@ -24,12 +39,61 @@ impl<R: Redis> Engine<R> {
         document: &D,
         expected: u64,
     ) -> Result<Saved, EngineError> {
+        self.save_marked(document, expected, "").await
+    }
+
+    /// Saves a published item as [`Engine::save_document`] does, and marks it until it has reached its lane: the first step
+    /// of [`crate::publishing`].
+    pub async fn save_published(
+        &self,
+        item: &Item,
+        expected: u64,
+        marker: &Marker,
+    ) -> Result<Saved, EngineError> {
+        self.save_marked(item, expected, &marker.to_string()).await
+    }
+
+    async fn save_marked<D: Document>(
+        &self,
+        document: &D,
+        expected: u64,
+        marker: &str,
+    ) -> Result<Saved, EngineError> {
+        let mut reply = self.save(document, expected, ["", ""], "", marker).await?;
+        Ok(match reply.text()?.as_str() {
+            "saved" => Saved::Done,
+            "version_mismatch" => Saved::VersionMismatch { current: reply.count()? },
+            _ => return Err(reply.unexpected()),
+        })
+    }
+
+    /// Saves a new document, once under this engine's key ([`Engine::once`]). `answer` is kept with the key: what is needed to
+    /// repeat the first answer, at most a line.
+    pub async fn add_document<D: Document>(&self, document: &D, answer: &str) -> Result<Added, EngineError> {
+        let mut reply = self.save(document, 0, self.key(), answer, "").await?;
+        Ok(match reply.text()?.as_str() {
+            "saved" => Added::Done,
+            "repeated" => Added::Repeated { answer: reply.text()? },
+            "key_reused" => Added::KeyReused,
+            "version_mismatch" => Added::Taken,
+            _ => return Err(reply.unexpected()),
+        })
+    }
+
+    async fn save<D: Document>(
+        &self,
+        document: &D,
+        expected: u64,
+        [key, digest]: [&str; 2],
+        answer: &str,
+        marker: &str,
+    ) -> Result<ReplyReader, EngineError> {
         let json = serde_json::to_string(document).unwrap_or_default();
-        let mut reply = self
+        self
             .run(
                 &SCRIPT,
                 "",
-                &[D::KEY, LOG],
+                &[D::KEY, LOG, CATALOGUE_ANSWERS, UNFINISHED],
                 &[
                     document.id(),
                     &expected.to_string(),
@@ -37,14 +101,13 @@ impl<R: Redis> Engine<R> {
                     &json,
                     self.change(),
                     &MOST_ENTRIES.to_string(),
+                    key,
+                    digest,
+                    answer,
+                    marker,
                 ],
             )
-            .await?;
-        Ok(match reply.text()?.as_str() {
-            "saved" => Saved::Done,
-            "version_mismatch" => Saved::VersionMismatch { current: reply.count()? },
-            _ => return Err(reply.unexpected()),
-        })
+            .await
     }
 
     /// The document of this id, if there is one.

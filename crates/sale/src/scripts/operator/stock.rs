@@ -5,7 +5,7 @@ use crate::script;
 use crate::scripts::{Engine, EngineError, Script};
 use crate::store::Redis;
 
-pub(crate) static SCRIPT: Script = script!("stock", 6, STOCK, ORDERS, OPERATING);
+pub(crate) static SCRIPT: Script = script!("stock", 7, STOCK, ORDERS, OPERATING, IDEMPOTENCY);
 
 /// A change of an item's stock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,16 +29,20 @@ pub enum Stocked {
         total: i64,
     },
     NotFound,
+    /// The idempotency key belongs to another request.
+    KeyReused,
 }
 
 impl<R: Redis> Engine<R> {
-    /// Changes a lane's stock, never below what is held, ordered and sold.
+    /// Changes a lane's stock, never below what is held, ordered and sold. Under a key
+    /// ([`Engine::once`]) it does so once, and a repeat gets the first reply.
     pub async fn stock(&self, lane: &Lane, change: StockChange) -> Result<Stocked, EngineError> {
         let keys = LaneKeys::of(lane);
         let (how, units) = match change {
             StockChange::Add(units) => ("add", units),
             StockChange::Total(units) => ("total", units),
         };
+        let [key, digest] = self.key();
         let mut reply = self
             .run_on(
                 &SCRIPT,
@@ -50,14 +54,16 @@ impl<R: Redis> Engine<R> {
                     &keys.outbox(),
                     &keys.alarm(),
                     &keys.changes(),
+                    &keys.answers(),
                 ],
-                &[how, &units.to_string(), &MAX_STOCK.to_string(), self.change()],
+                &[how, &units.to_string(), &MAX_STOCK.to_string(), self.change(), key, digest],
             )
             .await?;
         Ok(match reply.text()?.as_str() {
             "stocked" => Stocked::Done { total: reply.int()?, available: reply.int()? },
             "conflict" => Stocked::Conflict { taken: reply.int()?, total: reply.int()? },
             "not_found" => Stocked::NotFound,
+            "key_reused" => Stocked::KeyReused,
             _ => return Err(reply.unexpected()),
         })
     }

@@ -19,8 +19,9 @@ local function integer(number)
   return string.format('%.0f', number)
 end
 
--- A reservation's record is state|user|quantity, and |number while it is queued. The deadline of a hold is kept in
--- `deadlines` only: Redis keeps a record of 30 bytes in half the memory of 31.
+-- A reservation's record is state|user|quantity, and |number while it is queued. A hold has |number of its price, unless that
+-- is the lane's first price, which has the number 0. The deadline of a hold is kept in `deadlines` only: Redis keeps a record
+-- of 30 bytes in half the memory of 31.
 local function read_reservation(record)
   local state, user, quantity, number = string.match(record, '^([^|]*)|([^|]*)|(%d+)|?(%d*)$')
   return state, user, tonumber(quantity), tonumber(number) or 0
@@ -51,15 +52,22 @@ local function set_alarm(alarm, at)
   if left < 0 or now + left > at then redis.call('SET', alarm, '', 'PX', integer(at - now)) end
 end
 
+-- Whether the lane is paused and past its end. Then its queue is decided, because no resuming can.
+local function is_over_in_pause(switch, ends_at)
+  return switch == 'paused' and now >= tonumber(ends_at)
+end
+
 -- Sets the alarm to the next moment at which the lane has work.
 local function arm(lane, deadlines, alarm)
-  local purge_at, waiting_since, outbox_since =
-    unpack(redis.call('HMGET', lane, 'purge_at', 'waiting_since', 'outbox_since'))
+  local purge_at, waiting_since, outbox_since, switch, ends_at =
+    unpack(redis.call('HMGET', lane, 'purge_at', 'waiting_since', 'outbox_since', 'switch', 'ends_at'))
   local at = tonumber(purge_at)
   -- The purge was due, and something is not settled yet: look again later.
   if at <= now then at = now + PURGE_PATIENCE_MS end
   local first = redis.call('ZRANGE', deadlines, 0, 0, 'WITHSCORES')[2]
   if first then at = math.min(at, tonumber(first)) end
+  -- The queue of a paused lane is decided at the lane's end.
+  if switch == 'paused' and tonumber(ends_at) > now then at = math.min(at, tonumber(ends_at)) end
   if waiting_since then at = math.min(at, tonumber(waiting_since) + QUEUE_PATIENCE_MS) end
   if outbox_since then at = math.min(at, tonumber(outbox_since) + OUTBOX_PATIENCE_MS) end
   set_alarm(alarm, at)

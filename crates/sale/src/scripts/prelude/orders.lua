@@ -66,11 +66,12 @@ end
 
 -- Sends all of the lane's stock and terms to the order database, from which a lane that Redis loses is rebuilt.
 local function append_terms(lane, outbox)
-  local switch, total, starts_at, ends_at, cap, mode, price, currency, hold_ms, pay_ms, queue_factor, purge_at, rates =
-    unpack(redis.call('HMGET', lane, 'switch', 'total', 'starts_at', 'ends_at', 'cap', 'mode', 'price', 'currency',
-      'hold_ms', 'pay_ms', 'queue_factor', 'purge_at', 'rates'))
+  local switch, total, starts_at, ends_at, cap, mode, price, currency, hold_ms, pay_ms, queue_factor, purge_at, rates,
+    paused_by_rules = unpack(redis.call('HMGET', lane, 'switch', 'total', 'starts_at', 'ends_at', 'cap', 'mode', 'price', 'currency',
+      'hold_ms', 'pay_ms', 'queue_factor', 'purge_at', 'rates', 'paused_by_rules'))
   append(lane, outbox, 'lane.changed', ',"switch":"' .. switch .. '","total":' .. total .. ',"starts_at":' .. starts_at
     .. ',"ends_at":' .. ends_at .. ',"cap":' .. cap .. ',"mode":"' .. mode .. '","price":' .. price
     .. ',"currency":"' .. currency .. '","hold_ms":' .. hold_ms .. ',"pay_ms":' .. pay_ms
-    .. ',"queue_factor":' .. queue_factor .. ',"purge_at":' .. purge_at .. ',"rates":"' .. rates .. '"')
+    .. ',"queue_factor":' .. queue_factor .. ',"purge_at":' .. purge_at .. ',"rates":"' .. rates .. '"'
+    .. (paused_by_rules and ',"paused_by_rules":true' or ''))
 end

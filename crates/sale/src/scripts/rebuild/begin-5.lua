@@ -4,6 +4,7 @@
 -- ARGV  5 events that the order database has  6 '1' if the lane's own events contradict those
 --       7 switch  8 total  9 starts_at  10 ends_at  11 cap  12 mode  13 price  14 currency  15 hold_ms  16 pay_ms
 --       17 queue_factor  18 purge_at  19 rates
+--       20 '1' if the rules have paused it
 -- Replies
 --   {'rebuilding', phase, cursor} also when it began before  {'sound'} the lane is there and has all events
 local lane, rebuilding, users, outbox, untold = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
@@ -26,6 +27,11 @@ redis.call('HSET', rebuilding, 'phase', 'orders', 'cursor', '', 'outbox_seq', in
   'total', total, 'starts_at', starts_at, 'ends_at', ends_at, 'cap', cap, 'mode', mode, 'price', price,
   'currency', currency, 'hold_ms', hold_ms, 'pay_ms', pay_ms, 'queue_factor', queue_factor, 'purge_at', purge_at,
   'rates', rates, 'held', 0, 'ordered', 0, 'sold', 0, 'refunds_due', 0)
+if ARGV[20] == '1' then
+  redis.call('HSET', rebuilding, 'paused_by_rules', '1')
+else
+  redis.call('HDEL', rebuilding, 'paused_by_rules')
+end
 redis.call('HSETNX', rebuilding, 'admitted', 0)
 redis.call('HSETNX', rebuilding, 'drained', 0)
 redis.call('HDEL', rebuilding, 'waiting_since', 'outbox_since')

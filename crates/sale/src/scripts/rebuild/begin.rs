@@ -96,6 +96,7 @@ impl<R: Redis> Engine<R> {
                     &offer.queue_factor.to_string(),
                     &offer.purge_at.to_string(),
                     &offer.rates,
+                    if offer.paused_by_rules { "1" } else { "0" },
                 ],
             )
             .await?;

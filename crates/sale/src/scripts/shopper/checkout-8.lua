@@ -1,4 +1,5 @@
--- Turns a hold into an order, once. Asked again, it shows the same order.
+-- Turns a hold into an order, once. Asked again, it shows the same order. The shopper pays the price of the hold, even if the
+-- lane has another by now.
 -- KEYS  1 lane  2 reservations  3 orders  4 details  5 deadlines  6 outbox  7 alarm  8 series
 -- ARGV  5 user  6 tail  7 contact, address and note as a JSON object
 -- Replies
@@ -11,13 +12,15 @@ local user, tail, contact = ARGV[5], ARGV[6], ARGV[7]
 local record = redis.call('HGET', reservations, tail)
 if not record then return {'not_found'} end
 assert(redis.call('EXISTS', lane) == 1, 'records without their lane')
-local state, owner, quantity = read_reservation(record)
+local state, owner, quantity, price_number = read_reservation(record)
 if owner ~= user then return {'not_found'} end
 if state == 'ordered' then return order_reply('existing', read_order(redis.call('HGET', orders, tail))) end
 if state == 'expired' or (state == 'held' and now >= deadline_of(deadlines, tail)) then return {'hold_expired'} end
 if state ~= 'held' then return {'conflict', state} end
 
-local price, currency, pay_ms = unpack(redis.call('HMGET', lane, 'price', 'currency', 'pay_ms'))
+local price, currency, pay_ms, price_now, price_held = unpack(redis.call('HMGET', lane, 'price', 'currency', 'pay_ms',
+  'price_number', 'price:' .. integer(price_number)))
+if price_number ~= tonumber(price_now or 0) then price = price_held or price end
 local order = {
   state = 'unpaid', user = user, quantity = quantity, unit = tonumber(price), currency = currency, created = now,
   pay_by = now + tonumber(pay_ms), paid_at = 0, attempt = 0, payment = '', attempts = 0, surplus = '',

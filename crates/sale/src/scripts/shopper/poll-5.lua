@@ -7,8 +7,8 @@
 local lane, reservations, deadlines, even, odd = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local user, tail, shopper = ARGV[5], ARGV[6], ARGV[7]
 
-local drained, waiting_since, switch, admitted, available, hold_ms, rates =
-  unpack(redis.call('HMGET', lane, 'drained', 'waiting_since', 'switch', 'admitted', 'available', 'hold_ms', 'rates'))
+local drained, waiting_since, switch, admitted, available, hold_ms, rates, ends_at = unpack(redis.call('HMGET', lane, 'drained',
+  'waiting_since', 'switch', 'admitted', 'available', 'hold_ms', 'rates', 'ends_at'))
 local _, _, polls, polls_per_second = read_rates(rates)
 local counted, owed = shopper ~= '' and polls > 0, 0
 local function with_allowance(reply)
@@ -34,13 +34,16 @@ drained = tonumber(drained)
 -- The first poll that finds the queue overdue gets the work, and the clock begins again. Otherwise every poll of a crowd
 -- would do the same work.
 local queue_overdue, deadline_overdue = 0, 0
-if waiting_since and switch ~= 'paused' and now - tonumber(waiting_since) >= 300 then
+local over = is_over_in_pause(switch, ends_at)
+-- A pause has stopped the clock. If the item ends in it, the first poll after the end gets the work.
+if over and state == 'queued' and not waiting_since then waiting_since = 0 end
+if waiting_since and (switch ~= 'paused' or over) and now - tonumber(waiting_since) >= 300 then
   queue_overdue = 1
   redis.call('HSET', lane, 'waiting_since', integer(now))
 end
 local first = redis.call('ZRANGE', deadlines, 0, 0, 'WITHSCORES')[2]
 if first and tonumber(first) <= now then deadline_overdue = 1 end
 local deadline = state == 'held' and deadline_of(deadlines, tail) or 0
-local position = math.max(number - drained, 0)
+local position = state == 'queued' and math.max(number - drained, 0) or 0
 return with_allowance({'found', state, quantity, deadline, queue_overdue, deadline_overdue, position,
   tonumber(admitted) - drained, polls_per_second, position <= tonumber(available) and tonumber(hold_ms) or 0})

@@ -53,7 +53,7 @@ local taken, alive = read_user(redis.call('HGET', users, user))
 if alive ~= '' then
   local state, _, had, number = read_reservation(redis.call('HGET', reservations, alive))
   local deadline = state == 'held' and deadline_of(deadlines, alive) or 0
-  local position = math.max(number - drained, 0)
+  local position = state == 'queued' and math.max(number - drained, 0) or 0
   return with_allowances({'existing', alive, state, had, deadline, position, waiting, polls_per_second,
     position <= available and hold_ms or 0})
 end
@@ -117,7 +117,8 @@ if queued then
 end
 
 local deadline = now + hold_ms
-redis.call('HSET', reservations, tail, reservation_record('held', user, quantity))
+redis.call('HSET', reservations, tail, reservation_record('held', user, quantity,
+  tonumber(redis.call('HGET', lane, 'price_number'))))
 redis.call('HSET', lane, 'available', integer(available - quantity), 'drained', integer(drained + 1))
 redis.call('HINCRBY', lane, 'held', quantity)
 redis.call('ZADD', deadlines, integer(deadline), tail)

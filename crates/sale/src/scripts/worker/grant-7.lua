@@ -1,5 +1,5 @@
--- Decides a batch of the queue, in order of admission. Each reservation becomes held, sold_out, or rejected if the item is
--- closed.
+-- Decides a batch of the queue, in order of admission. Each reservation becomes held or sold_out. It becomes rejected if the
+-- item is closed, or paused past its end: nothing is sold in a pause, and nobody may resume a sale that is over.
 -- KEYS  1 lane  2 reservations  3 users  4 queue  5 deadlines  6 alarm  7 series
 -- ARGV  5 how many reservations to decide at most, up to 1000
 -- Replies
@@ -8,9 +8,11 @@ local lane, reservations, users, queue, deadlines, alarm, series =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
 local most = ARGV[5]
 
-local switch, available, hold_ms = unpack(redis.call('HMGET', lane, 'switch', 'available', 'hold_ms'))
+local switch, available, hold_ms, ends_at, price_number =
+  unpack(redis.call('HMGET', lane, 'switch', 'available', 'hold_ms', 'ends_at', 'price_number'))
 if not switch then return {'not_found'} end
-if switch == 'paused' then
+local over = switch == 'closed' or is_over_in_pause(switch, ends_at)
+if switch == 'paused' and not over then
   redis.call('HDEL', lane, 'waiting_since')
   return {'paused'}
 end
@@ -31,7 +33,7 @@ for at, tail in ipairs(tails) do
   -- A reservation that was released while it waited is still in the list: skip it.
   if state == 'queued' then
     local outcome = 'sold_out'
-    if switch == 'closed' then
+    if over then
       outcome = 'rejected'
       rejected = rejected + 1
     elseif available >= quantity then
@@ -49,7 +51,7 @@ for at, tail in ipairs(tails) do
       losses[#losses + 1] = quantity
     end
     decided[#decided + 1] = tail
-    decided[#decided + 1] = reservation_record(outcome, user, quantity)
+    decided[#decided + 1] = reservation_record(outcome, user, quantity, outcome == 'held' and tonumber(price_number))
   end
 end
 

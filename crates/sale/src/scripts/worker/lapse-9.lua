@@ -8,7 +8,7 @@ local lane, reservations, users, queue, deadlines, orders, outbox, alarm, series
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local most = ARGV[5]
 
-local switch, purge_at = unpack(redis.call('HMGET', lane, 'switch', 'purge_at'))
+local switch, purge_at, ends_at = unpack(redis.call('HMGET', lane, 'switch', 'purge_at', 'ends_at'))
 if not switch then return {'not_found'} end
 
 local lapsed_holds, lapsed_orders, held_units, ordered_units = 0, 0, 0, 0
@@ -40,7 +40,7 @@ count_in_series(series, 'expired', held_units)
 count_in_series(series, 'timed_out', ordered_units)
 
 local waiting = redis.call('LLEN', queue)
-if waiting > 0 and switch ~= 'paused' then
+if waiting > 0 and (switch ~= 'paused' or is_over_in_pause(switch, ends_at)) then
   redis.call('PUBLISH', grant_doorbell, this_lane)
   redis.call('HSET', lane, 'waiting_since', integer(now))
 else

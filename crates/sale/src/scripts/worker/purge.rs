@@ -5,7 +5,7 @@ use crate::scripts::{Engine, EngineError, Script};
 use crate::store::Redis;
 use crate::time::Timestamp;
 
-pub(crate) static SCRIPT: Script = script!("purge", 13);
+pub(crate) static SCRIPT: Script = script!("purge", 14);
 
 /// What became of a purge.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +36,7 @@ impl<R: Redis> Engine<R> {
             changes,
             rebuilding,
             untold,
+            answers,
         ] = keys.lasting();
         let mut reply = self
             .run_on(
@@ -55,6 +56,7 @@ impl<R: Redis> Engine<R> {
                     &series,
                     &rebuilding,
                     &untold,
+                    &answers,
                 ],
                 &[],
             )

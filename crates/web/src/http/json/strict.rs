@@ -35,13 +35,13 @@ impl de::Error for Mismatch {
         Self::new(clip(&message.to_string()))
     }
     fn invalid_type(_: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Self::new(format!("must be {expected}"))
+        Self::new(format!("must be {}", plain(&expected.to_string())))
     }
     fn invalid_value(_: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Self::new(format!("must be {expected}"))
+        Self::new(format!("must be {}", plain(&expected.to_string())))
     }
     fn invalid_length(_: usize, expected: &dyn de::Expected) -> Self {
-        Self::new(format!("must be {expected}"))
+        Self::new(format!("must be {}", plain(&expected.to_string())))
     }
     fn unknown_variant(_: &str, expected: &'static [&'static str]) -> Self {
         Self::new(format!("must be one of {}", expected.join(", ")))
@@ -53,6 +53,25 @@ impl de::Error for Mismatch {
         Self { missing: Some(field), message: "is missing".to_owned() }
     }
 }
+
+/// What serde expects, in words that need no knowledge of Rust.
+fn plain(expected: &str) -> &str {
+    match expected {
+        "u8" => "a whole number from 0 to 255",
+        "u16" => "a whole number from 0 to 65535",
+        "u32" => "a whole number from 0 to 4294967295",
+        "u64" | "usize" => "a whole number, 0 or more",
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+        "f32" | "f64" => "a number",
+        "a sequence" => "a list",
+        "unit" => "null",
+        _ if expected.starts_with("struct ") || expected == "a map" => "an object",
+        _ => expected,
+    }
+}
+
+/// 2^53.
+const MOST_EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// Hands a value to serde.
 pub(super) struct Strict(pub(super) Value);
@@ -73,6 +92,14 @@ impl<'de> Deserializer<'de> for Strict {
             Value::Bool(value) => visitor.visit_bool(value),
             Value::Unsigned(value) => visitor.visit_u64(value),
             Value::Signed(value) => visitor.visit_i64(value),
+            // `1.0` is a whole number, as in JSON Schema. Up to this bound every float names one number.
+            Value::Float(value) if value.fract() == 0.0 && value.abs() < MOST_EXACT => {
+                let whole = value as i64;
+                match u64::try_from(whole) {
+                    Ok(whole) => visitor.visit_u64(whole),
+                    Err(_) => visitor.visit_i64(whole),
+                }
+            }
             Value::Float(value) => visitor.visit_f64(value),
             Value::Text(value) => visitor.visit_string(value),
             Value::Array(values) => {

@@ -1,5 +1,5 @@
 -- Removes a lane from Redis, a set time after its end, once everything is settled and copied.
--- KEYS  1 lane  2 queue  3 deadlines  4 outbox  5 changes  6 alarm  7 to 13 the other keys of the lane
+-- KEYS  1 lane  2 queue  3 deadlines  4 outbox  5 changes  6 alarm  7 to 14 the other keys of the lane
 -- Replies
 --   {'purged'} also when nothing was there  {'early', purge_at}  {'unsettled'}
 local lane, queue, deadlines, outbox, changes, alarm = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]

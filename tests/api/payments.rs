@@ -8,6 +8,8 @@ use time::OffsetDateTime;
 
 /// Long enough for everything that happens by itself, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// The key of links to a real provider's page.
+const LINK_SECRET: &str = "a link secret of at least 32 characters";
 
 /// A shop with one item, and a shopper with an order and a payment begun for it.
 async fn paying(world: &World) -> (Item, Shopper, Value, Value) {
@@ -210,17 +212,17 @@ async fn a_shop_that_does_not_answer_is_told_again_until_it_does() {
 #[tokio::test]
 async fn a_refusal_of_the_shop_is_final_and_shown() {
     let world = World::start().await;
-    let (item, shopper, order, payment) = paying(&world).await;
-    // The shop has lost this order.
-    let (_, tail) = text(&order, "id").rsplit_once('-').unwrap();
-    let orders = format!("{{{}:0}}:orders", item.id);
-    let record: String = world.redis.command(&["HGET", &orders, tail]).await;
-    let _: i64 = world.redis.command(&["HDEL", &orders, tail]).await;
+    let (_, shopper, order, payment) = paying(&world).await;
+    // The provider has this payment without its amount.
+    let (payments, id) = ("{provider}:payments", text(&payment, "id"));
+    let record: String = world.redis.command(&["HGET", payments, id]).await;
+    let without = record.replacen("|39900|", "|0|", 1);
+    assert_ne!(without, record);
+    let _: i64 = world.redis.command(&["HSET", payments, id, &without]).await;
     let waiting = format!("{}?lang=en", text(&payment, "pay_url"));
     leads_to(&shopper.choose(&payment, "succeeded").await, &waiting);
     let html = page(&world.client().get(&waiting).send().await);
-    assert!(html.contains("data-step=\"refused\"") && html.contains("404 not-found"), "{html}");
-    let _: i64 = world.redis.command(&["HSET", &orders, tail, &record]).await;
+    assert!(html.contains("data-step=\"refused\"") && html.contains("422 invalid"), "{html}");
     assert_eq!(world.seller().tick().await["delivered"], 0);
     assert_eq!(shopper.look_at_order(&order).await["state"], "unpaid");
 }
@@ -285,13 +287,19 @@ async fn with_a_real_provider_its_page_is_filled_in_and_the_simulated_one_is_not
         .set("payment_provider", "webhook")
         .set(
             "payment_url",
-            "https://pay.example.org/{payment_id}?order={order_id}&sum={amount}&in={currency}",
+            "https://pay.example.org/{payment_id}?order={order_id}&sum={amount}&in={currency}&until={pay_by}&by={signature}",
         )
+        .set("payment_link_secret", LINK_SECRET)
         .start()
         .await;
     let (_, shopper, order, payment) = paying(&world).await;
     let (id, order_id) = (text(&payment, "id"), text(&order, "id"));
-    let expected = format!("https://pay.example.org/{id}?order={order_id}&sum=39900&in=CNY");
+    let format = time::format_description::well_known::Rfc3339;
+    let until = OffsetDateTime::parse(text(&order, "pay_by"), &format).unwrap().unix_timestamp();
+    let signature = hmac_of(LINK_SECRET, &format!("{id}.{order_id}.39900.CNY.{until}"));
+    let expected = format!(
+        "https://pay.example.org/{id}?order={order_id}&sum=39900&in=CNY&until={until}&by={signature}"
+    );
     assert_eq!(payment["pay_url"], expected.as_str());
 
     let page = json!({ "pay_url": format!("/pay/{id}") });
@@ -310,9 +318,17 @@ async fn with_a_real_provider_its_page_is_filled_in_and_the_simulated_one_is_not
 
 #[tokio::test]
 async fn settings_without_sense_begin_no_payment() {
-    for (provider, url) in
-        [("stripe", ""), ("webhook", ""), ("webhook", "https://pay.example.org/{order_id}")]
-    {
+    let signed = "https://pay.example.org/{payment_id}?sum={amount}&by={signature}";
+    for (provider, url) in [
+        ("", ""),
+        ("stripe", ""),
+        ("webhook", ""),
+        ("webhook", "https://pay.example.org/{order_id}"),
+        // A shopper could change this amount.
+        ("webhook", "https://pay.example.org/{payment_id}?sum={amount}"),
+        // This world has no key for links.
+        ("webhook", signed),
+    ] {
         let world = World::builder().set("payment_provider", provider).set("payment_url", url).start().await;
         let item = world.seller().publish(&ItemTerms::of(1)).await;
         let shopper = world.shopper().await;
@@ -325,6 +341,12 @@ async fn settings_without_sense_begin_no_payment() {
 }
 
 // --- The webhook ------------------------------------------------------------------------------------------------------------
+
+fn hmac_of(secret: &str, text: &str) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+    mac.update(text.as_bytes());
+    mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+}
 
 /// A webhook that a provider would send, and how it is signed.
 #[derive(Clone)]
@@ -357,9 +379,7 @@ impl Event {
         let body = self.body.to_string();
         let time = OffsetDateTime::now_utc().unix_timestamp() + self.signed;
         let secret = self.secret.unwrap_or(world.webhook_secret());
-        let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
-        mac.update(format!("{time}.{body}").as_bytes());
-        let hex: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = hmac_of(secret, &format!("{time}.{body}"));
         let request = world.client().post("/api/payments/webhook").header("content-type", "application/json");
         request.header("stampede-signature", &format!("t={time},v1={hex}")).body(body).send().await
     }
@@ -370,8 +390,6 @@ async fn a_webhook_that_is_not_right_changes_nothing_and_says_why() {
     let world = World::start().await;
     let (item, shopper, order, payment) = paying(&world).await;
     let right = Event::of(&order, &payment, "payment.succeeded");
-    let unknown_payment = format!("{}9", text(&payment, "id"));
-    let unknown_order = "o-i0000000000-0-000000000000";
 
     let forged = Event { secret: Some("another secret of at least 32 characters"), ..right.clone() };
     forged.send(&world).await.expect_problem(401, "bad-signature");
@@ -381,18 +399,8 @@ async fn a_webhook_that_is_not_right_changes_nothing_and_says_why() {
     let unsigned = world.client().post("/api/payments/webhook").json(&right.body).send().await;
     unsigned.expect_problem(401, "bad-signature");
     for (name, value) in [
-        ("payment_id", json!(unknown_payment)),
-        ("payment_id", json!("p-i0000000000-0-000000000000-1")),
-        ("payment_id", json!("x")),
-        ("order_id", json!(unknown_order)),
-        ("order_id", json!("x")),
-    ] {
-        right.with(name, value).send(&world).await.expect_problem(404, "not-found");
-    }
-    for (name, value) in [
-        ("amount", json!(39_899)),
-        ("amount", json!({ "amount": 39_901, "currency": "CNY" })),
-        ("amount", json!({ "amount": 39_900, "currency": "USD" })),
+        ("amount", json!(0)),
+        ("amount", json!(-39_900)),
         ("amount", json!("39900")),
         ("type", json!("payment.refunded")),
         ("event_id", json!("")),
@@ -442,4 +450,222 @@ async fn a_webhook_is_taken_once_however_often_it_comes() {
         .expect_counters(&item, Counters { sold: 1, ..Counters::untouched(3) }.with_available(2))
         .await;
     recorded(&world, "paid").await;
+}
+
+// --- Money that matches nothing, and refunds ------------------------------------------------------------------------------
+
+#[tokio::test]
+async fn money_that_matches_nothing_is_recorded_and_goes_back_once() {
+    let world = World::start().await;
+    let (item, shopper, order, payment) = paying(&world).await;
+    let (_, _, other_order, _) = paying(&world).await;
+    let operator = world.seller().client().clone();
+    let right = Event::of(&order, &payment, "payment.succeeded");
+    let attempt = format!("{}9", text(&payment, "id"));
+    let nowhere = right
+        .with("payment_id", json!("p-i0000000000-0-000000000000-1"))
+        .with("order_id", json!("o-i0000000000-0-000000000000"));
+    let never = format!("o{}zzzzzzzzzzzz", &text(&order, "id")[1..text(&order, "id").len() - 12]);
+    let lost = right.with("payment_id", json!(format!("p{}-1", &never[1..]))).with("order_id", json!(never));
+    let cases = [
+        (right.with("amount", json!(39_899)), "wrong_amount"),
+        (right.with("amount", json!({ "amount": 39_901, "currency": "CNY" })), "wrong_amount"),
+        (right.with("amount", json!({ "amount": 39_900, "currency": "USD" })), "wrong_amount"),
+        (right.with("amount", json!(i64::MAX)), "wrong_amount"),
+        (right.with("payment_id", json!(attempt)), "unknown_payment"),
+        (right.with("payment_id", json!("ch_1\u{0}\r\n'; --")), "unknown_payment"),
+        (right.with("order_id", json!(other_order["id"])).with("amount", json!(5)), "other_order"),
+        (nowhere, "unknown_order"),
+        (lost, "unknown_order"),
+    ];
+    for (event, reason) in &cases {
+        // A failure brings no money.
+        let failed = event.with("type", json!("payment.failed")).send(&world).await.expect(200);
+        assert_eq!((&failed["unmatched"], &failed["changed"]), (&json!(reason), &json!(false)));
+    }
+    assert_eq!(operator.get("/api/admin/refunds").send().await.expect(200)["total"], 0);
+    for (event, reason) in &cases {
+        for changed in [true, false, false] {
+            let answer = event.send(&world).await.expect(200);
+            let expected = json!({ "event_id": "evt-1", "changed": changed, "unmatched": reason });
+            assert_eq!(answer, expected, "{}", event.body);
+        }
+    }
+    let unpaid = shopper.look_at_order(&order).await;
+    assert_eq!((&unpaid["state"], &unpaid["payment"]["state"]), (&json!("unpaid"), &json!("pending")));
+    world.seller().expect_counters(&item, Counters::ordered(3, 1)).await;
+
+    let list = operator.get("/api/admin/refunds?page_size=100").send().await.expect(200);
+    let refunds = list["refunds"].as_array().unwrap();
+    assert_eq!((refunds.len(), &list["total"]), (cases.len(), &json!(cases.len())));
+    for (refund, (event, reason)) in refunds.iter().zip(&cases) {
+        assert_eq!((&refund["kind"], &refund["reason"]), (&json!("unmatched"), &json!(reason)));
+        let told = &event.body["amount"];
+        let amount = if told.is_object() { &told["amount"] } else { told };
+        assert_eq!((&refund["amount"]["amount"], &refund["settled"]), (amount, &json!(false)));
+    }
+    // The order tells the currency that the provider left out.
+    assert_eq!(refunds[0]["amount"], json!({ "amount": 39_899, "currency": "CNY" }));
+
+    let of =
+        |number: usize, verb: &str| format!("/api/admin/refunds/{}/{verb}", text(&refunds[number], "id"));
+    let ann = json!({ "by": "ann" });
+    for _ in 0..2 {
+        let claimed = operator.post(&of(0, "claim")).json(&ann).send().await.expect(200);
+        assert_eq!((&claimed["claimed_by"], &claimed["settled"]), (&json!("ann"), &json!(false)));
+    }
+    for verb in ["claim", "settle"] {
+        let other = operator.post(&of(0, verb)).header("x-operator", "bob").send().await;
+        let detail = other.expect_problem(409, "conflict")["detail"].to_string();
+        assert!(detail.contains("ann claimed"), "{detail}");
+    }
+    for _ in 0..2 {
+        let settled = operator.post(&of(0, "settle")).header("x-operator", "ann").send().await.expect(200);
+        assert_eq!((&settled["claimed_by"], &settled["settled"]), (&json!("ann"), &json!(true)));
+    }
+    // Settling claims by itself, and a repeat of the webhook does not bring the refund back.
+    operator.post(&of(1, "settle")).send().await.expect(200);
+    assert_eq!(cases[0].0.send(&world).await.expect(200)["changed"], false);
+    let left = operator.get("/api/admin/refunds").send().await.expect(200);
+    assert_eq!(left["total"], cases.len() - 2);
+
+    for (body, status) in
+        [(json!({ "by": "" }), 422), (json!({ "by": "a/b" }), 422), (json!({ "for": "x" }), 422)]
+    {
+        assert_eq!(operator.post(&of(2, "claim")).json(&body).send().await.status, status, "{body}");
+    }
+    for unknown in ["u-0", "x", "p-i0000000000-0-000000000000-1"] {
+        for verb in ["claim", "settle"] {
+            let path = format!("/api/admin/refunds/{unknown}/{verb}");
+            operator.post(&path).send().await.expect_problem(404, "not-found");
+            world.client().post(&path).send().await.expect_problem(401, "unauthorized");
+        }
+    }
+    assert_eq!(right.send(&world).await.expect(200)["state"], "paid");
+}
+
+#[tokio::test]
+async fn of_two_operators_who_settle_at_once_one_is_told_not_to_pay() {
+    let world = World::start().await;
+    let (_, shopper, order, first) = paying(&world).await;
+    let replaced = json!({ "replace": true });
+    let path = format!("/api/orders/{}/payments", text(&order, "id"));
+    let second = shopper.client().post(&path).json(&replaced).send().await.expect(201);
+    for payment in [&first, &second] {
+        Event::of(&order, payment, "payment.succeeded").send(&world).await.expect(200);
+    }
+    let operator = world.seller().client().clone();
+    let refund = eventually("the refund is listed", PATIENCE, async || {
+        let list = operator.get("/api/admin/refunds").send().await.expect(200);
+        list["refunds"].get(0).cloned()
+    })
+    .await;
+    assert_eq!((&refund["kind"], &refund["reason"]), (&json!("surplus"), &json!("paid_twice")));
+    assert_eq!((&refund["id"], &refund["order_state"]), (&second["id"], &json!("paid")));
+    let settle = format!("/api/admin/refunds/{}/settle", text(&refund, "id"));
+    let former = format!("/api/admin/payments/{}/refund", text(&refund, "id"));
+    let responses = crowd(10, 10, |number| {
+        let path = if number % 2 == 0 { &settle } else { &former };
+        let name = if number < 5 { "ann" } else { "bob" };
+        let request = operator.post(path).header("x-operator", name);
+        async move { (name, request.send().await) }
+    })
+    .await;
+    let paying: Vec<&str> =
+        responses.iter().filter(|(_, response)| response.status == 200).map(|(name, _)| *name).collect();
+    assert_eq!(paying.len(), 5, "{responses:?}");
+    assert!(paying.iter().all(|name| *name == paying[0]), "one of them pays: {paying:?}");
+    for (_, response) in responses.iter().filter(|(name, _)| *name != paying[0]) {
+        response.expect_problem(409, "conflict");
+    }
+    eventually("nothing is due any more", PATIENCE, async || {
+        (operator.get("/api/admin/refunds").send().await.expect(200)["total"] == 0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn after_its_sale_left_redis_a_payment_is_known_and_late_money_goes_back() {
+    let world = World::builder().set("pay_seconds", "10").set("retention_seconds", "1").start().await;
+    let seller = world.seller();
+    let item = seller.publish(&ItemTerms::of(3).between(-60.0, 15.0)).await;
+    let [buyer, late] = [world.shopper().await, world.shopper().await];
+    let [order, unpaid] = [buyer.order(&item).await, late.order(&item).await];
+    let payment = buyer.begin_payment(&order).await.expect(201);
+    let abandoned = late.begin_payment(&unpaid).await.expect(201);
+    let paid = Event::of(&order, &payment, "payment.succeeded");
+    paid.send(&world).await.expect(200);
+    eventually("the sale has left Redis", Duration::from_secs(60), async || {
+        seller.tick().await;
+        let lanes: i64 = world.redis.command(&["EXISTS", &format!("{{{}:0}}:lane", item.id)]).await;
+        (lanes == 0).then_some(())
+    })
+    .await;
+
+    let repeated = paid.send(&world).await.expect(200);
+    assert_eq!((&repeated["state"], &repeated["changed"]), (&json!("paid"), &json!(false)));
+    let wrong = paid.with("amount", json!(1)).send(&world).await.expect(200);
+    assert_eq!(wrong["unmatched"], "wrong_amount");
+    let money = Event::of(&unpaid, &abandoned, "payment.succeeded").send(&world).await.expect(200);
+    assert_eq!((&money["unmatched"], &money["changed"]), (&json!("sale_over"), &json!(true)));
+    let list = seller.client().get("/api/admin/refunds").send().await.expect(200);
+    assert_eq!(list["total"], 2, "{list}");
+    assert_eq!(list["refunds"][1]["amount"], json!({ "amount": 39_900, "currency": "CNY" }));
+}
+
+// --- A payment that the shopper abandons -------------------------------------------------------------------------------------
+
+#[tokio::test]
+async fn an_abandoned_payment_is_replaced_and_may_still_succeed() {
+    let world = World::start().await;
+    let (item, shopper, order, first) = paying(&world).await;
+    let path = format!("/api/orders/{}/payments", text(&order, "id"));
+    let open = |body: Value| shopper.client().post(&path).json(&body).send();
+    assert_eq!(open(json!({})).await.expect(201), first);
+    assert_eq!(open(json!({ "replace": false })).await.expect(201), first);
+    open(json!({ "replace": 1 })).await.expect_problem(422, "invalid");
+    open(json!({ "payment": "x" })).await.expect_problem(422, "invalid");
+    let second = open(json!({ "replace": true })).await.expect(201);
+    assert_ne!(second["id"], first["id"]);
+    assert_eq!(shopper.begin_payment(&order).await.expect(201), second);
+    for _ in 2..20 {
+        open(json!({ "replace": true })).await.expect(201);
+    }
+    open(json!({ "replace": true })).await.expect_problem(409, "conflict");
+    // The last one is still there to be paid.
+    shopper.begin_payment(&order).await.expect(201);
+
+    let paid = Event::of(&order, &first, "payment.succeeded").send(&world).await.expect(200);
+    assert_eq!((&paid["state"], &paid["changed"]), (&json!("paid"), &json!(true)));
+    let seen = shopper.look_at_order(&order).await;
+    assert_eq!(seen["payment"], json!({ "id": first["id"], "state": "succeeded" }));
+    Event::of(&order, &second, "payment.succeeded").send(&world).await.expect(200);
+    world
+        .seller()
+        .expect_counters(&item, Counters { sold: 1, ..Counters::untouched(3) }.with_available(2))
+        .await;
+    recorded(&world, "paid").await;
+    eventually("the surplus is due", PATIENCE, async || {
+        let list = world.seller().client().get("/api/admin/refunds").send().await.expect(200);
+        (list["refunds"][0]["payment_id"] == second["id"]).then_some(())
+    })
+    .await;
+    world.seller().audit(&item).await;
+}
+
+#[tokio::test]
+async fn a_shop_without_a_payment_provider_says_so_and_gives_nothing_away() {
+    let world = World::builder().set("payment_provider", "").start().await;
+    let ready = world.client().get("/readyz").send().await.expect(200);
+    assert_eq!(ready["payments"], "not chosen");
+    let item = world.seller().publish(&ItemTerms::of(1)).await;
+    let shopper = world.shopper().await;
+    let order = shopper.order(&item).await;
+    let begun = shopper.client().post(&format!("/api/orders/{}/payments", text(&order, "id"))).send().await;
+    begun.expect_problem(503, "unavailable");
+    let log = world.host.log();
+    assert!(log.lines().any(|line| line.contains("error") && line.contains("payment_provider")), "{log}");
+    // The page that gives goods away is not there, and nothing that looks for its webhooks complains.
+    world.client().get("/pay/page.css").send().await.expect_problem(404, "not-found");
+    assert_eq!(world.seller().tick().await["failures"], json!([]));
 }

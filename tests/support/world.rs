@@ -52,6 +52,7 @@ impl World {
         let defaults = [
             ("session_secret", SESSION_SECRET),
             ("admin_token", OPERATOR_TOKEN),
+            ("payment_provider", "simulated"),
             ("payment_webhook_secret", WEBHOOK_SECRET),
             ("captcha_kind", "pow"),
             ("captcha_difficulty", "4"),

@@ -20,7 +20,7 @@ use crate::workspace::{Manifest, Workspace};
 use crate::{compile, console, prerequisites, redis, runtime, secrets, seed};
 
 /// The settings that are secrets. We make those that nobody sets.
-const SECRETS: [&str; 3] = ["session_secret", "admin_token", "payment_webhook_secret"];
+const SECRETS: [&str; 4] = ["session_secret", "admin_token", "payment_link_secret", "payment_webhook_secret"];
 
 pub struct Options {
     listen: String,
@@ -258,6 +258,10 @@ fn variables(
     variables.insert("redis_origin".to_owned(), redis_origin);
     if std::env::var_os("SPIN_VARIABLE_OWN_ORIGIN").is_none() {
         variables.insert("own_origin".to_owned(), format!("http://{}", runtime::reachable(listen)));
+    }
+    // A shop to try out. Elsewhere the operator must choose, because this provider gives goods away.
+    if std::env::var_os("SPIN_VARIABLE_PAYMENT_PROVIDER").is_none() {
+        variables.insert("payment_provider".to_owned(), "simulated".to_owned());
     }
     if let Some(ledger) = settings.get("ledger").filter(|ledger| ledger.contains("://")) {
         variables.insert("ledger_origin".to_owned(), origin(ledger));

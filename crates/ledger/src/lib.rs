@@ -12,7 +12,8 @@
 //! Where to look:
 //! - [`copy`]: copies a lane's outbox into the database; [`apply`] writes events at hand.
 //! - [`set_aside`]: events that could not be applied.
-//! - [`read`]: orders, payments, refunds due and totals; [`recorded`]: the same orders in the engine's types.
+//! - [`read`]: orders, payments and totals; [`recorded`]: the same orders in the engine's types.
+//! - [`refunds`]: money to give back, and who gives it back.
 //! - [`audit`]: compares engine and database row by row.
 //! - [`rebuild`]: puts back a lane that Redis lost.
 //! - [`migrate`]: makes the tables.
@@ -25,6 +26,7 @@ pub mod migrate;
 pub mod read;
 pub mod rebuild;
 pub mod recorded;
+pub mod refunds;
 pub mod set_aside;
 #[cfg(feature = "spin")]
 pub mod spin;

@@ -1,4 +1,4 @@
-//! Reads of the database: orders, payments, refunds due, totals, and how far each outbox is written.
+//! Reads of the database: orders, payments, totals, and how far each outbox is written.
 
 use crate::sql::{Row, Sql, SqlError, Value, count, lane_parameters};
 use sale::ids::{ItemId, Lane, OrderId, PaymentId, UserId};
@@ -43,17 +43,6 @@ pub struct Payment {
     /// When it succeeded or failed.
     pub settled_at: Option<Timestamp>,
     pub refunded_at: Option<Timestamp>,
-}
-
-/// A payment whose money must go back.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RefundDue {
-    pub payment: PaymentId,
-    pub amount: Money,
-    /// When the money came.
-    pub settled_at: Timestamp,
-    /// The state of the payment's order.
-    pub order_state: OrderState,
 }
 
 /// An event of an order, as it was applied.
@@ -216,23 +205,15 @@ pub async fn payments_of_lane(
     rows.iter().map(Payment::read).collect()
 }
 
-/// Payments whose money must go back; the one that has waited longest comes first.
-///
-/// Such a payment came after its order had ended, or is a surplus payment.
-pub async fn refunds_due(sql: &impl Sql, page_size: u32, offset: u32) -> Result<Page<RefundDue>, SqlError> {
-    const DUE: &str = "FROM payments JOIN orders ON orders.id = order_id \
-        WHERE payments.state = 'refund_due' OR (payments.state = 'succeeded' AND orders.state = 'refund_due')";
-    let total = count(sql, DUE, &[]).await?;
+/// One attempt to pay.
+pub async fn payment(sql: &impl Sql, id: &PaymentId) -> Result<Option<Payment>, SqlError> {
     let rows = sql
         .execute(
-            &format!(
-                "SELECT payments.id, amount, payments.currency, settled_at, orders.state {DUE} \
-                 ORDER BY settled_at, payments.id LIMIT $1 OFFSET $2"
-            ),
-            &[i64::from(page_size).into(), i64::from(offset).into()],
+            "SELECT id, amount, currency, state, created_at, settled_at, refunded_at FROM payments WHERE id = $1",
+            &[id.to_string().into()],
         )
         .await?;
-    Ok(Page { rows: rows.iter().map(RefundDue::read).collect::<Result<_, _>>()?, total })
+    rows.first().map(Payment::read).transpose()
 }
 
 /// Every applied event of an order; the oldest comes first.
@@ -383,17 +364,6 @@ impl Payment {
     }
 }
 
-impl RefundDue {
-    fn read(row: &Row) -> Result<Self, SqlError> {
-        Ok(RefundDue {
-            payment: row.parsed(0)?,
-            amount: Money::new(row.integer(1)?, row.currency(2)?),
-            settled_at: row.moment(3)?,
-            order_state: row.order_state(4)?,
-        })
-    }
-}
-
 impl Row {
     /// The whole number in `column`, in a type narrower than `i64`.
     pub(crate) fn small<T: TryFrom<i64>>(&self, column: usize) -> Result<T, SqlError> {
@@ -404,7 +374,7 @@ impl Row {
         self.integer(column).map(Timestamp::from_millis)
     }
 
-    fn moment_if_any(&self, column: usize) -> Result<Option<Timestamp>, SqlError> {
+    pub(crate) fn moment_if_any(&self, column: usize) -> Result<Option<Timestamp>, SqlError> {
         Ok(self.integer_if_any(column)?.map(Timestamp::from_millis))
     }
 

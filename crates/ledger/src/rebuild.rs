@@ -210,8 +210,7 @@ async fn restore_document<R: Redis, D: Document>(
 
 /// Redis's own clock, in milliseconds since 1970. The sale goes by it.
 async fn now<R: Redis>(engine: &Engine<R>) -> Result<i64, EngineError> {
-    let time = engine.redis().execute("TIME", &[]).await?;
-    Ok(time.first().and_then(sale::store::Reply::int).unwrap_or(0) * 1_000)
+    Ok(engine.time().await?.millis())
 }
 
 /// The parts of an untold event that are needed to repeat it.
@@ -289,7 +288,7 @@ async fn repeat_untold<R: Redis>(engine: &Engine<R>, lane: &Lane) -> Result<(), 
 async fn repeat<R: Redis>(engine: &Engine<R>, told: &Untold) -> Result<(), EngineError> {
     match (told.r#type.as_str(), &told.payment_id) {
         ("order.cancelled", _) => engine.cancel(&told.order_id, &told.user_id).await.map(drop),
-        ("payment.created", _) => engine.pay(&told.order_id, &told.user_id).await.map(drop),
+        ("payment.created", Some(payment)) => engine.repeat_payment(payment, &told.user_id).await.map(drop),
         ("payment.failed", Some(payment)) => settle(engine, payment, PaymentOutcome::Failed, told).await,
         ("order.paid" | "order.refund_due" | "payment.refund_due", Some(payment)) => {
             settle(engine, payment, PaymentOutcome::Succeeded, told).await

@@ -2,8 +2,9 @@
 //!
 //! | route | where | scripts |
 //! | --- | --- | --- |
-//! | `GET /api/admin/orders`, `POST /api/admin/orders/{id}/refund` | [`orders`] | `refund` |
-//! | `GET /api/admin/refunds`, `POST /api/admin/payments/{id}/refund` | [`orders`] | `refund` |
+//! | `GET /api/admin/orders` | [`orders`] | |
+//! | `GET /api/admin/refunds`, `POST …/{id}/claim`, `POST …/{id}/settle` | [`refunds`] | `refund` |
+//! | `POST /api/admin/orders/{id}/refund`, `POST /api/admin/payments/{id}/refund` | [`refunds`] | `refund` |
 //! | `GET /api/admin/set-aside`, `POST …/retry`, `…/dismiss`, `…/pass-over` | [`set_aside`] | `log_change` |
 //! | `POST /api/admin/items/{id}/audit` | [`audit`] | `audit`, `audit_rows` |
 //! | `POST /api/admin/items/{id}/reconcile`, `POST /api/admin/reconcile` | [`audit`] | those of the folders `rebuild`, `worker` and `ledger` |
@@ -12,10 +13,11 @@
 
 mod audit;
 mod orders;
+mod refunds;
 mod set_aside;
 
 use sale::Engine;
-use web::caller::operator;
+use web::caller::operator::{self, Operator};
 use web::http::query::Page;
 use web::{Method, Problem, Request, Response, SharedRedis};
 
@@ -25,7 +27,7 @@ async fn handle(request: &mut Request) -> Result<Response, Problem> {
     let operator = operator::check(request).await?;
     let path = request.path();
     let path = path.segments();
-    let answer = route(request, &path).await?;
+    let answer = route(request, &operator, &path).await?;
     if let Some((action, target)) = change(&path) {
         // The order database gets these changes as events. The log says which operator asked, also for a repeated call.
         operator.engine(&action, target).log_change(&(), &"done").await?;
@@ -40,13 +42,14 @@ fn change(path: &[&str]) -> Option<(String, String)> {
         ["api", "admin", "reconcile"] => ("shop.reconcile".to_owned(), "shop".to_owned()),
         ["api", "admin", "orders", id, "refund"] => ("order.refund".to_owned(), format!("order/{id}")),
         ["api", "admin", "payments", id, "refund"] => ("payment.refund".to_owned(), format!("payment/{id}")),
+        ["api", "admin", "refunds", id, verb] => (format!("refund.{verb}"), format!("refund/{id}")),
         ["api", "admin", "set-aside", verb] => (format!("set-aside.{verb}"), "set-aside".to_owned()),
         _ => return None,
     };
     Some((action, target))
 }
 
-async fn route(request: &mut Request, path: &[&str]) -> Result<Response, Problem> {
+async fn route(request: &mut Request, operator: &Operator, path: &[&str]) -> Result<Response, Problem> {
     match *path {
         ["api", "admin", "items", id, "audit"] => {
             request.on("/api/admin/items/:id/audit", &[Method::POST])?;
@@ -66,15 +69,23 @@ async fn route(request: &mut Request, path: &[&str]) -> Result<Response, Problem
         }
         ["api", "admin", "orders", id, "refund"] => {
             request.on("/api/admin/orders/:id/refund", &[Method::POST])?;
-            orders::refund(id).await
+            refunds::settle_order(operator, id).await
         }
         ["api", "admin", "refunds"] => {
             request.on("/api/admin/refunds", &[Method::GET])?;
-            orders::refunds(request).await
+            refunds::list(request).await
+        }
+        ["api", "admin", "refunds", id, "claim"] => {
+            request.on("/api/admin/refunds/:id/claim", &[Method::POST])?;
+            refunds::claim(request, operator, id).await
+        }
+        ["api", "admin", "refunds", id, "settle"] => {
+            request.on("/api/admin/refunds/:id/settle", &[Method::POST])?;
+            refunds::settle(request, operator, id).await
         }
         ["api", "admin", "payments", id, "refund"] => {
             request.on("/api/admin/payments/:id/refund", &[Method::POST])?;
-            orders::refund_payment(id).await
+            refunds::settle_payment(operator, id).await
         }
         ["api", "admin", "set-aside"] => {
             request.on("/api/admin/set-aside", &[Method::GET])?;

@@ -21,7 +21,7 @@ use web::{Method, Problem, Request, Response, SharedRedis};
 
 const NO_ORDER: Problem = Problem::NotFound { what: "order" };
 
-web::service!("orders", handle, settings: COMMON, IDENTITY, [PAYMENT_PROVIDER, PAYMENT_URL, LEDGER]);
+web::service!("orders", handle, settings: COMMON, IDENTITY, [PAYMENT_PROVIDER, PAYMENT_URL, PAYMENT_LINK_SECRET, LEDGER]);
 
 async fn handle(request: &mut Request) -> Result<Response, Problem> {
     match request.path().segments()[..] {

@@ -1,12 +1,13 @@
 //! `POST /api/payments/webhook`, for the payment provider, which signs its calls: tells us how a payment went.
 //!
-//! Runs the script `settle`. Problems: not-found, invalid, bad-signature, stale-signature, unavailable.
+//! Runs the script `settle`. Money that matches no payment goes into the order database as money to give back.
+//! Problems: malformed, invalid, bad-signature, stale-signature, unavailable.
 
 mod webhook;
 
 use web::{Method, Problem, Request, Response};
 
-web::service!("payments", handle, settings: COMMON, [PAYMENT_WEBHOOK_SECRET]);
+web::service!("payments", handle, settings: COMMON, [PAYMENT_WEBHOOK_SECRET, LEDGER]);
 
 async fn handle(request: &mut Request) -> Result<Response, Problem> {
     let ["api", "payments", "webhook"] = request.segments()[..] else {

@@ -20,7 +20,7 @@ use sale::work::{self, Done};
 use serde::Serialize;
 use web::caller::operator;
 use web::platform::outbound;
-use web::shop::payment::remind_provider;
+use web::shop::payment::{PaymentProvider, remind_provider};
 use web::shop::{catalogue, publishing, rules, worker};
 use web::{HeaderValue, Method, Problem, Request, Response, SharedRedis, StatusCode};
 
@@ -80,6 +80,8 @@ struct Readiness {
     redis: &'static str,
     key_value: &'static str,
     database: &'static str,
+    /// The payment provider. Without one nobody can pay, but everything else works: so this alone makes nothing unready.
+    payments: &'static str,
 }
 
 /// 200 when Redis, the key-value store and the order database respond; else 503 that names which does not.
@@ -97,10 +99,16 @@ async fn readiness(request: &Request) -> Response {
     let key_value = word("key_value", catalogue::is_store_ready().await.map_err(cause_of));
     let database = async { Ok(read::ping(&spin::open().await?).await?) };
     let database = word("database", database.await.map_err(cause_of));
+    let payments = PaymentProvider::in_words().await.unwrap_or("not understood");
     let ready = [redis, key_value, database].iter().all(|state| *state == "ok");
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let readiness =
-        Readiness { status: if ready { "ready" } else { "unavailable" }, redis, key_value, database };
+    let readiness = Readiness {
+        status: if ready { "ready" } else { "unavailable" },
+        redis,
+        key_value,
+        database,
+        payments,
+    };
     if ready {
         return Response::json(status, &readiness);
     }

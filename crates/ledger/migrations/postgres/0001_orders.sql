@@ -463,3 +463,49 @@ CREATE TRIGGER set_aside_applied AFTER UPDATE OF applied_at ON set_aside
 -- next
 CREATE TRIGGER set_aside_kept BEFORE DELETE OR TRUNCATE ON set_aside
     FOR EACH STATEMENT EXECUTE FUNCTION ledger_never('what was set aside is never deleted');
+-- next
+-- Money that came and that no payment of ours accounts for. It goes back.
+CREATE TABLE unmatched_payments (
+    -- A digest of the payment, the amount and the currency as the provider told them. So a repeat is the same row.
+    id TEXT NOT NULL PRIMARY KEY,
+    -- The provider's words, cut to a length that a list can show. They may be ids of ours or anything else.
+    payment_id TEXT NOT NULL CHECK (length(payment_id) <= 255),
+    order_id TEXT NOT NULL CHECK (length(order_id) <= 255),
+    event_id TEXT NOT NULL CHECK (length(event_id) <= 255),
+    amount BIGINT NOT NULL CHECK (amount > 0),
+    -- Null if the provider told only an amount, and we don't know the order.
+    currency TEXT CHECK (currency ~ '^[A-Z]{3}$'),
+    reason TEXT NOT NULL
+        CHECK (reason IN ('wrong_amount', 'other_order', 'unknown_payment', 'unknown_order', 'sale_over')),
+    came_at BIGINT NOT NULL,
+    -- When an operator gave it back.
+    settled_at BIGINT
+);
+-- next
+CREATE INDEX unmatched_payments_due ON unmatched_payments (came_at, id) WHERE settled_at IS NULL;
+-- next
+-- The operator who gives a refund back. One of them pays, and the others are told who that is.
+CREATE TABLE refund_claims (
+    -- A payment's id, or the id of an unmatched payment.
+    refund_id TEXT NOT NULL PRIMARY KEY CHECK (length(refund_id) <= 255),
+    claimed_by TEXT NOT NULL CHECK (length(claimed_by) BETWEEN 1 AND 64),
+    claimed_at BIGINT NOT NULL
+);
+-- next
+CREATE TRIGGER unmatched_payments_unchanged BEFORE UPDATE ON unmatched_payments FOR EACH ROW
+    WHEN ((NEW.id, NEW.payment_id, NEW.order_id, NEW.event_id, NEW.amount, NEW.currency, NEW.reason, NEW.came_at)
+            IS DISTINCT FROM
+            (OLD.id, OLD.payment_id, OLD.order_id, OLD.event_id, OLD.amount, OLD.currency, OLD.reason, OLD.came_at)
+        OR OLD.settled_at IS NOT NULL OR NEW.settled_at IS NULL)
+    EXECUTE FUNCTION ledger_never('an unmatched payment is never changed, only given back once');
+-- next
+CREATE TRIGGER unmatched_payments_kept BEFORE DELETE OR TRUNCATE ON unmatched_payments
+    FOR EACH STATEMENT EXECUTE FUNCTION ledger_never('unmatched payments are never deleted');
+-- next
+CREATE TRIGGER refund_claims_unchanged BEFORE UPDATE ON refund_claims FOR EACH ROW
+    WHEN ((NEW.refund_id, NEW.claimed_by, NEW.claimed_at)
+        IS DISTINCT FROM (OLD.refund_id, OLD.claimed_by, OLD.claimed_at))
+    EXECUTE FUNCTION ledger_never('a claim is never changed');
+-- next
+CREATE TRIGGER refund_claims_kept BEFORE DELETE OR TRUNCATE ON refund_claims
+    FOR EACH STATEMENT EXECUTE FUNCTION ledger_never('claims are never deleted');

@@ -371,3 +371,56 @@ CREATE TRIGGER set_aside_kept BEFORE DELETE ON set_aside
 BEGIN
     SELECT RAISE(ABORT, 'ledger: what was set aside is never deleted');
 END;
+-- next
+-- Money that came and that no payment of ours accounts for. It goes back.
+CREATE TABLE unmatched_payments (
+    -- A digest of the payment, the amount and the currency as the provider told them. So a repeat is the same row.
+    id TEXT NOT NULL PRIMARY KEY,
+    -- The provider's words, cut to a length that a list can show. They may be ids of ours or anything else.
+    payment_id TEXT NOT NULL CHECK (length(payment_id) <= 255),
+    order_id TEXT NOT NULL CHECK (length(order_id) <= 255),
+    event_id TEXT NOT NULL CHECK (length(event_id) <= 255),
+    amount INTEGER NOT NULL CHECK (amount > 0),
+    -- Null if the provider told only an amount, and we don't know the order.
+    currency TEXT CHECK (currency GLOB '[A-Z][A-Z][A-Z]'),
+    reason TEXT NOT NULL
+        CHECK (reason IN ('wrong_amount', 'other_order', 'unknown_payment', 'unknown_order', 'sale_over')),
+    came_at INTEGER NOT NULL,
+    -- When an operator gave it back.
+    settled_at INTEGER
+) STRICT, WITHOUT ROWID;
+-- next
+CREATE INDEX unmatched_payments_due ON unmatched_payments (came_at, id) WHERE settled_at IS NULL;
+-- next
+-- The operator who gives a refund back. One of them pays, and the others are told who that is.
+CREATE TABLE refund_claims (
+    -- A payment's id, or the id of an unmatched payment.
+    refund_id TEXT NOT NULL PRIMARY KEY CHECK (length(refund_id) <= 255),
+    claimed_by TEXT NOT NULL CHECK (length(claimed_by) BETWEEN 1 AND 64),
+    claimed_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+-- next
+CREATE TRIGGER unmatched_payments_unchanged BEFORE UPDATE ON unmatched_payments
+BEGIN
+    SELECT RAISE(ABORT, 'ledger: an unmatched payment is never changed, only given back once')
+    WHERE NEW.id <> OLD.id OR NEW.payment_id <> OLD.payment_id OR NEW.order_id <> OLD.order_id
+        OR NEW.event_id <> OLD.event_id OR NEW.amount <> OLD.amount OR NEW.currency IS NOT OLD.currency
+        OR NEW.reason <> OLD.reason OR NEW.came_at <> OLD.came_at OR OLD.settled_at IS NOT NULL
+        OR NEW.settled_at IS NULL;
+END;
+-- next
+CREATE TRIGGER unmatched_payments_kept BEFORE DELETE ON unmatched_payments
+BEGIN
+    SELECT RAISE(ABORT, 'ledger: unmatched payments are never deleted');
+END;
+-- next
+CREATE TRIGGER refund_claims_unchanged BEFORE UPDATE ON refund_claims
+BEGIN
+    SELECT RAISE(ABORT, 'ledger: a claim is never changed')
+    WHERE NEW.refund_id <> OLD.refund_id OR NEW.claimed_by <> OLD.claimed_by OR NEW.claimed_at <> OLD.claimed_at;
+END;
+-- next
+CREATE TRIGGER refund_claims_kept BEFORE DELETE ON refund_claims
+BEGIN
+    SELECT RAISE(ABORT, 'ledger: claims are never deleted');
+END;

@@ -5,6 +5,7 @@
 //! - `constraints`: rows that no event made are refused.
 //! - `migrating`: how the tables come to be, also with many starting at once.
 //! - `reading`: what the database tells.
+//! - `refunding`: money to give back, money that matches nothing, and claims.
 //! - `copying`: from a real Redis, by the engine's own scripts.
 //! - `rebuilding`: a lane that Redis lost, or that came back from an old copy, is rebuilt; and audits.
 //! - `trouble`: the database locked, full, or gone.
@@ -19,5 +20,6 @@ mod copying;
 mod migrating;
 mod reading;
 mod rebuilding;
+mod refunding;
 mod setting_aside;
 mod trouble;

@@ -31,7 +31,7 @@ crate::declare_scripts! {
         release: Released;
         checkout: CheckedOut;
         view_order: Contact, OrderView, PaymentState, Surplus;
-        pay: PaymentOpened;
+        pay: MOST_PAYMENTS, PaymentOpened;
         cancel: Cancelled;
         spend_allowance: Spent;
         claim_puzzles;

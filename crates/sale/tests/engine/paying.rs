@@ -5,7 +5,8 @@ use PaymentOutcome::{Failed, Succeeded};
 use sale::ids::{OrderId, PaymentId};
 use sale::order::OrderState;
 use sale::scripts::{
-    Cancelled, PaymentOpened, PaymentOutcome, PaymentState, Purged, Refunded, Reserved, Settled, Surplus,
+    Cancelled, MOST_PAYMENTS, PaymentOpened, PaymentOutcome, PaymentState, Purged, Refunded, Reserved,
+    Settled, Surplus,
 };
 
 impl Shop {
@@ -261,4 +262,64 @@ async fn a_payment_that_fails_after_the_order_ended_is_noted() {
     let view = shop.settled(&payment, Failed).await;
     assert_eq!((view.state, view.payment.unwrap().1), (OrderState::Cancelled, PaymentState::Failed));
     assert_eq!(shop.counters().await, [1, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn an_abandoned_payment_is_replaced_and_the_first_that_succeeds_counts() {
+    let shop = Shop::open(1).await;
+    let first = shop.paying("ann").await;
+    let replaced = async || shop.engine().replace_payment(&first.order, &user("ann")).await.unwrap();
+    let PaymentOpened::New(view) = replaced().await else { panic!() };
+    let (second, _) = view.payment.unwrap();
+    assert_eq!(second.attempt, 2);
+    // The former may fail or succeed. Its failure says nothing about the one that replaced it.
+    let Settled::Repeated(view) = shop.settle(&first, Failed).await else { panic!() };
+    assert_eq!(view.payment, Some((second.clone(), PaymentState::Pending)));
+    let paid = shop.settled(&first, Succeeded).await;
+    assert_eq!(
+        (paid.state, paid.payment),
+        (OrderState::Paid, Some((first.clone(), PaymentState::Succeeded)))
+    );
+    assert_eq!(shop.settled(&second, Succeeded).await.surplus.len(), 1);
+    assert_eq!(replaced().await, PaymentOpened::Conflict(OrderState::Paid));
+    let other = shop.engine().replace_payment(&first.order, &user("bob")).await.unwrap();
+    assert_eq!(other, PaymentOpened::NotFound);
+    assert_eq!(shop.counters().await, [0, 0, 0, 1]);
+    shop.assert_sound().await;
+}
+
+#[tokio::test]
+async fn an_order_opens_a_bounded_number_of_payments() {
+    let shop = Shop::open(1).await;
+    let first = shop.paying("ann").await;
+    for number in 2..=MOST_PAYMENTS {
+        let opened = shop.engine().replace_payment(&first.order, &user("ann")).await.unwrap();
+        assert!(matches!(opened, PaymentOpened::New(_)), "{number}: {opened:?}");
+    }
+    let opened = shop.engine().replace_payment(&first.order, &user("ann")).await.unwrap();
+    assert_eq!(opened, PaymentOpened::TooMany);
+    // The last one is still there to be paid, until it fails.
+    let PaymentOpened::Pending(view) = shop.engine().pay(&first.order, &user("ann")).await.unwrap() else {
+        panic!()
+    };
+    let (last, _) = view.payment.unwrap();
+    assert_eq!(last.attempt, MOST_PAYMENTS);
+    shop.settled(&last, Failed).await;
+    assert_eq!(shop.engine().pay(&first.order, &user("ann")).await.unwrap(), PaymentOpened::TooMany);
+    assert_eq!(shop.settled(&first, Succeeded).await.state, OrderState::Paid);
+}
+
+#[tokio::test]
+async fn a_rebuild_that_repeats_payments_opens_each_once() {
+    let shop = Shop::open(1).await;
+    let first = shop.paying("ann").await;
+    let second = PaymentId { attempt: 2, ..first.clone() };
+    for (payment, attempts) in [(&first, 1), (&second, 2), (&second, 2), (&first, 2)] {
+        shop.engine().repeat_payment(payment, &user("ann")).await.unwrap();
+        let PaymentOpened::Pending(view) = shop.engine().pay(&first.order, &user("ann")).await.unwrap()
+        else {
+            panic!()
+        };
+        assert_eq!(view.payment.unwrap().0.attempt, attempts);
+    }
 }

@@ -21,6 +21,7 @@ use crate::platform::settings;
 const X_OPERATOR: &str = "x-operator";
 /// The most characters that the name may have.
 const MOST_NAME: usize = 64;
+const NAME_RULE: &str = "must be 1 to 64 letters, digits, spaces or ._@+-";
 
 /// A caller who sent the operator's token.
 #[derive(Debug, Clone)]
@@ -34,6 +35,15 @@ impl Operator {
     /// The name that they gave; `operator` if they gave none.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The name `given` in a request's body, or else their own.
+    pub fn name_or(&self, given: Option<String>) -> Result<String, Problem> {
+        match given {
+            None => Ok(self.name.clone()),
+            Some(name) if is_name(&name) => Ok(name),
+            Some(_) => Err(Problem::invalid("by", NAME_RULE)),
+        }
     }
 
     /// A change that they are about to make, for the log.
@@ -62,9 +72,9 @@ pub async fn check(request: &Request) -> Result<Operator, Problem> {
     }
     let name = match request.headers().get(X_OPERATOR) {
         None => "operator",
-        Some(name) => headers::text(name).filter(|name| is_name(name)).ok_or_else(|| {
-            Problem::invalid(X_OPERATOR, "must be 1 to 64 letters, digits, spaces or ._@+-")
-        })?,
+        Some(name) => headers::text(name)
+            .filter(|name| is_name(name))
+            .ok_or_else(|| Problem::invalid(X_OPERATOR, NAME_RULE))?,
     };
     Ok(Operator {
         name: name.to_owned(),

@@ -74,6 +74,7 @@ settings! {
 
     PAYMENT_PROVIDER = "payment_provider"
     PAYMENT_URL = "payment_url"
+    PAYMENT_LINK_SECRET = "payment_link_secret"
     PAYMENT_WEBHOOK_SECRET = "payment_webhook_secret"
     OWN_ORIGIN = "own_origin"
 

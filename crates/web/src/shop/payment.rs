@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use crate::http::problem::Problem;
+use crate::http::trace::hex;
 use crate::platform::outbound;
 use crate::platform::settings;
 
@@ -30,9 +31,27 @@ pub enum PaymentProvider {
 }
 
 impl PaymentProvider {
-    /// The one that is set.
+    /// The one that is set. Nobody has chosen one if the setting is empty: then no payment can be opened.
     pub async fn chosen() -> Result<Self, Problem> {
         settings::get(settings::PAYMENT_PROVIDER).await
+    }
+
+    /// Whether the simulated provider is set. It is never used without that choice, because it gives goods away.
+    pub async fn is_simulated() -> Result<bool, Problem> {
+        let text = settings::text(settings::PAYMENT_PROVIDER).await?;
+        Ok(!text.is_empty() && Self::chosen().await? == PaymentProvider::Simulated)
+    }
+
+    /// The choice in words: `simulated`, `webhook`, `not chosen`, or `not understood`.
+    pub async fn in_words() -> Result<&'static str, Problem> {
+        Ok(match &*settings::text(settings::PAYMENT_PROVIDER).await? {
+            "" => "not chosen",
+            text => match text.parse() {
+                Ok(PaymentProvider::Simulated) => "simulated",
+                Ok(PaymentProvider::Webhook) => "webhook",
+                Err(_) => "not understood",
+            },
+        })
     }
 }
 
@@ -67,8 +86,7 @@ pub async fn remind_provider(
     origin: &str,
     patience: Duration,
 ) -> Result<Round, Problem> {
-    let simulated = PaymentProvider::chosen().await? == PaymentProvider::Simulated;
-    if !simulated || !is_due().await? {
+    if !PaymentProvider::is_simulated().await? || !is_due().await? {
         return Ok(Round::default());
     }
     let url = format!("{}/pay/deliveries", origin.trim_end_matches('/'));
@@ -84,9 +102,16 @@ pub async fn remind_provider(
 /// The signature of `body` at this moment: `t=<unix seconds>,v1=<hex HMAC-SHA256 of "t.body">`.
 pub fn sign(body: &[u8], secret: &[u8], now: Timestamp) -> Result<String, Problem> {
     let time = now.millis().div_euclid(1_000).to_string();
-    let digest = code(&time, body, secret)?.finalize().into_bytes();
-    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex(&code(&time, body, secret)?.finalize().into_bytes());
     Ok(format!("t={time},v1={hex}"))
+}
+
+/// The signature of a link to the provider's page: hex HMAC-SHA256 of its fields, joined by full stops. No field contains
+/// one.
+pub fn sign_link(fields: &[&str], secret: &[u8]) -> Result<String, Problem> {
+    let mut code = Hmac::<Sha256>::new_from_slice(secret).map_err(Problem::unavailable)?;
+    code.update(fields.join(".").as_bytes());
+    Ok(hex(&code.finalize().into_bytes()))
 }
 
 /// Checks a signature, and returns when it was made. One of several `v1` must fit, so that a key can be changed.

@@ -1,30 +1,35 @@
 //! Puts a lane back from the order database, after Redis lost it or came back from an old copy.
 //!
 //! Redis decides and the database records. So a lane that is missing, or knows fewer events than the database, has
-//! forgotten something. [`rebuild`] takes it out of the sale at once and puts it back in five steps:
-//! 1. begin: the lane leaves the sale. Until step 5 nobody gets a unit, and shoppers are told to try later.
+//! forgotten something. [`rebuild`] takes it out of the sale at once and puts it back in six steps:
+//! 1. begin: the lane leaves the sale. Until step 6 nobody gets a unit, and shoppers are told to try later.
 //! 2. orders: the database's orders go back into Redis, page by page.
-//! 3. untold: orders that only Redis knows of are told again as events.
-//! 4. holds: holds and places in the queue stay, as far as units are left for them.
-//! 5. finish: the lane is back in the sale.
+//! 3. decisions: what operators decided, and only Redis knows of, is put back and told again.
+//! 4. untold: orders that only Redis knows of are told again as events.
+//! 5. holds: holds and places in the queue stay, as far as units are left for them.
+//! 6. finish: the lane is back in the sale.
 //!
 //! Each step is one script with a bounded cost, and Redis keeps the place. So another worker goes on where one died, and
-//! two workers at once do no harm.
+//! two workers at once do no harm. While a rebuild is unfinished the lane keeps its alarm and its place in the list of
+//! lanes. An alarm, a tick and a message to the ledger all go on with it.
 //!
 //! Afterwards the lane has its stock and terms, every order of the database, and what each shopper may still buy. Events
 //! that the lane sent after it had forgotten are *untold*: the database does not have them. The ordinary scripts repeat
 //! them. An order whose units are gone is cancelled, and money that came finds its order.
 
-use crate::event::Event;
+use crate::event::{Described, Event};
 use crate::recorded::{self, RecordedOrder};
 use crate::sql::{Sql, SqlError, lane_parameters};
 use crate::{CopyError, copy, read};
 use sale::catalogue::{Document, Documents};
 use sale::ids::{Lane, OrderId, PaymentId, UserId};
-use sale::scripts::{Contact, EngineError, PaymentOutcome, Rebuilding, Restored};
+use sale::scripts::{
+    Contact, Decisions, EngineError, OutboxEntry, PassedPage, PaymentOutcome, Rebuilding, Restored,
+};
 use sale::store::Redis;
 use sale::{Engine, work};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::time::{Duration, Instant};
 
 /// Orders that one script puts back: about 2 ms of Redis's time.
@@ -119,6 +124,8 @@ pub async fn rebuild<R: Redis>(
     let written = read::written(sql, lane).await?;
     let in_doubt = recorded::orders_in_doubt(sql, lane).await?;
     let mut stage = engine.begin_rebuild(lane, written, contradicts, &offer).await?;
+    // At once, so that ticks visit the lane if this worker dies.
+    work::remember(engine, lane).await?;
     while stage != Rebuilding::Sound {
         rebuilt.rebuilt = true;
         stage = match stage {
@@ -138,9 +145,9 @@ pub async fn rebuild<R: Redis>(
                     .collect();
                 engine.rebuild_orders(lane, &cursor, &orders, last).await?
             }
-            Rebuilding::Untold => {
-                tell_untold_orders(engine, sql, lane, &mut rebuilt).await?;
-                engine.rebuild_holds(lane, RESERVATIONS_PAGE_SIZE).await?
+            Rebuilding::Decisions { cursor } => put_decisions_back(engine, sql, lane, &cursor).await?,
+            Rebuilding::Untold { cursor } => {
+                tell_untold_orders(engine, sql, lane, &cursor, &mut rebuilt).await?
             }
             Rebuilding::Counting { ended } => {
                 rebuilt.ended += ended;
@@ -154,15 +161,40 @@ pub async fn rebuild<R: Redis>(
         };
         // Each call does at least one step, so that repeated calls reach the end.
         if stage != Rebuilding::Sound && begun.elapsed() >= timeout {
-            return Ok(Rebuilt { finished: false, ..rebuilt });
+            return leave_unfinished(engine, lane, rebuilt).await;
         }
     }
-    work::remember(engine, lane).await?;
-    if engine.position(lane).await?.untold {
+    while engine.position(lane).await?.untold {
         rebuilt.rebuilt = true;
         repeat_untold(engine, lane).await?;
+        if begun.elapsed() >= timeout && engine.position(lane).await?.untold {
+            return leave_unfinished(engine, lane, rebuilt).await;
+        }
     }
     Ok(rebuilt)
+}
+
+/// Sees to it that somebody goes on with the rebuild: rings the ledger, and sets the alarm in case nobody hears it.
+async fn leave_unfinished<R: Redis>(
+    engine: &Engine<R>,
+    lane: &Lane,
+    rebuilt: Rebuilt,
+) -> Result<Rebuilt, CopyError> {
+    engine.lapse(lane, 1).await?;
+    Ok(Rebuilt { finished: false, ..rebuilt })
+}
+
+/// Goes on with the rebuild of `lane` if one is unfinished. Costs one script if none is.
+pub async fn go_on<R: Redis>(
+    engine: &Engine<R>,
+    sql: &impl Sql,
+    lane: &Lane,
+    timeout: Duration,
+) -> Result<Rebuilt, CopyError> {
+    if !engine.position(lane).await?.is_unfinished() {
+        return Ok(Rebuilt { finished: true, ..Rebuilt::default() });
+    }
+    rebuild_unless_lost(engine, sql, lane, timeout).await
 }
 
 /// Copies what can be copied, then rebuilds a lane that is behind the database or contradicts it.
@@ -225,38 +257,171 @@ struct Untold {
     details: Contact,
 }
 
-/// Goes through the untold events. Forgets those that the database has, and tells the orders it lacks again.
+/// The next page of untold events behind `cursor`, where the rebuild is.
+struct UntoldPage {
+    entries: Vec<OutboxEntry>,
+    next: String,
+}
+
+impl UntoldPage {
+    async fn read<R: Redis>(engine: &Engine<R>, lane: &Lane, cursor: &str) -> Result<Self, EngineError> {
+        let entries = engine.untold(lane, Some(cursor).filter(|id| !id.is_empty()), UNTOLD_PAGE_SIZE).await?;
+        let next = entries.last().map_or(cursor, |last| last.id.as_str()).to_owned();
+        Ok(UntoldPage { entries, next })
+    }
+
+    fn passed<'a>(&'a self, cursor: &'a str) -> PassedPage<'a> {
+        let is_last = self.entries.len() < UNTOLD_PAGE_SIZE as usize;
+        PassedPage { cursor, next: &self.next, is_last }
+    }
+}
+
+/// Puts back what operators decided by one page of untold events, and the database does not know.
+///
+/// Only what such an event changed is put back. Its other fields may be older than those of the database: the operator
+/// who paused an item did not mean its stock.
+async fn put_decisions_back<R: Redis>(
+    engine: &Engine<R>,
+    sql: &impl Sql,
+    lane: &Lane,
+    cursor: &str,
+) -> Result<Rebuilding, CopyError> {
+    let page = UntoldPage::read(engine, lane, cursor).await?;
+    let mut decisions = Decisions::default();
+    let mut before: Option<Terms> = None;
+    for entry in &page.entries {
+        let Ok(event) = Event::parse(lane, &entry.event) else { continue };
+        let is_decision = event.order_id.is_none();
+        if !is_decision || is_written(sql, lane, event.seq, &entry.event).await? {
+            continue;
+        }
+        if let Ok(Described { documents }) = serde_json::from_slice(entry.event.as_bytes()) {
+            decisions.documents = serde_json::to_string(&documents).ok();
+        } else if let Some(terms) = terms_of(&entry.event) {
+            let known = match before.take() {
+                Some(known) => known,
+                None => terms_before(engine, sql, lane, &entry.id).await?,
+            };
+            let gone =
+                known.keys().filter(|name| !terms.contains_key(*name)).map(|name| (name, &Value::Null));
+            let changed = terms.iter().filter(|(name, value)| known.get(*name) != Some(*value));
+            for (name, value) in changed.chain(gone) {
+                decisions.fields.retain(|(earlier, _)| earlier != name);
+                decisions.fields.push((name.clone(), field(value)));
+            }
+            before = Some(terms);
+        }
+    }
+    Ok(engine.rebuild_decisions(lane, page.passed(cursor), &decisions).await?)
+}
+
+/// A lane's stock and terms by the names of its fields.
+type Terms = Map<String, Value>;
+
+/// The terms that an event of the type `lane.changed` tells; nothing for any other event.
+fn terms_of(event: &str) -> Option<Terms> {
+    let mut terms: Terms = serde_json::from_slice(event.as_bytes()).ok()?;
+    if terms.get("type")? != "lane.changed" {
+        return None;
+    }
+    for name in ["seq", "type", "at", "item_id", "lane"] {
+        terms.remove(name);
+    }
+    Some(terms)
+}
+
+/// A value as the lane keeps it.
+fn field(value: &Value) -> String {
+    match value {
+        Value::Null | Value::Bool(false) => String::new(),
+        Value::Bool(true) => "1".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// The terms that the operator saw who made the untold change `id`: those of the change before it. If it is the first
+/// untold one, those that the database has of the time before Redis and the database went apart.
+async fn terms_before<R: Redis>(
+    engine: &Engine<R>,
+    sql: &impl Sql,
+    lane: &Lane,
+    id: &str,
+) -> Result<Terms, CopyError> {
+    let mut before = id.to_owned();
+    loop {
+        let entries = engine.untold_before(lane, &before, UNTOLD_PAGE_SIZE).await?;
+        if let Some(terms) = entries.iter().find_map(|entry| terms_of(&entry.event)) {
+            return Ok(terms);
+        }
+        match entries.last() {
+            Some(oldest) => before = oldest.id.clone(),
+            None => break,
+        }
+    }
+    let first_unknown = first_unwritten(engine, sql, lane).await?;
+    let known = recorded::change_before(sql, lane, first_unknown).await?;
+    Ok(known.and_then(|payload| terms_of(&payload)).unwrap_or_default())
+}
+
+/// The number of the first untold event that the database does not have.
+///
+/// Whatever came after it is not written either, because the database has no gaps.
+async fn first_unwritten<R: Redis>(
+    engine: &Engine<R>,
+    sql: &impl Sql,
+    lane: &Lane,
+) -> Result<i64, CopyError> {
+    let mut cursor = String::new();
+    loop {
+        let page = UntoldPage::read(engine, lane, &cursor).await?;
+        let events: Vec<_> = page
+            .entries
+            .iter()
+            .filter_map(|entry| Some((Event::parse(lane, &entry.event).ok()?.seq, entry.event.as_str())))
+            .collect();
+        let Some((seq, event)) = events.last() else { return Ok(i64::MAX) };
+        if is_written(sql, lane, *seq, event).await? {
+            cursor = page.next;
+            continue;
+        }
+        for (seq, event) in events {
+            if !is_written(sql, lane, seq, event).await? {
+                return Ok(seq);
+            }
+        }
+    }
+}
+
+/// Goes through one page of untold events. Forgets those that the database has, and tells the orders it lacks again.
 async fn tell_untold_orders<R: Redis>(
     engine: &Engine<R>,
     sql: &impl Sql,
     lane: &Lane,
+    cursor: &str,
     rebuilt: &mut Rebuilt,
-) -> Result<(), CopyError> {
-    let mut after: Option<String> = None;
-    loop {
-        let entries = engine.untold(lane, after.as_deref(), UNTOLD_PAGE_SIZE).await?;
-        let Some(last) = entries.last() else { return Ok(()) };
-        after = Some(last.id.clone());
-        for entry in &entries {
-            let written = match Event::parse(lane, &entry.event) {
-                Ok(event) => is_written(sql, lane, event.seq, &entry.event).await?,
-                Err(_) => true,
-            };
-            let told = serde_json::from_str::<Untold>(&entry.event);
-            match told {
-                Ok(told) if !written => {
-                    // An order may have been made twice, before and after Redis forgot it. The written one counts.
-                    if told.r#type == "order.created" && read::order(sql, &told.order_id).await?.is_none() {
-                        let details = serde_json::to_string(&told.details).unwrap_or_default();
-                        rebuilt.retold += 1;
-                        rebuilt.cancelled +=
-                            u64::from(engine.rebuild_untold(&told.order_id, &entry.id, &details).await?);
-                    }
+) -> Result<Rebuilding, CopyError> {
+    let page = UntoldPage::read(engine, lane, cursor).await?;
+    for entry in &page.entries {
+        let written = match Event::parse(lane, &entry.event) {
+            Ok(event) => is_written(sql, lane, event.seq, &entry.event).await?,
+            Err(_) => true,
+        };
+        let told = serde_json::from_str::<Untold>(&entry.event);
+        match told {
+            Ok(told) if !written => {
+                // An order may have been made twice, before and after Redis forgot it. The written one counts.
+                if told.r#type == "order.created" && read::order(sql, &told.order_id).await?.is_none() {
+                    let details = serde_json::to_string(&told.details).unwrap_or_default();
+                    rebuilt.retold += 1;
+                    rebuilt.cancelled +=
+                        u64::from(engine.rebuild_untold(&told.order_id, &entry.id, &details).await?);
                 }
-                _ => engine.forget_untold(lane, &entry.id).await?,
             }
+            _ => engine.forget_untold(lane, &entry.id).await?,
         }
     }
+    Ok(engine.pass_untold(lane, page.passed(cursor)).await?)
 }
 
 /// Whether the database has this very event, with this number.
@@ -267,22 +432,17 @@ async fn is_written(sql: &impl Sql, lane: &Lane, seq: i64, event: &str) -> Resul
     Ok(!sql.execute(statement, &parameters).await?.is_empty())
 }
 
-/// Repeats on the lane as it is now what the other untold events did.
+/// Repeats on the lane as it is now what a page of the other untold events did.
 ///
 /// A repeat changes nothing twice, and a script refuses a change that is not legal any more.
 async fn repeat_untold<R: Redis>(engine: &Engine<R>, lane: &Lane) -> Result<(), EngineError> {
-    loop {
-        let entries = engine.untold(lane, None, UNTOLD_PAGE_SIZE).await?;
-        if entries.is_empty() {
-            return Ok(());
+    for entry in engine.untold(lane, None, UNTOLD_PAGE_SIZE).await? {
+        if let Ok(told) = serde_json::from_str::<Untold>(&entry.event) {
+            repeat(engine, &told).await?;
         }
-        for entry in entries {
-            if let Ok(told) = serde_json::from_str::<Untold>(&entry.event) {
-                repeat(engine, &told).await?;
-            }
-            engine.forget_untold(lane, &entry.id).await?;
-        }
+        engine.forget_untold(lane, &entry.id).await?;
     }
+    Ok(())
 }
 
 async fn repeat<R: Redis>(engine: &Engine<R>, told: &Untold) -> Result<(), EngineError> {

@@ -61,6 +61,19 @@ pub async fn latest_offer(sql: &impl Sql, lane: &Lane) -> Result<Option<Offer>, 
     latest(sql, lane, "lane.changed").await
 }
 
+/// The payload of the lane's last `lane.changed` event before event number `seq`.
+pub async fn change_before(sql: &impl Sql, lane: &Lane, seq: i64) -> Result<Option<String>, SqlError> {
+    let [item, number] = lane_parameters(lane);
+    let rows = sql
+        .execute(
+            "SELECT payload FROM events WHERE item_id = $1 AND lane = $2 AND type = 'lane.changed' AND seq < $3 \
+             ORDER BY seq DESC LIMIT 1",
+            &[item, number, seq.into()],
+        )
+        .await?;
+    rows.first().map(|row| row.text(0).map(str::to_owned)).transpose()
+}
+
 /// The latest sale and item documents of the lane, as the operator wrote them.
 pub async fn latest_documents(sql: &impl Sql, lane: &Lane) -> Result<Option<Documents>, SqlError> {
     Ok(latest::<Described>(sql, lane, "lane.described").await?.map(|described| described.documents))

@@ -67,7 +67,7 @@ pub async fn lapse<R: Redis>(engine: &Engine<R>, lane: &Lane) -> Result<Done, En
     loop {
         let Some(Lapsed { holds, orders, overdue, purge_due, .. }) = engine.lapse(lane, LAPSE_BATCH).await?
         else {
-            forget(engine, lane).await?;
+            forget_unless_there(engine, lane).await?;
             return Ok(done);
         };
         done.add(Done { expired: holds, timed_out: orders, ..Done::default() });
@@ -98,8 +98,20 @@ pub async fn remember<R: Redis>(engine: &Engine<R>, lane: &Lane) -> Result<(), E
     Ok(())
 }
 
-async fn forget<R: Redis>(engine: &Engine<R>, lane: &Lane) -> Result<(), EngineError> {
+/// Strikes a lane off the list if it has no keys. A lane that is being rebuilt has some.
+async fn forget_unless_there<R: Redis>(engine: &Engine<R>, lane: &Lane) -> Result<(), EngineError> {
+    let is_there = async || {
+        let position = engine.position(lane).await?;
+        Ok::<_, EngineError>(position.seq.is_some() || position.rebuilding)
+    };
+    if is_there().await? {
+        return Ok(());
+    }
     engine.redis().execute("SREM", &[LANES.as_bytes(), lane.to_string().as_bytes()]).await?;
+    // A rebuild or a publication may have begun between the two steps.
+    if is_there().await? {
+        remember(engine, lane).await?;
+    }
     Ok(())
 }
 

@@ -26,27 +26,30 @@ const PAY_MS: i64 = 300_000;
 /// A published item with plenty of stock, decided on the spot.
 pub struct Shop {
     pub redis: Connection,
-    server: RedisServer,
+    pub server: RedisServer,
     pub now: i64,
+}
+
+pub fn terms() -> Terms {
+    Terms {
+        version: 1,
+        starts_at: Timestamp::from_millis(START),
+        ends_at: Timestamp::from_millis(START + 100_000_000),
+        per_user_limit: 3,
+        mode: Mode::Instant,
+        price: Money::new(9_900, Currency::parse("CNY").unwrap()),
+        hold_ms: 600_000,
+        pay_ms: PAY_MS,
+        rules: VersionedRules::NONE,
+        retention_ms: 1_000,
+    }
 }
 
 impl Shop {
     pub async fn open() -> Self {
         let server = RedisServer::on_socket(AppendOnly::Off).await;
         let shop = Shop { redis: server.connect().await, server, now: START };
-        let terms = Terms {
-            version: 1,
-            starts_at: Timestamp::from_millis(START),
-            ends_at: Timestamp::from_millis(START + 100_000_000),
-            per_user_limit: 3,
-            mode: Mode::Instant,
-            price: Money::new(9_900, Currency::parse("CNY").unwrap()),
-            hold_ms: 600_000,
-            pay_ms: PAY_MS,
-            rules: VersionedRules::NONE,
-            retention_ms: 1_000,
-        };
-        shop.engine().publish(&lane(), 10_000, &terms).await.unwrap();
+        shop.engine().publish(&lane(), 10_000, &terms()).await.unwrap();
         // As if the lane had told nothing yet: these tests count the events of orders.
         let keys = LaneKeys::of(&lane());
         shop.number("DEL", &[&keys.outbox()]).await;

@@ -1,13 +1,17 @@
-use crate::copying::Shop;
-use crate::support::{Chance, Client, World, lane, on_both};
+use crate::copying::{Shop, terms};
+use crate::support::{Chance, Client, Outbox, Told, World, lane, on_both};
 use order_ledger::audit::{LaneAudit, audit};
-use order_ledger::rebuild::{Rebuilt, Standing, rebuild, rebuild_unless_lost, standing};
-use order_ledger::{copy, read, recorded, set_aside};
+use order_ledger::rebuild::{Rebuilt, Standing, go_on, rebuild, rebuild_unless_lost, standing};
+use order_ledger::{apply, copy, read, recorded, set_aside};
 use sale::ids::{OrderId, Tail, UserId};
-use sale::keys::LaneKeys;
+use sale::item::Switch;
+use sale::keys::{LEDGER_DOORBELL, LaneKeys};
+use sale::money::{Currency, Money};
 use sale::order::OrderState;
+use sale::rules::{LaneRules, VersionedRules};
 use sale::scripts::{PaymentOutcome, Polled, ReservationView, Reserved, StockChange, Wish};
 use sale::store::{Redis, Reply};
+use sale::work;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -17,6 +21,11 @@ on_both![
     a_power_cut_costs_neither_holds_nor_the_queue,
     an_audit_names_every_row_that_differs,
     an_audit_beside_a_busy_sale_finds_nothing,
+    a_rebuild_ends_by_alarms_and_ticks_alone_though_each_worker_dies_after_one_step,
+    every_decision_that_an_operator_made_after_redis_came_back_holds,
+    a_decision_on_an_old_copy_leaves_what_it_did_not_change,
+    a_cut_of_the_stock_is_never_below_what_is_taken_and_cancels_what_no_longer_fits,
+    a_closed_item_stays_closed_whatever_an_older_copy_allowed,
 ];
 
 const NEVER: Duration = Duration::from_secs(60);
@@ -344,4 +353,167 @@ async fn an_audit_beside_a_busy_sale_finds_nothing(world: &World) {
     let ((), (), steps) = tokio::join!(audits, copies, busy);
     assert!(steps > 0);
     drop(sql);
+}
+
+/// Orders of the large rebuild. `STAMPEDE_REBUILD_ORDERS=100000` is the size of a large sale.
+fn orders_to_rebuild() -> u32 {
+    std::env::var("STAMPEDE_REBUILD_ORDERS").ok().and_then(|text| text.parse().ok()).unwrap_or(650)
+}
+
+/// A lane with `count` unpaid orders of two units each, which the database has and Redis lost.
+async fn lose_a_lane(shop: &Shop, sql: &Client, count: u32) {
+    shop.offer(3 * i64::from(count)).await;
+    shop.copy_all(sql).await;
+    let mut outbox = Outbox::after(read::written(sql, &lane()).await.unwrap());
+    let entries: Vec<_> = (0..count).map(|number| outbox.created(&mut Told::new(number))).collect();
+    for some in entries.chunks(1_000) {
+        assert_eq!(apply(sql, &lane(), some).await.unwrap().applied, some.len());
+    }
+    shop.redis.execute("FLUSHALL", &[]).await.unwrap();
+}
+
+async fn a_rebuild_ends_by_alarms_and_ticks_alone_though_each_worker_dies_after_one_step(world: &World) {
+    let sql = world.ledger().await;
+    let shop = Shop::open().await;
+    let count = orders_to_rebuild();
+    lose_a_lane(&shop, &sql, count).await;
+    let mut bell = shop.server.listen(&[LEDGER_DOORBELL]).await;
+    // The operator asks once. From here on nobody but alarms and ticks knows of the lane.
+    let mut step = rebuild(&shop.engine(), &sql, &lane(), false, Duration::ZERO).await.unwrap();
+    assert_eq!(bell.expect().await, lane().to_string(), "an unfinished rebuild rings for the next worker");
+    drop(bell);
+    let alarm = LaneKeys::of(&lane()).alarm();
+    let (mut orders, mut steps) = (step.orders, 1);
+    while !step.finished {
+        assert!(shop.number("PTTL", &[&alarm]).await > 0, "an unfinished rebuild keeps an alarm");
+        // The alarm lapses. Every other one is heard, and each bell is lost.
+        shop.number("DEL", &[&alarm]).await;
+        if steps % 2 == 0 {
+            work::lapse(&shop.engine(), &lane()).await.unwrap();
+        }
+        let lanes = work::lanes(&shop.engine()).await.unwrap();
+        assert_eq!(lanes, [lane()], "step {steps}: a lane that is being rebuilt is not forgotten");
+        step = if steps % 3 == 0 {
+            // The ledger, by a bell with the lane's name.
+            go_on(&shop.engine(), &sql, &lanes[0], Duration::ZERO).await.unwrap()
+        } else {
+            // A tick.
+            work::lapse(&shop.engine(), &lanes[0]).await.unwrap();
+            rebuild_unless_lost(&shop.engine(), &sql, &lanes[0], Duration::ZERO).await.unwrap()
+        };
+        assert!(step.rebuilt || step.finished);
+        orders += step.orders;
+        steps += 1;
+    }
+    assert_eq!(orders, u64::from(count));
+    assert!(steps > count / 100, "{steps} workers");
+    assert_eq!(standing(&shop.engine(), &sql, &lane()).await.unwrap(), Standing::Sound);
+    let view = shop.engine().view(&lane()).await.unwrap().unwrap();
+    assert_eq!((view.ordered, view.available), (2 * i64::from(count), i64::from(count)));
+    assert!(go_on(&shop.engine(), &sql, &lane(), NEVER).await.unwrap().finished);
+    assert_eq!(shop.audited(&sql).await.differences, Vec::<String>::new());
+}
+
+impl Shop {
+    /// Redis loses what `after` does, which the database records.
+    async fn forget(&self, sql: &Client, after: impl AsyncFnOnce()) {
+        self.copy_all(sql).await;
+        let copy = self.save().await;
+        after().await;
+        self.copy_all(sql).await;
+        self.come_back_with(&copy).await;
+    }
+
+    /// The lane is rebuilt, because its events contradict the written ones; then everything is copied and audited.
+    async fn rebuild_and_audit(&self, sql: &Client) -> Rebuilt {
+        let contradicts = copy(&self.engine(), sql, &lane(), 500).await.unwrap().events.contradicts;
+        let rebuilt = self.rebuild_in_steps(sql, contradicts).await;
+        self.copy_all(sql).await;
+        assert_eq!(set_aside::count(sql).await.unwrap(), 0);
+        assert_eq!(self.audited(sql).await.differences, Vec::<String>::new());
+        rebuilt
+    }
+
+    async fn fields<const COUNT: usize>(&self, names: [&str; COUNT]) -> [String; COUNT] {
+        let key = LaneKeys::of(&lane()).lane();
+        let arguments: Vec<&[u8]> = [&*key].into_iter().chain(names).map(str::as_bytes).collect();
+        let values = self.redis.execute("HMGET", &arguments).await.unwrap();
+        std::array::from_fn(|at| values[at].text().unwrap_or_default().into_owned())
+    }
+}
+
+async fn every_decision_that_an_operator_made_after_redis_came_back_holds(world: &World) {
+    let sql = world.ledger().await;
+    let shop = Shop::open().await;
+    shop.offer(500).await;
+    shop.order(1).await;
+    shop.forget(&sql, async || {
+        shop.order(2).await;
+    })
+    .await;
+    // Each of these calls is answered 200 before anybody notices that Redis is behind.
+    shop.offer(300).await;
+    let mut terms = terms();
+    terms.price = Money::new(8_800, Currency::parse("CNY").unwrap());
+    terms.per_user_limit = 4;
+    terms.rules = VersionedRules {
+        rules: LaneRules { units_per_second: 7, queue_factor: 9, ..LaneRules::NONE },
+        ..VersionedRules::NONE
+    };
+    shop.engine().publish(&lane(), 500, &terms).await.unwrap();
+    shop.engine().switch(&lane(), Switch::Paused).await.unwrap();
+
+    shop.rebuild_and_audit(&sql).await;
+    let names = ["total", "price", "cap", "queue_factor", "rates", "switch"];
+    assert_eq!(shop.fields(names).await, ["300", "8800", "4", "9", "0|0|0|0|7", "paused"]);
+    let offer = recorded::latest_offer(&sql, &lane()).await.unwrap().unwrap();
+    assert_eq!((offer.total, offer.price, offer.cap, offer.switch), (300, 8_800, 4, Switch::Paused));
+    assert_eq!((offer.queue_factor, offer.rates.as_str()), (9, "0|0|0|0|7"), "the next rebuild knows them");
+}
+
+async fn a_decision_on_an_old_copy_leaves_what_it_did_not_change(world: &World) {
+    let sql = world.ledger().await;
+    let shop = Shop::open().await;
+    shop.offer(500).await;
+    shop.forget(&sql, async || shop.offer(40).await).await;
+    // Many more events stand before the decision than one page has.
+    for number in 0..120 {
+        shop.order(number).await;
+    }
+    shop.engine().switch(&lane(), Switch::Paused).await.unwrap();
+    shop.rebuild_and_audit(&sql).await;
+    assert_eq!(shop.fields(["total", "switch"]).await, ["40", "paused"], "the cut and the pause");
+}
+
+async fn a_cut_of_the_stock_is_never_below_what_is_taken_and_cancels_what_no_longer_fits(world: &World) {
+    let sql = world.ledger().await;
+    let shop = Shop::open().await;
+    shop.offer(500).await;
+    shop.forget(&sql, async || {
+        // Six orders of two units each.
+        for number in [1, 4, 7, 10, 13, 16] {
+            shop.order(number).await;
+        }
+    })
+    .await;
+    let (retold, _) = shop.order(19).await;
+    shop.offer(8).await;
+    let rebuilt = shop.rebuild_and_audit(&sql).await;
+    assert_eq!((rebuilt.retold, rebuilt.cancelled), (1, 1));
+    assert_eq!(shop.engine().order(&retold, None).await.unwrap().unwrap().0.state, OrderState::Cancelled);
+    let view = shop.engine().view(&lane()).await.unwrap().unwrap();
+    assert_eq!((view.total, view.ordered, view.available), (12, 12, 0));
+}
+
+async fn a_closed_item_stays_closed_whatever_an_older_copy_allowed(world: &World) {
+    let sql = world.ledger().await;
+    let shop = Shop::open().await;
+    shop.offer(500).await;
+    shop.forget(&sql, async || {
+        shop.engine().switch(&lane(), Switch::Closed).await.unwrap();
+    })
+    .await;
+    shop.engine().switch(&lane(), Switch::Paused).await.unwrap();
+    shop.rebuild_and_audit(&sql).await;
+    assert_eq!(shop.fields(["switch"]).await, ["closed"]);
 }

@@ -216,7 +216,12 @@ pub const PAY_BY: i64 = CREATED_AT + 900_000;
 
 impl Outbox {
     pub fn new() -> Self {
-        Outbox { lane: lane(), seq: 0 }
+        Outbox::after(0)
+    }
+
+    /// The outbox of a lane whose last event has this number.
+    pub fn after(seq: i64) -> Self {
+        Outbox { lane: lane(), seq }
     }
 
     /// The next event, of `kind`, with further members (each after a comma).

@@ -67,8 +67,10 @@ crate::declare_scripts! {
     }
     /// What puts a lost lane back from the order database, in this order.
     rebuild {
-        begin: Position, Rebuilding;
+        position: Position;
+        begin: Rebuilding;
         orders: Restored;
+        pass: Decisions, PassedPage;
         untold;
         holds;
         finish;

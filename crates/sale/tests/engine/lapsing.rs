@@ -166,3 +166,20 @@ async fn the_message_of_a_doorbell_is_a_hint_and_anything_else_means_all_lanes()
         assert_eq!(sale::work::hinted(&shop.engine(), message).await.unwrap(), expected);
     }
 }
+
+#[tokio::test]
+async fn a_lane_that_is_being_rebuilt_rings_the_ledger_keeps_its_alarm_and_is_not_forgotten() {
+    let shop = Shop::open(5).await;
+    sale::work::remember(&shop.engine(), &shop.lane).await.unwrap();
+    // As after the first step of a rebuild.
+    shop.redis.command("RENAME", &[&shop.keys.lane(), &shop.keys.rebuilding()]).await;
+    shop.redis.command("DEL", &[&shop.keys.alarm()]).await;
+    let mut bell = shop.server.listen(&[sale::keys::LEDGER_DOORBELL]).await;
+    sale::work::lapse(&shop.engine(), &shop.lane).await.unwrap();
+    assert_eq!(bell.expect().await, shop.lane.to_string());
+    shop.assert_alarm_in(1_000).await;
+    assert_eq!(sale::work::lanes(&shop.engine()).await.unwrap(), std::slice::from_ref(&shop.lane));
+    shop.redis.command("DEL", &[&shop.keys.rebuilding()]).await;
+    sale::work::lapse(&shop.engine(), &shop.lane).await.unwrap();
+    assert_eq!(sale::work::lanes(&shop.engine()).await.unwrap(), [], "a lane without keys is forgotten");
+}

@@ -11,8 +11,8 @@ if not now then
   now = time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
--- The alarm looks at a queue or an outbox that nobody has emptied for this long.
-local QUEUE_PATIENCE_MS, OUTBOX_PATIENCE_MS, PURGE_PATIENCE_MS = 500, 1000, 60000
+-- The alarm looks at a queue, an outbox or a rebuild that nobody has finished for this long.
+local QUEUE_PATIENCE_MS, OUTBOX_PATIENCE_MS, REBUILD_PATIENCE_MS, PURGE_PATIENCE_MS = 500, 1000, 1000, 60000
 
 -- A number as text with all its digits. Lua's `..` rounds numbers of 15 digits and more.
 local function integer(number)

@@ -4,7 +4,7 @@ use crate::script;
 use crate::scripts::{Engine, EngineError, Script};
 use crate::store::Redis;
 
-pub(crate) static SCRIPT: Script = script!("finish", 6, STOCK);
+pub(crate) static SCRIPT: Script = script!("finish", 7, STOCK);
 
 impl<R: Redis> Engine<R> {
     /// Puts a rebuilt lane back into the sale. Returns how many units are free; nothing if no rebuild is ready to finish.
@@ -21,6 +21,7 @@ impl<R: Redis> Engine<R> {
                     &keys.deadlines(),
                     &keys.outbox(),
                     &keys.alarm(),
+                    &keys.untold(),
                 ],
                 &[],
             )

@@ -10,8 +10,6 @@ local most = tonumber(ARGV[5])
 local phase, cursor, total, held_before, ordered, sold, cap =
   unpack(redis.call('HMGET', rebuilding, 'phase', 'cursor', 'total', 'held', 'ordered', 'sold', 'cap'))
 cursor, cap = tonumber(cursor) or 0, tonumber(cap)
--- The cursor of the phase `orders` is a tail, which may look like a number.
-if phase == 'untold' then phase, cursor = 'holds', 0 end
 if phase ~= 'holds' and phase ~= 'queue' then return {'not_found'} end
 local free = tonumber(total) - tonumber(held_before) - tonumber(ordered) - tonumber(sold)
 

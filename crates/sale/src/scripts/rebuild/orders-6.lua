@@ -1,6 +1,6 @@
 -- Puts orders back as the order database has them, into a lane that is being rebuilt.
 -- KEYS  1 rebuilding  2 reservations  3 users  4 orders  5 details  6 deadlines
--- ARGV  5 the cursor that the rebuild must be at  6 the next cursor  7 the next phase, or '' to stay in this one
+-- ARGV  5 the cursor that the rebuild must be at  6 the cursor of the next page  7 the next phase, or '' to stay in this one
 --       from 8, for each order:
 --       tail, '1' to keep the engine's own record if it has one, state, user, quantity, unit price, currency, created, pay by, paid at,
 --       attempt, payment state, attempts, surplus, details
@@ -44,6 +44,6 @@ end
 redis.call('HINCRBY', rebuilding, 'ordered', integer(ordered))
 redis.call('HINCRBY', rebuilding, 'sold', integer(sold))
 redis.call('HINCRBY', rebuilding, 'refunds_due', integer(due))
-if next_phase ~= '' then phase = next_phase end
+if next_phase ~= '' then phase, next_cursor = next_phase, '' end
 redis.call('HSET', rebuilding, 'phase', phase, 'cursor', next_cursor)
 return {'rebuilding', phase, next_cursor}

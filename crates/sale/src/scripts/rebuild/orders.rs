@@ -30,7 +30,7 @@ impl<R: Redis> Engine<R> {
         let keys = LaneKeys::of(lane);
         let next = orders.last().map_or(cursor, |restored| restored.order.id.tail.as_str());
         let mut arguments =
-            vec![cursor.to_owned(), next.to_owned(), if last { "untold" } else { "" }.to_owned()];
+            vec![cursor.to_owned(), next.to_owned(), if last { "decisions" } else { "" }.to_owned()];
         for Restored { order, attempts, contact, keep } in orders {
             let (attempt, payment) = match &order.payment {
                 Some((id, state)) => (id.attempt, *state),

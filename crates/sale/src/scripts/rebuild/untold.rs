@@ -46,10 +46,31 @@ impl<R: Redis> Engine<R> {
         after: Option<&str>,
         most: u32,
     ) -> Result<Vec<OutboxEntry>, EngineError> {
-        let key = LaneKeys::of(lane).untold();
         let from = after.map_or("-".to_owned(), |id| format!("({id}"));
-        let arguments = [key.as_bytes(), from.as_bytes(), b"+", b"COUNT", &most.to_string().into_bytes()];
-        let replies = self.redis.execute("XRANGE", &arguments).await?;
+        self.untold_entries(lane, "XRANGE", [&from, "+"], most).await
+    }
+
+    /// The newest untold events of a lane before the entry `before`, newest first, up to `most`.
+    pub async fn untold_before(
+        &self,
+        lane: &Lane,
+        before: &str,
+        most: u32,
+    ) -> Result<Vec<OutboxEntry>, EngineError> {
+        self.untold_entries(lane, "XREVRANGE", [&format!("({before}"), "-"], most).await
+    }
+
+    async fn untold_entries(
+        &self,
+        lane: &Lane,
+        command: &str,
+        [from, to]: [&str; 2],
+        most: u32,
+    ) -> Result<Vec<OutboxEntry>, EngineError> {
+        let key = LaneKeys::of(lane).untold();
+        let most = most.to_string();
+        let arguments = [&*key, from, to, "COUNT", &most].map(str::as_bytes);
+        let replies = self.redis.execute(command, &arguments).await?;
         // The reply is flat: the entry's id, the field's name, the event.
         Ok(replies
             .chunks_exact(3)

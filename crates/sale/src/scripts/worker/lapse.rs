@@ -4,7 +4,7 @@ use crate::script;
 use crate::scripts::{Engine, EngineError, Script};
 use crate::store::Redis;
 
-pub(crate) static SCRIPT: Script = script!("lapse", 9, STOCK, ORDERS);
+pub(crate) static SCRIPT: Script = script!("lapse", 11, STOCK, ORDERS);
 
 /// What lapsed, and what is left to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +19,8 @@ pub struct Lapsed {
 }
 
 impl<R: Redis> Engine<R> {
-    /// Ends up to `most` lapsed holds and unpaid orders, and rings again for work that waits. Nothing for an unknown lane.
+    /// Ends up to `most` lapsed holds and unpaid orders, and rings again for work that waits. Nothing for an unknown lane,
+    /// and for one that is being rebuilt, for which it rings the ledger.
     pub async fn lapse(&self, lane: &Lane, most: u32) -> Result<Option<Lapsed>, EngineError> {
         let keys = LaneKeys::of(lane);
         let mut reply = self
@@ -36,6 +37,8 @@ impl<R: Redis> Engine<R> {
                     &keys.outbox(),
                     &keys.alarm(),
                     &keys.series(),
+                    &keys.rebuilding(),
+                    &keys.untold(),
                 ],
                 &[&most.max(1).to_string()],
             )
@@ -48,7 +51,7 @@ impl<R: Redis> Engine<R> {
                 waiting: reply.count()?,
                 purge_due: reply.int()? == 1,
             }),
-            "not_found" => None,
+            "not_found" | "rebuilding" => None,
             _ => return Err(reply.unexpected()),
         })
     }

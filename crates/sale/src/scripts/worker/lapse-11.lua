@@ -1,15 +1,22 @@
 -- Ends the holds and unpaid orders that lapsed, and returns their units. Rings doorbells again that were lost, and sets the
 -- alarm to the next moment.
 -- KEYS  1 lane  2 reservations  3 users  4 queue  5 deadlines  6 orders  7 outbox  8 alarm  9 series
+--       10 rebuilding  11 untold
 -- ARGV  5 how many to end at most
 -- Replies
 --   {'lapsed', holds, orders, still overdue, waiting in the queue, purge due 0/1}  {'not_found'}
-local lane, reservations, users, queue, deadlines, orders, outbox, alarm, series =
-  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+--   {'rebuilding'} the lane is being rebuilt, and the ledger was asked to go on with it
+local lane, reservations, users, queue, deadlines, orders, outbox, alarm, series, rebuilding, untold =
+  unpack(KEYS)
 local most = ARGV[5]
 
 local switch, purge_at, ends_at = unpack(redis.call('HMGET', lane, 'switch', 'purge_at', 'ends_at'))
-if not switch then return {'not_found'} end
+if not switch then
+  if redis.call('EXISTS', rebuilding) == 0 then return {'not_found'} end
+  set_alarm(alarm, now + REBUILD_PATIENCE_MS)
+  redis.call('PUBLISH', ledger_doorbell, this_lane)
+  return {'rebuilding'}
+end
 
 local lapsed_holds, lapsed_orders, held_units, ordered_units = 0, 0, 0, 0
 for _, tail in ipairs(redis.call('ZRANGEBYSCORE', deadlines, '-inf', integer(now), 'LIMIT', 0, most)) do
@@ -46,7 +53,7 @@ if waiting > 0 and (switch ~= 'paused' or is_over_in_pause(switch, ends_at)) the
 else
   redis.call('HDEL', lane, 'waiting_since')
 end
-if redis.call('XLEN', outbox) > 0 then
+if redis.call('XLEN', outbox) > 0 or redis.call('XLEN', untold) > 0 then
   redis.call('PUBLISH', ledger_doorbell, this_lane)
   redis.call('HSET', lane, 'outbox_since', integer(now))
 end

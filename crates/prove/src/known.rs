@@ -1,0 +1,18 @@
+//! Where the engine is known to differ from the design: the model does as the engine does, until that is mended.
+//!
+//! Each is one constant. Whoever mends the engine sets it to `false`, and removes it with the branches that it guards.
+
+/// The design: an item past its end decides its queue, paused or not. The engine leaves the queue of a paused item waiting.
+pub const PAUSED_PAST_ITS_END_WAITS_FOR_EVER: bool = true;
+
+/// The design: a decision of an operator that was confirmed holds after a rebuild. The engine does not tell the order database
+/// of a pause by rules.
+pub const A_PAUSE_BY_RULES_IS_NOT_TOLD: bool = true;
+
+/// The same of what the order database was not told yet: the engine drops changes of stock and terms that were still on
+/// their way.
+pub const UNTOLD_CHANGES_OF_A_LANE_ARE_DROPPED: bool = true;
+
+/// The design: only for an admission the shopper gets the challenge's token back. Where that token was paid for in the period
+/// before, the engine forgets that it was given back.
+pub const A_TOKEN_GIVEN_BACK_CAN_BE_LOST: bool = true;

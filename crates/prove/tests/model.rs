@@ -1,0 +1,34 @@
+//! The model and the scripts, a short run; and whether the model sees a script that is wrong.
+
+use prove::redis::Defect;
+use prove::run::{Until, run};
+
+/// Any number; each walk has the next.
+const SEED: u64 = 20_261_121;
+const WALKS: u64 = 150;
+
+#[test]
+fn the_scripts_do_as_the_model_does() {
+    let outcome = run(SEED, Until::Walks(WALKS), 2, &[]).unwrap();
+    if let Some(story) = outcome.failure {
+        panic!("{story}");
+    }
+    assert_eq!(outcome.walks, WALKS);
+    assert!(outcome.steps > 5_000, "{} steps", outcome.steps);
+}
+
+#[test]
+fn a_script_that_is_wrong_is_found_and_its_story_is_short() {
+    // Grants one unit more than there is.
+    let defect = Defect {
+        script: "grant".to_owned(),
+        from: "elseif available >= quantity then".to_owned(),
+        to: "elseif available + 1 >= quantity then".to_owned(),
+    };
+    let story = run(SEED, Until::Walks(WALKS), 1, &[defect]).unwrap().failure.expect("it is found");
+    let steps = story.lines().filter(|line| line.contains(". 10:")).count();
+    assert!(steps <= 6, "{story}");
+    for words in ["grant decides", "the model says", "asks for", "Seed "] {
+        assert!(story.contains(words), "`{words}` is missing:\n{story}");
+    }
+}

@@ -63,6 +63,10 @@ impl Keys {
         }
     }
 
+    pub fn alarm(&self) -> &str {
+        &self.alarm
+    }
+
     pub fn outbox(&self) -> &str {
         &self.outbox
     }
@@ -212,9 +216,10 @@ impl Watch {
             return;
         };
         let within = (next - model.now).max(10);
-        if model.signals.armed {
+        if model.signals.armed || (model.signals.armed_if_lost && self.alarm_stands_until.is_none()) {
             let end = begun + Duration::from_millis(u64::try_from(within).unwrap_or(0));
-            let stands = self.alarm_stands_until.filter(|until| *until > begun);
+            // One that may just have lapsed may still have stood, and then no new one was set.
+            let stands = self.alarm_stands_until.filter(|until| *until + 10 * CLOCK_MARGIN > begun);
             self.alarm_stands_until = Some(stands.map_or(end, |until| until.min(end)));
             if left > within {
                 found.say(format!("the alarm is {left} ms away, and the lane's next moment {within} ms"));

@@ -210,6 +210,8 @@ pub struct Signals {
     pub ring_ledger: bool,
     /// Whether the alarm was pointed at the lane's next moment.
     pub armed: bool,
+    /// Whether that was done if there was no alarm at all.
+    pub armed_if_lost: bool,
     /// Events that were told.
     pub told: usize,
 }
@@ -658,6 +660,8 @@ impl Model {
             return refusal(format!("has {counted} of {} already", lane.terms.cap));
         }
         if available < i64::from(quantity) {
+            // Where the alarm was lost, units that should be back would stay out for as long as nobody polls.
+            self.signals.armed_if_lost = true;
             return refusal(format!("sold out, {available} available"));
         }
         let waiting = self.kept.queue.len() as i64;

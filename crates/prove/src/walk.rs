@@ -417,7 +417,8 @@ impl Walk<'_> {
     fn lose(&mut self, kept: Kept, from_copy: bool) -> anyhow::Result<()> {
         for key in self.watch.keys().all() {
             self.client.plain(&["DEL", key])?;
-            if from_copy {
+            // The alarm lapsed while Redis was away.
+            if from_copy && key != self.watch.keys().alarm() {
                 self.client.plain(&["COPY", &format!("copy:{key}"), key])?;
             }
         }

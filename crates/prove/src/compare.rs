@@ -103,10 +103,15 @@ impl Watch {
         &self.keys
     }
 
-    /// Redis lost something: what was known of alarm and outbox is not any more.
+    /// Redis lost something, the alarm among it.
     pub fn forget(&mut self) {
         self.last_entry = None;
         self.alarm_stands_until = None;
+    }
+
+    /// The outbox began again.
+    pub fn forget_outbox(&mut self) {
+        self.last_entry = None;
     }
 
     /// The commands that look at everything; and how many.
@@ -180,7 +185,7 @@ impl Watch {
             self.last_entry = Some(id.into_owned());
         }
         if model.rebuilding {
-            self.forget();
+            self.forget_outbox();
             found.number("the lane is away while it is rebuilt: fields of it", 0, lane.len() as i64);
             return found.0;
         }
@@ -215,6 +220,7 @@ impl Watch {
             self.alarm_stands_until = None;
             return;
         };
+        let next = model.signals.armed_for.map_or(next, |earlier| earlier.min(next));
         let within = (next - model.now).max(10);
         if model.signals.armed || (model.signals.armed_if_lost && self.alarm_stands_until.is_none()) {
             let end = begun + Duration::from_millis(u64::try_from(within).unwrap_or(0));

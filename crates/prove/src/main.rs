@@ -46,13 +46,17 @@ fn prove_model(options: &Options) -> anyhow::Result<ExitCode> {
         0 => Until::Walks(1),
         seconds => Until::Time(Duration::from_secs(seconds)),
     };
-    let Outcome { walks, steps, failure } = run(options.seed, until, threads, &[])?;
+    let Outcome { walks, steps, seen, failure } = run(options.seed, until, threads, &[])?;
     let seconds = begun.elapsed().as_secs_f64();
     let rate = steps as f64 / seconds.max(0.001);
     let differences = usize::from(failure.is_some());
     println!(
         "Model: {steps} steps in {walks} walks, {seconds:.1} s, {rate:.0} steps a second, {differences} differences"
     );
+    println!("Model: {} kinds of steps and replies seen", seen.len());
+    if std::env::var_os("PROVE_SEEN").is_some() {
+        seen.iter().for_each(|kind| println!("  {kind}"));
+    }
     let Some(story) = failure else { return Ok(ExitCode::SUCCESS) };
     println!("{story}");
     Ok(ExitCode::FAILURE)

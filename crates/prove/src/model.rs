@@ -210,6 +210,8 @@ pub struct Signals {
     pub ring_ledger: bool,
     /// Whether the alarm was pointed at the lane's next moment.
     pub armed: bool,
+    /// At which moment it was pointed meanwhile, where the step had several scripts.
+    pub armed_for: Option<Moment>,
     /// Whether that was done if there was no alarm at all.
     pub armed_if_lost: bool,
     /// Events that were told.

@@ -1,5 +1,6 @@
 //! The engine's side of each step: every call into `sale` and `ledger` is in this file, and answers in words.
 
+use order_ledger::rebuild::Rebuilt;
 use order_ledger::{CopyError, Sql};
 use sale::Engine;
 use sale::catalogue::{Documents, Item, Sale};
@@ -549,16 +550,26 @@ pub struct Stage {
 }
 
 impl Real<'_> {
-    /// Does what whoever finds the lane behind does. Says whether it was finished, or what went wrong.
-    pub fn mend(&self, one_stage: bool, dies: Option<u32>) -> Result<bool, String> {
+    /// Does what whoever finds the lane behind does. Says whether it was finished and what it came to, or what went wrong.
+    pub fn mend(&self, one_stage: bool, dies: Option<u32>) -> Result<(bool, String), String> {
         let patience = if one_stage { Duration::ZERO } else { Duration::from_secs(60) };
         self.redis.die_after(dies);
         let mended = now(order_ledger::rebuild::mend(&self.engine(), self.sql, self.lane, true, patience));
         self.redis.die_after(None);
         match mended {
-            Ok(rebuilt) => Ok(rebuilt.finished),
+            Ok(rebuilt) => {
+                let Rebuilt { finished, orders, retold, cancelled, ended, .. } = rebuilt;
+                let found =
+                    [(orders, "orders"), (retold, "told again"), (cancelled, "cancelled"), (ended, "ended")];
+                let words: Vec<_> = found
+                    .into_iter()
+                    .filter(|(count, _)| *count > 0)
+                    .map(|(count, what)| format!("{count} {what}"))
+                    .collect();
+                Ok((finished, words.join(" ")))
+            }
             Err(CopyError::Engine(EngineError::Redis(RedisError::Unavailable(_)))) if dies.is_some() => {
-                Ok(false)
+                Ok((false, "it died".to_owned()))
             }
             Err(other) => Err(other.to_string()),
         }

@@ -119,6 +119,8 @@ impl Model {
             lane.waiting_since = waits.then_some(now);
             lane.outbox_since = tells.then_some(now);
         }
+        self.signals.armed = true;
+        self.signals.armed_for = self.next_moment();
         for event in &untold {
             self.redo(event);
         }

@@ -1,5 +1,6 @@
 //! Many walks, on all processors.
 
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -21,6 +22,8 @@ pub enum Until {
 pub struct Outcome {
     pub walks: u64,
     pub steps: u64,
+    /// What was seen: kinds of steps and what was said to them.
+    pub seen: BTreeSet<String>,
     /// The story of the first failure.
     pub failure: Option<String>,
 }
@@ -43,10 +46,11 @@ pub fn run(seed: u64, until: Until, threads: usize, defects: &[Defect]) -> anyho
                 if is_over || failed() {
                     return Ok(());
                 }
-                let (steps, failure) = walk(&mut world, seed.wrapping_add(number))?;
+                let (steps, seen, failure) = walk(&mut world, seed.wrapping_add(number))?;
                 if let Ok(mut outcome) = outcome.lock() {
                     outcome.walks += 1;
                     outcome.steps += steps;
+                    outcome.seen.extend(seen);
                     if outcome.failure.is_none() {
                         outcome.failure = failure;
                     }
@@ -66,11 +70,11 @@ pub fn run(seed: u64, until: Until, threads: usize, defects: &[Defect]) -> anyho
 }
 
 /// One walk: its steps, and its shortest story where it failed.
-fn walk(world: &mut World, seed: u64) -> anyhow::Result<(u64, Option<String>)> {
+fn walk(world: &mut World, seed: u64) -> anyhow::Result<(u64, BTreeSet<String>, Option<String>)> {
     let mut steps = steps_of(seed);
     let walked = world.walk(&steps, false)?;
     let taken = walked.steps as u64;
-    let Some(failure) = walked.failure else { return Ok((taken, None)) };
+    let Some(failure) = walked.failure else { return Ok((taken, walked.seen, None)) };
     steps.truncate(failure.at + 1);
     let short = shrink(steps, |steps| Ok(world.walk(steps, false)?.failure.is_some()))?;
     let again = world.walk(&short, true)?;
@@ -78,5 +82,5 @@ fn walk(world: &mut World, seed: u64) -> anyhow::Result<(u64, Option<String>)> {
         Some(failure) => story::tell(seed, &again.story, failure),
         None => format!("seed {seed} failed once and not again: {:?}", failure.differences),
     };
-    Ok((taken, Some(story)))
+    Ok((taken, walked.seen, Some(story)))
 }

@@ -157,6 +157,7 @@ struct Profile {
     loses: bool,
     tight: bool,
     limited: bool,
+    pays_at_provider: bool,
 }
 
 impl Profile {
@@ -173,6 +174,7 @@ impl Profile {
             loses: chance.once_in(3),
             tight: chance.once_in(3),
             limited: chance.once_in(3),
+            pays_at_provider: chance.once_in(8),
         }
     }
 
@@ -247,6 +249,9 @@ impl Profile {
     }
 
     fn step(&self, chance: &mut Chance) -> Step {
+        if self.pays_at_provider && chance.once_in(2) {
+            return self.at_provider(chance);
+        }
         let small = |chance: &mut Chance| u32::try_from(chance.between(1, 5)).unwrap_or(1);
         // Weights; what loses Redis happens in some walks only, and stands last.
         let dice = chance.below(if self.loses { 224 } else { 208 });

@@ -26,6 +26,17 @@ pub fn tell(seed: u64, lines: &[Line], failure: &Failure) -> String {
     story
 }
 
+/// The name of a step's kind.
+pub fn kind(step: &Step) -> String {
+    format!("{step:?}").chars().take_while(char::is_ascii_alphabetic).collect()
+}
+
+/// What was said, up to the first that differs from time to time.
+pub fn without_numbers(said: &str) -> String {
+    let end = said.find([',', ';', '(']).unwrap_or(said.len());
+    said[..end].chars().filter(|letter| !letter.is_ascii_digit()).collect()
+}
+
 fn of(target: Option<Tail>) -> String {
     target.map_or("nothing".to_owned(), words::reservation)
 }

@@ -3,6 +3,7 @@
 use sale::ids::{ItemId, Lane};
 use sale::keys::{LANES, LOG, LOG_POSITIONS, PROVIDER_ALARM, PROVIDER_DUE, PROVIDER_KEPT, PROVIDER_PAYMENTS};
 use sale::provider::ProviderPayment;
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use crate::chance::Chance;
@@ -37,6 +38,8 @@ pub struct Walked {
     pub steps: usize,
     /// Where they differed: after which step of the list, and how.
     pub failure: Option<Failure>,
+    /// What was seen: a kind of step and what was said to it, without numbers.
+    pub seen: BTreeSet<String>,
     /// What happened, where it was asked for.
     pub story: Vec<Line>,
 }
@@ -113,7 +116,7 @@ const REFUSALS: [&str; 6] =
 
 impl Walk<'_> {
     fn run(&mut self, steps: &[Step], with_story: bool) -> anyhow::Result<Walked> {
-        let mut walked = Walked { steps: 0, failure: None, story: Vec::new() };
+        let mut walked = Walked { steps: 0, failure: None, seen: BTreeSet::new(), story: Vec::new() };
         for (at, step) in steps.iter().enumerate() {
             let begun = Instant::now();
             self.model.signals = Default::default();
@@ -145,6 +148,12 @@ impl Walk<'_> {
             if full && differences.is_empty() && !self.model.rebuilding {
                 differences = self.compare_database()?;
             }
+            let away = if self.model.rebuilding { " (away)" } else { "" };
+            walked.seen.insert(format!(
+                "{}: {}{away}",
+                story::kind(step),
+                story::without_numbers(&said.real)
+            ));
             if with_story {
                 walked.story.push(Line { clock, told: story::sentence(step, target), said: said.real });
             }
@@ -297,8 +306,11 @@ impl Walk<'_> {
                 if !self.published {
                     return Ok(None);
                 }
-                let real = self.mend(*one_stage, *dies)?;
-                Said { model: String::new(), real }
+                // What it came to is told, not compared: the state is.
+                match self.mend(*one_stage, *dies)? {
+                    Ok(words) => Said { model: words.clone(), real: words },
+                    Err(why) => Said { model: String::new(), real: why },
+                }
             }
             _ => return Ok(None),
         };
@@ -430,13 +442,13 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Says what went wrong, if anything did.
-    fn mend(&mut self, one_stage: bool, dies: Option<u32>) -> anyhow::Result<String> {
+    /// Says what it came to, or what went wrong.
+    fn mend(&mut self, one_stage: bool, dies: Option<u32>) -> anyhow::Result<Result<String, String>> {
         let was_away = self.model.rebuilding;
         let mut contradicts = false;
-        let mut finished = match self.real().mend(one_stage, dies) {
-            Ok(finished) => finished,
-            Err(why) => return Ok(why),
+        let (mut finished, words) = match self.real().mend(one_stage, dies) {
+            Ok(mended) => mended,
+            Err(why) => return Ok(Err(why)),
         };
         if !was_away {
             // First what can be copied is copied, in two commands, if there is any.
@@ -446,28 +458,28 @@ impl Walk<'_> {
                 _ => contradicts = self.model.copy(500, false, false).contains("contradicted"),
             }
             if !self.model.is_behind(contradicts) {
-                return Ok(String::new());
+                return Ok(Ok(words));
             }
         }
         let stage = self.real().stage()?;
         if stage.rebuilding {
             self.model.rebuilding = true;
-            return Ok(String::new());
+            return Ok(Ok(words));
         }
         // It died before the first stage or after the last: whoever comes next does the rest.
         while !finished || self.real().stage()?.untold {
             finished = match self.real().mend(false, None) {
-                Ok(finished) => finished,
-                Err(why) => return Ok(why),
+                Ok((finished, _)) => finished,
+                Err(why) => return Ok(Err(why)),
             };
         }
         if !was_away && dies.is_some() && !contradicts {
             self.model.copy(500, false, false);
         }
         self.model.rebuild();
-        self.watch.forget();
+        self.watch.forget_outbox();
         self.follow_copies()?;
-        Ok(String::new())
+        Ok(Ok(format!("{words} rebuilt")))
     }
 
     /// What was told while the lane was rebuilt may have reached the database already.

@@ -1,34 +1,39 @@
 //! `cargo xtask check`: formatting, lints, licences and advisories, as a reviewer would ask for them.
+//!
+//! It runs every check, whatever the others found, and fails if any did.
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use crate::interrupt::Interrupt;
 use crate::workspace::Workspace;
-use crate::{compile, console, prerequisites};
+use crate::{compile, console, pages, prerequisites};
+
+/// Pinned, so that a new release can neither fail a build nor ask for a newer toolchain.
+const CARGO_DENY: &str = "cargo-deny@0.20.2";
 
 pub fn run(interrupt: &Interrupt) -> anyhow::Result<ExitCode> {
     let workspace = Workspace::find()?;
     let mut failures: Vec<&str> = Vec::new();
-    let succeeds = |arguments: &[&str]| -> anyhow::Result<bool> {
-        Ok(interrupt.run(&mut compile::cargo(&workspace, arguments))?.success())
-    };
-    let mut step = |heading: &'static str, arguments: &[&str]| -> anyhow::Result<()> {
+    let cargo = |arguments: &[&str]| compile::cargo(&workspace, arguments);
+    let mut step = |heading: &'static str, command: &mut Command| -> anyhow::Result<()> {
         console::step(heading);
-        if !succeeds(arguments)? {
+        if !interrupt.run(command)?.success() {
             failures.push(heading);
         }
         Ok(())
     };
 
-    step("Formatting", &["fmt", "--all", "--check"])?;
-    step("Lints", &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"])?;
+    step("Formatting", &mut cargo(&["fmt", "--all", "--check"]))?;
+    let mut biome = pages::check(&workspace, interrupt)?;
+    step("Formatting and lints of the pages", &mut biome)?;
+    step("Lints", &mut cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))?;
     ensure_cargo_deny(&workspace, interrupt)?;
-    step("Licences and sources", &["deny", "check", "licenses", "sources", "bans"])?;
-    // Fetched apart, so that being offline is told from having a vulnerability.
+    step("Licences and sources", &mut cargo(&["deny", "check", "licenses", "sources", "bans"]))?;
+    // The database is fetched apart, so that a missing connection does not look like a vulnerability.
     console::step("Fetching the advisory database");
-    let is_fetched = succeeds(&["deny", "fetch", "db"])?;
+    let is_fetched = interrupt.run(&mut cargo(&["deny", "fetch", "db"]))?.success();
     if is_fetched {
-        step("Advisories", &["deny", "--offline", "check", "advisories"])?;
+        step("Advisories", &mut cargo(&["deny", "--offline", "check", "advisories"]))?;
     }
 
     if !is_fetched {
@@ -50,11 +55,11 @@ fn ensure_cargo_deny(workspace: &Workspace, interrupt: &Interrupt) -> anyhow::Re
         return Ok(());
     }
     console::step("Installing cargo-deny");
-    let mut cargo = std::process::Command::new("cargo");
-    cargo.args(["install", "--locked", "cargo-deny"]).current_dir(workspace.root());
+    let mut cargo = Command::new("cargo");
+    cargo.args(["install", "--locked", CARGO_DENY]).current_dir(workspace.root());
     compile::succeed(
         interrupt,
         &mut cargo,
-        "cargo-deny could not be installed; run `cargo install --locked cargo-deny`",
+        &format!("cargo-deny could not be installed; run `cargo install --locked {CARGO_DENY}`"),
     )
 }

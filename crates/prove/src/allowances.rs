@@ -1,6 +1,6 @@
-//! How callers are limited: a bucket of tokens each, that fills as fast as it may be emptied.
+//! Allowances: each caller has a bucket of tokens, which fills steadily.
 //!
-//! A debt is what a bucket is short of being full, counted in time: with a limit of 4 in ten seconds, a token is two and a
+//! A debt is what a bucket is short of being full, counted in time: with 4 tokens in ten seconds, a token is two and a
 //! half seconds of debt, and a caller who owes more than seven and a half seconds has no token.
 
 use std::collections::BTreeMap;
@@ -36,8 +36,8 @@ impl Debts {
     }
 
     /// The caller pays `tokens`, or gets them back where that is negative. Says what they owe then.
-    pub fn pay(&mut self, caller: Caller, limit: u32, tokens: i64, now: Moment) -> i64 {
-        let owed = self.owed(caller, now) + (tokens * PARTS).div_euclid(i64::from(limit));
+    pub fn pay(&mut self, caller: Caller, capacity: u32, tokens: i64, now: Moment) -> i64 {
+        let owed = self.owed(caller, now) + (tokens * PARTS).div_euclid(i64::from(capacity));
         let owed = owed.max(0);
         let period = now / PERIOD_MS;
         self.periods.retain(|known, _| *known + 1 >= period);
@@ -52,24 +52,24 @@ impl Debts {
 }
 
 /// In how many milliseconds a caller who owes so much has a token.
-pub fn wait(limit: u32, owed: i64) -> i64 {
-    if limit == 0 {
+pub fn wait(capacity: u32, owed: i64) -> i64 {
+    if capacity == 0 {
         return 0;
     }
-    let limit = i64::from(limit);
-    let missing = owed * limit + PARTS - PARTS * limit;
-    if missing <= 0 { 0 } else { (missing + 10 * limit - 1) / (10 * limit) }
+    let tokens = i64::from(capacity);
+    let missing = owed * tokens + PARTS - PARTS * tokens;
+    if missing <= 0 { 0 } else { (missing + 10 * tokens - 1) / (10 * tokens) }
 }
 
-/// What a caller is told of their allowance: the limit, whole tokens that are left, and when there is one more.
-pub fn words(limit: u32, owed: i64) -> String {
-    let tokens = i64::from(limit);
+/// What a caller is told of their allowance: the capacity, tokens that are left, and when there is one more.
+pub fn words(capacity: u32, owed: i64) -> String {
+    let tokens = i64::from(capacity);
     let left = ((PARTS - owed) * tokens).div_euclid(PARTS).max(0);
-    let next = if limit == 0 || owed == 0 {
+    let next = if capacity == 0 || owed == 0 {
         0
     } else {
         let missing = owed * tokens + (left + 1) * PARTS - PARTS * tokens;
         (missing.max(0) + 10 * tokens - 1) / (10 * tokens)
     };
-    format!("{left} of {limit} left, one more in {next} ms")
+    format!("{left} of {capacity} left, one more in {next} ms")
 }

@@ -1,10 +1,9 @@
 //! Reads all that Redis has of a lane, and says in words where it differs from the model.
 
+use provider_simulation::keys as provider_keys;
 use sale::ids::Lane as LaneId;
 use sale::ids::PaymentId;
-use sale::keys::{
-    GRANT_DOORBELL, LEDGER_DOORBELL, LOG, LaneKeys, PROVIDER_DUE, PROVIDER_KEPT, PROVIDER_PAYMENTS,
-};
+use sale::keys::{GRANT_DOORBELL, LEDGER_DOORBELL, LOG, LaneKeys};
 use sale::reservation::ReservationState;
 use sale::store::Reply;
 use serde_json::{Value, json};
@@ -144,9 +143,9 @@ impl Watch {
             &["HGETALL", &keys.series],
             &["SMEMBERS", &keys.challenges],
             &["XRANGE", LOG, "-", "+"],
-            &["HLEN", PROVIDER_PAYMENTS],
-            &["ZRANGE", PROVIDER_DUE, "0", "-1", "WITHSCORES"],
-            &["ZRANGE", PROVIDER_KEPT, "0", "-1", "WITHSCORES"],
+            &["HLEN", provider_keys::PAYMENTS],
+            &["ZRANGE", provider_keys::DUE, "0", "-1", "WITHSCORES"],
+            &["ZRANGE", provider_keys::KEPT, "0", "-1", "WITHSCORES"],
         ];
         for words in words {
             write(&mut commands, words);
@@ -269,9 +268,9 @@ impl Watch {
             About::Lane { switch, total, terms, purge_at, rules } => {
                 let more = json!({
                     "switch": switch.as_str(), "total": total, "starts_at": terms.starts_at, "ends_at": terms.ends_at,
-                    "limit": terms.cap, "mode": mode(terms.instant), "price": terms.price, "currency": "CNY",
+                    "cap": terms.cap, "mode": mode(terms.instant), "price": terms.price, "currency": "CNY",
                     "hold_ms": terms.hold_ms, "pay_ms": terms.pay_ms, "queue_factor": rules.queue_factor,
-                    "purge_at": purge_at, "limits": limits(rules),
+                    "purge_at": purge_at, "rates": rates(rules),
                 });
                 merge(&mut expected, more);
             }
@@ -317,7 +316,7 @@ fn mode(instant: bool) -> &'static str {
     if instant { "instant" } else { "queued" }
 }
 
-fn limits(rules: &Rules) -> String {
+fn rates(rules: &Rules) -> String {
     let Rules { tries, address_tries, polls, polls_per_second, units_per_second, .. } = rules;
     format!("{tries}|{address_tries}|{polls}|{polls_per_second}|{units_per_second}")
 }
@@ -396,14 +395,14 @@ fn expected_fields(model: &Model, lane: &Lane) -> Vec<(&'static str, Option<Stri
         ("outbox_seq", number(lane.seq)),
         ("starts_at", number(terms.starts_at)),
         ("ends_at", number(terms.ends_at)),
-        ("limit", number(i64::from(terms.cap))),
+        ("cap", number(i64::from(terms.cap))),
         ("mode", Some(mode(terms.instant).to_owned())),
         ("price", number(terms.price)),
         ("currency", Some("CNY".to_owned())),
         ("hold_ms", number(terms.hold_ms)),
         ("pay_ms", number(terms.pay_ms)),
         ("purge_at", number(lane.purge_at)),
-        ("limits", Some(limits(rules))),
+        ("rates", Some(rates(rules))),
         ("queue_factor", Some(rules.queue_factor.to_string())),
         ("shop_rules", lane.has_versions.then(|| rules.shop_version.to_string())),
         ("item_rules", lane.has_versions.then(|| rules.item_version.to_string())),

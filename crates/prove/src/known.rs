@@ -16,3 +16,7 @@ pub const UNTOLD_CHANGES_OF_A_LANE_ARE_DROPPED: bool = true;
 /// The design: only for an admission the shopper gets the challenge's token back. Where that token was paid for in the period
 /// before, the engine forgets that it was given back.
 pub const A_TOKEN_GIVEN_BACK_CAN_BE_LOST: bool = true;
+
+/// The design: nothing is doubled. A purge forgets which of the lane's changes the shop's log has. Where the lane's server comes
+/// back with a copy from before the purge, and the log's server does not, the changes are logged again.
+pub const A_PURGE_FORGETS_WHAT_THE_LOG_HAS: bool = true;

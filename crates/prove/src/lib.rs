@@ -10,6 +10,7 @@ mod allowances;
 pub mod chance;
 pub mod compare;
 pub mod database;
+pub mod defects;
 pub mod known;
 pub mod model;
 mod provider;

@@ -243,7 +243,7 @@ pub struct Wish {
     pub quantity: u32,
     /// The challenge, and whether its solution is right; nothing where challenges are off.
     pub challenge: Option<(u8, bool)>,
-    /// Where it comes from; nothing where callers are not limited.
+    /// Where it comes from; nothing if callers are not counted.
     pub address: Option<u8>,
     pub rehearsal: bool,
 }
@@ -520,7 +520,7 @@ impl Model {
         if self.set_rules(rules) { "the rules hold" } else { "younger rules hold" }.to_owned()
     }
 
-    /// After a pause, whoever waits is next.
+    /// After a pause, the queue goes on.
     fn look_at_queue_again(&mut self) {
         let Some(lane) = self.kept.lane.as_mut() else { return };
         if !self.kept.queue.is_empty() {
@@ -733,7 +733,7 @@ impl Model {
         format!("{} held until {}", words::reservation(tail), words::clock(deadline))
     }
 
-    /// Whose tries a call costs, with their limits; nothing where callers are not limited.
+    /// The callers that a try counts against, with the capacity of their allowances. Nothing if callers are not counted.
     fn callers(&self, who: Who, address: Option<u8>) -> Option<[(Caller, u32); 2]> {
         let rules = &self.kept.lane.as_ref()?.rules;
         let address = address?;
@@ -745,24 +745,24 @@ impl Model {
     fn wait_of(&self, callers: &[(Caller, u32); 2]) -> i64 {
         let waits = callers
             .iter()
-            .map(|(caller, limit)| allowances::wait(*limit, self.kept.debts.owed(*caller, self.now)));
+            .map(|(caller, capacity)| allowances::wait(*capacity, self.kept.debts.owed(*caller, self.now)));
         waits.max().unwrap_or(0)
     }
 
     fn pay_tries(&mut self, callers: &[(Caller, u32); 2], by_shopper: i64, by_address: i64) {
-        for ((caller, limit), tokens) in callers.iter().zip([by_shopper, by_address]) {
+        for ((caller, capacity), tokens) in callers.iter().zip([by_shopper, by_address]) {
             // Only one that was charged before gives something back.
-            if *limit > 0 && (tokens > 0 || self.kept.debts.owed(*caller, self.now) > 0) {
-                self.kept.debts.pay(*caller, *limit, tokens, self.now);
+            if *capacity > 0 && (tokens > 0 || self.kept.debts.owed(*caller, self.now) > 0) {
+                self.kept.debts.pay(*caller, *capacity, tokens, self.now);
             }
         }
     }
 
     fn allowances(&self, callers: &[(Caller, u32)]) -> String {
         let mut said = String::new();
-        for (caller, limit) in callers {
+        for (caller, capacity) in callers {
             said.push_str("; ");
-            said.push_str(&allowances::words(*limit, self.kept.debts.owed(*caller, self.now)));
+            said.push_str(&allowances::words(*capacity, self.kept.debts.owed(*caller, self.now)));
         }
         said
     }
@@ -777,19 +777,19 @@ impl Model {
 
     /// Shows a reservation. Where polls are `limited`, each costs a poll of the shopper's, whatever it finds.
     pub fn poll(&mut self, tail: Tail, by: Who, limited: bool) -> String {
-        let limit = self.kept.lane.as_ref().map_or(0, |lane| lane.rules.polls);
-        if !limited || limit == 0 {
+        let capacity = self.kept.lane.as_ref().map_or(0, |lane| lane.rules.polls);
+        if !limited || capacity == 0 {
             return self.look_at(tail, by);
         }
         let caller = Caller::Polls(by);
-        let wait = allowances::wait(limit, self.kept.debts.owed(caller, self.now));
+        let wait = allowances::wait(capacity, self.kept.debts.owed(caller, self.now));
         let said = if wait > 0 {
             format!("too many: wait {wait} ms")
         } else {
-            self.kept.debts.pay(caller, limit, 1, self.now);
+            self.kept.debts.pay(caller, capacity, 1, self.now);
             self.look_at(tail, by)
         };
-        format!("{said}{}", self.allowances(&[(caller, limit)]))
+        format!("{said}{}", self.allowances(&[(caller, capacity)]))
     }
 
     fn look_at(&mut self, tail: Tail, by: Who) -> String {
@@ -1113,6 +1113,13 @@ impl Model {
         self.kept = Kept { used, debts, ..Kept::default() };
         self.purged = true;
         "purged".to_owned()
+    }
+
+    /// After a purge, the lane leaves the lists of the shop.
+    pub fn forget_lane(&mut self) {
+        if known::A_PURGE_FORGETS_WHAT_THE_LOG_HAS {
+            self.log_position = 0;
+        }
     }
 
     /// Copies up to `most` events into the order database, which takes each once and in order. Says how many it took, how

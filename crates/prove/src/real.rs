@@ -2,20 +2,20 @@
 
 use order_ledger::rebuild::Rebuilt;
 use order_ledger::{CopyError, Sql};
+use provider_simulation::{Choice, Chosen, Delivery, ProviderPayment, SimulatedProvider, Standing};
 use sale::Engine;
+use sale::allowance::{Allowance, CALLERS_SECONDS, Counted};
 use sale::catalogue::{Documents, Item, Sale};
 use sale::change::Change;
 use sale::ids::{Lane, OrderId, PaymentId, ReservationId, UserId};
 use sale::item::{Mode, Switch, Terms};
-use sale::limits::{Allowance, CALLERS_SECONDS, Counted};
 use sale::money::{Currency, Money};
-use sale::provider::{Choice, Delivery, ProviderPayment, Standing};
 use sale::reservation::Pace;
-use sale::rules::{Limits, VersionedLimits};
+use sale::rules::{LaneRules, VersionedRules};
 use sale::scripts::{
-    Cancelled, ChallengeCount, ChallengeUse, CheckedOut, Chosen, Contact, EngineError, Granted, Lapsed,
-    Limited, OrderView, PaymentOpened, PaymentOutcome, PaymentState, Polled, Published, Purged, Refunded,
-    Released, Reserved, Settled, StockChange, Stocked, Switched, Wish,
+    Applied, Cancelled, ChallengeCount, ChallengeUse, CheckedOut, Contact, EngineError, Granted, Lapsed,
+    OrderView, PaymentOpened, PaymentOutcome, PaymentState, Polled, Published, Purged, Refunded, Released,
+    Reserved, Settled, StockChange, Stocked, Switched, Wish,
 };
 use sale::store::RedisError;
 use sale::time::Timestamp;
@@ -75,10 +75,10 @@ impl Real<'_> {
     }
 
     pub fn rules(&self, rules: &model::Rules) -> String {
-        said(now(self.operator().limit(self.lane, &limits_of(rules))), |limited| match limited {
-            Limited::Done => "the rules hold".to_owned(),
-            Limited::Younger => "younger rules hold".to_owned(),
-            Limited::NotFound => "no such lane".to_owned(),
+        said(now(self.operator().apply_rules(self.lane, &rules_of(rules))), |applied| match applied {
+            Applied::Done => "the rules hold".to_owned(),
+            Applied::Newer => "younger rules hold".to_owned(),
+            Applied::NotFound => "no such lane".to_owned(),
         })
     }
 
@@ -231,13 +231,17 @@ impl Real<'_> {
         })
     }
 
+    fn provider(&self) -> SimulatedProvider<&Client> {
+        SimulatedProvider::new(self.engine())
+    }
+
     fn payment(&self, (tail, attempt): provider::Id) -> PaymentId {
         PaymentId { order: self.order(tail), attempt }
     }
 
     pub fn register(&self, id: provider::Id, pay_by: Moment) -> String {
         let amount = Money::new(9_900, currency());
-        let registered = now(self.engine().register_payment(&self.payment(id), &amount, at(pay_by)));
+        let registered = now(self.provider().register_payment(&self.payment(id), &amount, at(pay_by)));
         said(registered, |()| "registered".to_owned())
     }
 
@@ -247,7 +251,7 @@ impl Real<'_> {
             provider::Choice::Failed => Choice::Failed,
             provider::Choice::Late => Choice::Late,
         };
-        said(now(self.engine().choose_outcome(&self.payment(id), choice, "evt")), |chosen| match chosen {
+        said(now(self.provider().choose_outcome(&self.payment(id), choice, "evt")), |chosen| match chosen {
             Chosen::Done(payment) => format!("chosen: {}", at_provider(&payment)),
             Chosen::Known(payment) => format!("known: {}", at_provider(&payment)),
             Chosen::NotFound => "no such payment".to_owned(),
@@ -257,7 +261,7 @@ impl Real<'_> {
     /// Answers also what was claimed, to tell what became of it.
     pub fn claim(&self, wanted: Option<provider::Id>) -> (String, Option<ProviderPayment>) {
         let wanted = wanted.map(|id| self.payment(id));
-        match now(self.engine().claim_delivery(wanted.as_ref())) {
+        match now(self.provider().claim_delivery(wanted.as_ref())) {
             Ok(Some((payment, _))) => {
                 let (tail, attempt) = (number_of(payment.id.order.tail.as_str()), payment.id.attempt);
                 (format!("claimed #{tail}-{attempt}: {}", at_provider(&payment)), Some(payment))
@@ -273,13 +277,13 @@ impl Real<'_> {
             provider::Delivery::Refused => Delivery::Refused { status: 422, slug: "invalid".to_owned() },
             provider::Delivery::Failed => Delivery::Failed { status: None },
         };
-        said(now(self.engine().report_delivery(claimed, &delivery)), |payment| {
+        said(now(self.provider().report_delivery(claimed, &delivery)), |payment| {
             payment.as_ref().map_or("no such payment".to_owned(), at_provider)
         })
     }
 
     pub fn remind(&self) -> String {
-        said(now(self.engine().deliveries_due()), |due| {
+        said(now(self.provider().deliveries_due()), |due| {
             if due { "webhooks are due" } else { "nothing is due" }.to_owned()
         })
     }
@@ -395,7 +399,7 @@ fn reserved(outcome: Option<Reserved>) -> String {
 fn allowed(allowances: &[Allowance]) -> String {
     let words = |allowance: &Allowance| {
         let (left, next) = (allowance.left(), allowance.next_ms(CALLERS_SECONDS));
-        format!("; {left} of {} left, one more in {next} ms", allowance.limit)
+        format!("; {left} of {} left, one more in {next} ms", allowance.capacity)
     };
     allowances.iter().map(words).collect()
 }
@@ -479,9 +483,9 @@ fn currency() -> Currency {
     Currency::parse("CNY").unwrap_or_else(|_| unreachable!("CNY is a currency"))
 }
 
-fn limits_of(rules: &model::Rules) -> VersionedLimits {
-    VersionedLimits {
-        limits: Limits {
+fn rules_of(rules: &model::Rules) -> VersionedRules {
+    VersionedRules {
+        rules: LaneRules {
             tries_per_ten_seconds: rules.tries,
             address_tries_per_ten_seconds: rules.address_tries,
             polls_per_ten_seconds: rules.polls,
@@ -504,7 +508,7 @@ fn terms_of(terms: &model::Terms, rules: &model::Rules) -> Terms {
         price: Money::new(terms.price, currency()),
         hold_ms: terms.hold_ms,
         pay_ms: terms.pay_ms,
-        limits: limits_of(rules),
+        rules: rules_of(rules),
         retention_ms: terms.retention_ms,
     }
 }
@@ -542,6 +546,9 @@ fn documents(lane: &Lane) -> Documents {
     }
 }
 
+/// Events that are copied before a lane is looked at.
+pub const MENDER_COPIES: u32 = 500;
+
 /// How a rebuild stands, as far as Redis tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stage {
@@ -554,7 +561,12 @@ impl Real<'_> {
     pub fn mend(&self, one_stage: bool, dies: Option<u32>) -> Result<(bool, String), String> {
         let patience = if one_stage { Duration::ZERO } else { Duration::from_secs(60) };
         self.redis.die_after(dies);
-        let mended = now(order_ledger::rebuild::mend(&self.engine(), self.sql, self.lane, true, patience));
+        let mended = now(async {
+            let engine = self.engine();
+            let copied = order_ledger::copy(&engine, self.sql, self.lane, MENDER_COPIES).await?;
+            let contradicts = copied.events.contradicts;
+            order_ledger::rebuild::rebuild(&engine, self.sql, self.lane, contradicts, patience).await
+        });
         self.redis.die_after(None);
         match mended {
             Ok(rebuilt) => {
@@ -587,17 +599,17 @@ impl Real<'_> {
 
     /// The order database's orders of the lane, in words, by tail.
     pub fn recorded(&self) -> anyhow::Result<Vec<(Tail, String)>> {
-        let orders = now(order_ledger::whole::of_lane(self.sql, self.lane, None, 10_000))?;
+        let orders = now(order_ledger::recorded::orders_of_lane(self.sql, self.lane, None, 10_000))?;
         Ok(orders
             .into_iter()
-            .map(|whole| (number_of(whole.order.id.tail.as_str()), shown(&whole.order)))
+            .map(|recorded| (number_of(recorded.order.id.tail.as_str()), shown(&recorded.order)))
             .collect())
     }
 
     /// Events that were set aside.
     pub fn set_aside(&self) -> anyhow::Result<usize> {
         let parameters = [self.lane.item.as_str().into()];
-        let rows = now(self.sql.execute("SELECT error FROM poison WHERE item_id = $1", &parameters))?;
+        let rows = now(self.sql.execute("SELECT error FROM set_aside WHERE item_id = $1", &parameters))?;
         Ok(rows.len())
     }
 }

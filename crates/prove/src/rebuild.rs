@@ -54,7 +54,7 @@ impl Model {
         orders
     }
 
-    /// Whether whoever looks must rebuild the lane.
+    /// Whether the lane has to be rebuilt.
     pub fn is_behind(&self, contradicts: bool) -> bool {
         let Some(offer) = self.offer() else { return false };
         match &self.kept.lane {

@@ -3,18 +3,18 @@
 //! The client is blocking and speaks RESP3 over a Unix socket: what the scripts publish comes on the same connection
 //! as their replies, so that no message is late. It needs no async runtime, because none of its futures ever waits.
 
-use sale::scripts::ALL;
 use sale::store::{Redis, RedisError, Reply};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::Future;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{bail, ensure};
+use testkit::Process;
 
 /// Runs a future that never waits.
 pub fn now<F: Future>(future: F) -> F::Output {
@@ -26,7 +26,8 @@ pub fn now<F: Future>(future: F) -> F::Output {
 
 /// A redis-server of its own on a socket in a temporary folder; both go when this is dropped.
 pub struct Server {
-    process: Child,
+    // Dropped first: the server still writes to the folder.
+    process: Process,
     folder: tempfile::TempDir,
 }
 
@@ -35,24 +36,22 @@ impl Server {
     pub fn start() -> anyhow::Result<Server> {
         let folder = tempfile::Builder::new().prefix("stampede-prove-").tempdir()?;
         // No port at all: a socket in a folder of our own can be nobody else's.
-        let process = Command::new("redis-server")
-            .args(["--port", "0", "--save", "", "--appendonly", "no", "--loglevel", "warning"])
+        let mut command = Command::new(testkit::program("redis-server"));
+        command
+            .args(["--port", "0", "--save", "", "--appendonly", "no"])
             .arg("--unixsocket")
             .arg(folder.path().join("redis.sock"))
             .arg("--dir")
-            .arg(folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .context("redis-server does not start; install it with `apt-get install redis-server`")?;
+            .arg(folder.path());
+        let process = Process::start(&mut command, &folder.path().join("redis.log"));
         let mut server = Server { process, folder };
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while server.stream().is_err() {
-            ensure!(server.process.try_wait()?.is_none(), "redis-server ended at once");
-            ensure!(Instant::now() < deadline, "redis-server does not answer");
-            std::thread::sleep(Duration::from_millis(2));
-        }
+        let is_up = testkit::eventually_blocking("redis-server answers", Duration::from_secs(60), || {
+            if server.process.ended().is_some() {
+                return Some(false);
+            }
+            server.stream().is_ok().then_some(true)
+        });
+        ensure!(is_up, "redis-server does not start:\n{}", server.process.last_words());
         Ok(server)
     }
 
@@ -75,7 +74,8 @@ impl Server {
         for channel in [sale::keys::GRANT_DOORBELL, sale::keys::LEDGER_DOORBELL] {
             client.plain(&["SUBSCRIBE", channel])?;
         }
-        for script in ALL {
+        let scripts = || sale::scripts::ALL.iter().chain(provider_simulation::ALL);
+        for script in scripts() {
             let mut source = script.source();
             for defect in defects.iter().filter(|defect| defect.script == script.name) {
                 ensure!(source.contains(&defect.from), "{} has no `{}`", script.name, defect.from);
@@ -91,19 +91,12 @@ impl Server {
         }
         for defect in defects {
             ensure!(
-                ALL.iter().any(|script| script.name == defect.script),
+                scripts().any(|script| script.name == defect.script),
                 "no script is called {}",
                 defect.script
             );
         }
         Ok(client)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 

@@ -137,6 +137,9 @@ pub fn walk(chance: &mut Chance, length: usize) -> Vec<Step> {
     while steps.len() < length {
         let step = profile.step(chance);
         steps.push(step.clone());
+        if matches!(step, Step::LoseToCopy | Step::LoseAll) {
+            profile.mend_by_and_by(chance, &mut steps);
+        }
         // Messages come twice, pages are opened twice, clicks are doubled.
         if chance.once_in(12) {
             steps.push(step);
@@ -203,6 +206,20 @@ impl Profile {
             units_per_second: if self.tight { chance.one_of(&[0, 1, 4]) } else { 0 },
             queue_factor: if self.tight { chance.one_of(&[1, 2]) } else { 100 },
             paused: may_pause && chance.once_in(2),
+        }
+    }
+
+    /// The sale goes on for a while, unaware of the loss. Then the lane is mended stage by stage, and the sale goes on between
+    /// the stages.
+    fn mend_by_and_by(&self, chance: &mut Chance, steps: &mut Vec<Step>) {
+        for _ in 0..chance.below(12) {
+            steps.push(self.step(chance));
+        }
+        for _ in 0..chance.below(10) {
+            steps.push(Step::Mend { one_stage: true, dies: None });
+            if chance.once_in(4) {
+                steps.push(self.step(chance));
+            }
         }
     }
 

@@ -1,8 +1,8 @@
 //! One walk: steps taken by the model and by the scripts, compared after each.
 
+use provider_simulation::{ProviderPayment, keys as provider};
 use sale::ids::{ItemId, Lane};
-use sale::keys::{LANES, LOG, LOG_POSITIONS, PROVIDER_ALARM, PROVIDER_DUE, PROVIDER_KEPT, PROVIDER_PAYMENTS};
-use sale::provider::ProviderPayment;
+use sale::keys::{LANES, LOG, LOG_POSITIONS};
 use std::collections::BTreeSet;
 use std::time::Instant;
 
@@ -10,7 +10,7 @@ use crate::chance::Chance;
 use crate::compare::Watch;
 use crate::database::Database;
 use crate::model::{Kept, Model, Tail, Who};
-use crate::real::{Real, UNAVAILABLE, number_of};
+use crate::real::{MENDER_COPIES, Real, UNAVAILABLE, number_of};
 use crate::redis::{Client, Defect, Server};
 use crate::steps::{Step, Whose};
 use crate::story::{self, Line};
@@ -270,7 +270,11 @@ impl Walk<'_> {
                     return Ok(None);
                 }
                 let real = self.real().purge();
-                Said { real, model: self.model.purge() }
+                let model = self.model.purge();
+                if model == "purged" {
+                    self.model.forget_lane();
+                }
+                Said { model, real }
             }
             Step::Alarm { dies } => self.alarm(*dies),
             Step::Collect { dies } => {
@@ -407,7 +411,11 @@ impl Walk<'_> {
             if left <= commands {
                 return UNAVAILABLE;
             }
-            self.model.purge();
+            let is_purged = self.model.purge() == "purged";
+            // The purge is one command, and two more take the lane from the shop's lists.
+            if is_purged && left >= commands.saturating_add(3) {
+                self.model.forget_lane();
+            }
             "done"
         };
         let model = model().to_owned();
@@ -454,8 +462,8 @@ impl Walk<'_> {
             // First what can be copied is copied, in two commands, if there is any.
             match (dies, self.model.kept.outbox.is_empty()) {
                 (Some(0), _) | (_, true) => {}
-                (Some(1), false) => drop(self.model.copy(500, false, true)),
-                _ => contradicts = self.model.copy(500, false, false).contains("contradicted"),
+                (Some(1), false) => drop(self.model.copy(MENDER_COPIES, false, true)),
+                _ => contradicts = self.model.copy(MENDER_COPIES, false, false).contains("contradicted"),
             }
             if !self.model.is_behind(contradicts) {
                 return Ok(Ok(words));
@@ -466,7 +474,7 @@ impl Walk<'_> {
             self.model.rebuilding = true;
             return Ok(Ok(words));
         }
-        // It died before the first stage or after the last: whoever comes next does the rest.
+        // It died before the first stage or after the last. The next mender does the rest.
         while !finished || self.real().stage()?.untold {
             finished = match self.real().mend(false, None) {
                 Ok((finished, _)) => finished,
@@ -474,7 +482,7 @@ impl Walk<'_> {
             };
         }
         if !was_away && dies.is_some() && !contradicts {
-            self.model.copy(500, false, false);
+            self.model.copy(MENDER_COPIES, false, false);
         }
         self.model.rebuild();
         self.watch.forget_outbox();
@@ -521,7 +529,7 @@ impl Walk<'_> {
 
     fn clean_up(&self) -> anyhow::Result<()> {
         let mut words = vec!["UNLINK", LOG, LOG_POSITIONS, LANES];
-        words.extend([PROVIDER_ALARM, PROVIDER_DUE, PROVIDER_KEPT, PROVIDER_PAYMENTS]);
+        words.extend([provider::ALARM, provider::DUE, provider::KEPT, provider::PAYMENTS]);
         let copies: Vec<String> = self.watch.keys().all().iter().map(|key| format!("copy:{key}")).collect();
         words.extend(copies.iter().map(String::as_str));
         words.extend(self.watch.keys().all().iter().map(String::as_str));

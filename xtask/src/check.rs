@@ -2,6 +2,7 @@
 //!
 //! It runs every check, whatever the others found, and fails if any did.
 
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use crate::interrupt::Interrupt;
@@ -24,6 +25,13 @@ pub fn run(interrupt: &Interrupt) -> anyhow::Result<ExitCode> {
     };
 
     step("Formatting", &mut cargo(&["fmt", "--all", "--check"]))?;
+    // Modules that a macro declares are invisible to `cargo fmt`.
+    let mut rustfmt = Command::new("rustfmt");
+    rustfmt
+        .args(["--check", "--edition", "2024"])
+        .args(script_bindings(&workspace)?)
+        .current_dir(workspace.root());
+    step("Formatting of the scripts' bindings", &mut rustfmt)?;
     let mut biome = pages::check(&workspace, interrupt)?;
     step("Formatting and lints of the pages", &mut biome)?;
     step("Lints", &mut cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))?;
@@ -46,6 +54,29 @@ pub fn run(interrupt: &Interrupt) -> anyhow::Result<ExitCode> {
         println!("Failed: {}", failures.join("; "));
         Ok(ExitCode::FAILURE)
     }
+}
+
+/// The Rust files below each crate's `src/scripts`, which `declare_scripts!` makes modules of.
+fn script_bindings(workspace: &Workspace) -> anyhow::Result<Vec<PathBuf>> {
+    let mut folders = Vec::new();
+    for member in std::fs::read_dir(workspace.root().join("crates"))? {
+        folders.push(member?.path().join("src/scripts"));
+    }
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        if !folder.is_dir() {
+            continue;
+        }
+        for entry in std::fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                files.push(path);
+            }
+        }
+    }
+    Ok(files)
 }
 
 fn ensure_cargo_deny(workspace: &Workspace, interrupt: &Interrupt) -> anyhow::Result<()> {

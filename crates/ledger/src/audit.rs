@@ -130,7 +130,9 @@ pub async fn audit<R: Redis>(
             report.complete = false;
             return Ok(report);
         }
-        let Some(page) = engine.audit_rows(lane, cursor.as_deref(), PAGE_SIZE).await? else { return Ok(report) };
+        let Some(page) = engine.audit_rows(lane, cursor.as_deref(), PAGE_SIZE).await? else {
+            return Ok(report);
+        };
         let mut orders = Vec::new();
         for row in page.rows {
             if !seen.insert(number_of(row.id.tail.as_str())) {

@@ -2,10 +2,7 @@
 //! end with their test, free ports, and waiting with a deadline.
 //!
 //! Every test crate of the workspace uses this one kit. Nothing in it skips: a missing program fails the test, and
-//! the failure names the command that installs the program.
-
-// A test has nobody to hand an error to: a panic is a failed test.
-#![allow(clippy::unwrap_used)]
+//! the failure names the command that installs the program. A panic of the kit is a failed test.
 
 mod connection;
 mod postgres;

@@ -2,7 +2,8 @@
 
 use sale::catalogue::Item;
 use sale::rules::{
-    ItemRules, LaneRules, MAX_ALLOWANCE, MAX_QUEUE_FACTOR, MAX_RATE, Rules, RulesDocument, SHOP, VersionedRules,
+    ItemRules, LaneRules, MAX_ALLOWANCE, MAX_QUEUE_FACTOR, MAX_RATE, Rules, RulesDocument, SHOP,
+    VersionedRules,
 };
 use sale::scripts::Saved;
 use sale::time::Timestamp;

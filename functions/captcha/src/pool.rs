@@ -14,7 +14,7 @@ const DRAWN_FIRST: u32 = 2;
 const SLOTS_ASKED: usize = 4;
 
 thread_local! {
-    /// What is left of the batch that this instance took.
+    /// The unused pictures of the batch that this instance took.
     static LEFT: RefCell<Vec<Ready>> = const { RefCell::new(Vec::new()) };
     static ISSUED: Cell<u32> = const { Cell::new(0) };
     /// Whether a request of this instance is taking a batch; other requests draw meanwhile.

@@ -1,4 +1,4 @@
-//! Webhooks to the shop: what is due is sent, signed, until the shop has said yes or no.
+//! Webhooks to the shop. Each is signed and sent again until the shop accepts or refuses it.
 
 use std::time::{Duration, Instant};
 
@@ -12,14 +12,14 @@ use web::shop::payment::{Round, SIGNATURE, sign};
 use web::shop::worker;
 use web::{Problem, SharedRedis, header};
 
-/// Where the shop takes them.
+/// The shop's route for webhooks.
 const WEBHOOK: &str = "/api/payments/webhook";
-/// How long the shop may take for each step of its answer. Shorter than a claimed webhook is nobody else's.
+/// The timeout of each step of a request to the shop. It is shorter than a claim, so that no second sender starts meanwhile.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// No further webhook is begun after this long: whoever asked waits, and another is reminded of the rest.
+/// A round sends no further webhook after this long, because its caller waits. The alarm reminds another caller of the rest.
 const LONGEST_ROUND: Duration = Duration::from_millis(500);
 
-/// Delivers what is due, the longest due first.
+/// Delivers the webhooks that are due, the longest due first.
 pub async fn round(provider: &SimulatedProvider<SharedRedis>) -> Result<Round, Problem> {
     let began = Instant::now();
     let mut round = Round::default();
@@ -34,7 +34,7 @@ pub async fn round(provider: &SimulatedProvider<SharedRedis>) -> Result<Round, P
     Ok(round)
 }
 
-/// Delivers one webhook that is due, of this payment or of whichever waits longest; nothing where none is.
+/// Delivers one webhook that is due: that of `payment`, or the longest due. Returns `None` if none is due.
 pub async fn deliver(
     provider: &SimulatedProvider<SharedRedis>,
     payment: Option<&PaymentId>,
@@ -43,7 +43,11 @@ pub async fn deliver(
     let Some((claimed, now)) = provider.claim_delivery(payment).await? else { return Ok(None) };
     let delivery = send(&claimed, secret.as_bytes(), now).await?;
     if let Delivery::Refused { status, slug } = &delivery {
-        worker::log_failure("simulated-provider", "", format_args!("the shop refused {}: {status} {slug}", claimed.id));
+        worker::log_failure(
+            "simulated-provider",
+            "",
+            format_args!("the shop refused {}: {status} {slug}", claimed.id),
+        );
     }
     provider.report_delivery(&claimed, &delivery).await?;
     Ok(Some(delivery))
@@ -59,7 +63,7 @@ async fn send(payment: &ProviderPayment, secret: &[u8], now: Timestamp) -> Resul
         amount: &payment.amount,
     };
     let body = serde_json::to_vec(&event).map_err(Problem::unavailable)?;
-    // Signed anew in each try, by Redis's clock: the shop takes nothing that is older than five minutes.
+    // Each try has its own signature, by Redis's clock, because the shop refuses signatures older than five minutes.
     let signature = sign(&body, secret, now)?;
     let headers = [(header::CONTENT_TYPE, "application/json"), (SIGNATURE, signature.as_str())];
     let url = format!("{}{WEBHOOK}", outbound::OWN);
@@ -87,7 +91,7 @@ struct Event<'a> {
     amount: &'a Money,
 }
 
-/// The part of a problem that tells which it is.
+/// The member of a problem document that names the problem.
 #[derive(Deserialize, Default)]
 struct Refusal {
     #[serde(rename = "type")]

@@ -1,19 +1,18 @@
-//! The simulated payment provider: a page that looks like one, where a person chooses how a payment goes, and the signed
-//! webhooks that tell the shop.
+//! The simulated payment provider. A person chooses on its page how a payment ends, and signed webhooks tell the shop.
 //!
 //! | route | what |
 //! | --- | --- |
-//! | `GET /pay/{payment}` | the page; also sends what is due |
-//! | `POST /pay/{payment}` | the choice, a form field `outcome`: written down first, then told to the shop |
-//! | `POST /pay/deliveries` | sends webhooks that are due, whoever asks: ticks and `reminder` do |
+//! | `GET /pay/{payment}` | the page; also sends webhooks that are due |
+//! | `POST /pay/{payment}` | the choice, a form field `outcome`; it is stored first, and then the shop is told |
+//! | `POST /pay/deliveries` | sends webhooks that are due; ticks and `reminder` call it |
 //! | `GET /pay/page.css` | the page's look |
 //!
-//! Scripts `choose`, `claim` and `report` of the crate `provider-simulation`. It knows of a payment what the shop registered
-//! (script `register`): amount and deadline, nothing of the shopper. No form field tells it an amount. Anybody who knows a
-//! payment's id may see and decide it: the id cannot be guessed, and only its shopper is told it.
+//! Scripts `choose`, `claim` and `report` of the crate `provider-simulation`. The shop registers a payment's amount and
+//! deadline (script `register`), and nothing about the shopper. No form field carries an amount. Anybody who knows a
+//! payment's id may see and decide the payment. Nobody can guess the id, and only its shopper is told it.
 //!
-//! With `payment_provider=webhook` none of this exists: each route is not found, and nothing is signed, before anything
-//! else is looked at. Problems: not-found, invalid, unsupported-media-type, method-not-allowed.
+//! With `payment_provider=webhook` every route is `not-found` before anything else is looked at, and nothing is signed.
+//! Problems: not-found, invalid, unsupported-media-type, method-not-allowed.
 
 mod deliveries;
 mod page;
@@ -43,7 +42,7 @@ web::service!("simulated-provider", handle, settings: [
 ]);
 
 async fn handle(request: &mut Request) -> Result<Response, Problem> {
-    // The shop's webhook key is within reach here: in a shop that takes real money this must not be a way to use it.
+    // This component can sign webhooks. In a shop that takes real money nobody may use it.
     if PaymentProvider::chosen().await? != PaymentProvider::Simulated {
         return Err(NO_PAGE);
     }
@@ -74,18 +73,19 @@ fn provider() -> SimulatedProvider<SharedRedis> {
 async fn show(id: PaymentId, tongue: Tongue) -> Result<Response, Problem> {
     let provider = provider();
     let Some(mut payment) = provider.payment(&id).await? else { return Ok(page::unknown(tongue)) };
-    // Somebody looks: a good moment for what a lost alarm left behind, this payment's first.
+    // A lost alarm may have left webhooks behind. A visit sends them, this payment's first.
     if payment.standing == Standing::Due && deliveries::deliver(&provider, Some(&id)).await?.is_some() {
         let Some(fresh) = provider.payment(&id).await? else { return Ok(page::unknown(tongue)) };
         payment = fresh;
     } else {
         deliveries::deliver(&provider, None).await?;
     }
-    // By the clock that deadlines go by.
+    // Redis's clock, by which deadlines are set.
     Ok(page::of(&payment, tongue, provider.engine().time().await?))
 }
 
-/// Writes the choice down, tells the shop if it is time, and leads back to it; or to the page that waits until it is.
+/// Stores the choice and redirects. If the shop may know already, tells it and leads back to it; otherwise leads to a page
+/// that waits.
 async fn choose(request: &mut Request, id: PaymentId, tongue: Tongue) -> Result<Response, Problem> {
     let choice = choice(request).await?;
     let provider = provider();
@@ -94,10 +94,7 @@ async fn choose(request: &mut Request, id: PaymentId, tongue: Tongue) -> Result<
         Chosen::NotFound => return Ok(page::unknown(tongue)),
     };
     let told = payment.standing == Standing::Delivered
-        || matches!(
-            deliveries::deliver(&provider, Some(&id)).await,
-            Ok(Some(Delivery::Delivered { .. }))
-        );
+        || matches!(deliveries::deliver(&provider, Some(&id)).await, Ok(Some(Delivery::Delivered { .. })));
     let next = if told { page::order_path(&id) } else { page::path(&id, tongue) };
     Ok(Response::empty(StatusCode::SEE_OTHER).header(header::LOCATION, &next))
 }
@@ -118,13 +115,13 @@ async fn choice(request: &mut Request) -> Result<Choice, Problem> {
         .ok_or_else(|| Problem::invalid("outcome", "must be succeeded, failed or late"))
 }
 
-/// A name for the event that nobody else gives.
+/// An id for the event that no other event has.
 fn event_id() -> String {
     let bytes: [u8; 12] = random::bytes();
     bytes.iter().fold("evt_".to_owned(), |text, byte| text + &format!("{byte:02x}"))
 }
 
-/// The language that the page was asked in, else the browser's.
+/// The language that the query names, or else the browser's.
 fn tongue(request: &Request) -> Result<Tongue, Problem> {
     let query = request.query()?;
     Ok(match query.get("lang") {

@@ -1,5 +1,5 @@
-//! The pay page. Plain HTML and forms: it works without scripts, by keyboard, and on a phone. Whatever is put into it is
-//! escaped, also what can only be plain.
+//! The pay page: plain HTML and forms, which work without scripts, by keyboard and on a phone. Every value is escaped, even
+//! if it can only be plain text.
 
 use std::fmt::Write;
 
@@ -25,7 +25,7 @@ pub fn order_path(id: &PaymentId) -> String {
     format!("/orders/{}", id.order)
 }
 
-/// The page of a payment as it stands.
+/// The page of a payment in its present state.
 pub fn of(payment: &ProviderPayment, tongue: Tongue, now: Timestamp) -> Response {
     let t = |english, chinese| tongue.say(english, chinese);
     let id = &payment.id;
@@ -136,11 +136,11 @@ fn respond(status: StatusCode, html: &str) -> Response {
     let media_type = HeaderValue::from_static("text/html; charset=utf-8");
     Response::bytes(status, media_type, html.to_owned())
         .with(header::CONTENT_SECURITY_POLICY, PAGE_POLICY)
-        // Without it the browser would name no origin in the form's own request.
+        // Without this the browser would send the form without an origin.
         .with(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"))
 }
 
-/// The form: one button a choice, so that nothing has to be picked first.
+/// The form: one button for each choice, so that one click decides.
 fn choices(id: &PaymentId, late: bool, tongue: Tongue) -> String {
     let t = |english, chinese| tongue.say(english, chinese);
     let mut form = format!(
@@ -191,7 +191,7 @@ fn choices(id: &PaymentId, late: bool, tongue: Tongue) -> String {
     form + "</form>\n"
 }
 
-/// What became of the tries so far, for those who look into it.
+/// The tries to deliver so far, for a person who looks into them.
 fn said(payment: &ProviderPayment, tongue: Tongue) -> String {
     let answer = escaped(&payment.answer);
     match (payment.tries, tongue) {
@@ -210,7 +210,7 @@ fn notice(kind: &str, title: &str, text: &str, fine: &str) -> String {
     )
 }
 
-/// `standing` marks the body, for those who drive a browser; `refresh` is after how many seconds to go where.
+/// `standing` marks the body for browser tests. `refresh` says after how many seconds the browser goes where.
 fn document(
     tongue: Tongue,
     other_path: &str,
@@ -240,7 +240,7 @@ fn document(
     )
 }
 
-/// `¥399.00`, or `399.00 SEK` for a currency whose sign is not known to everybody.
+/// `¥399.00`, or `399.00 SEK` for a currency whose sign few people know.
 fn money(money: &Money) -> String {
     let code = money.currency.as_str();
     let decimals = match code {
@@ -276,13 +276,13 @@ fn grouped(number: u64) -> String {
     text
 }
 
-/// `2026-11-21 10:00:00 UTC`. Without a script nobody knows the reader's time zone.
+/// `2026-11-21 10:00:00 UTC`. Without a script the page cannot know the reader's time zone.
 fn moment(moment: Timestamp) -> String {
     let text = moment.to_string();
     format!("{} {} UTC", text.get(..10).unwrap_or_default(), text.get(11..19).unwrap_or_default())
 }
 
-/// Text as it may stand in HTML, in and out of quotes.
+/// Escapes text for HTML, inside and outside of quotes.
 fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for character in text.chars() {

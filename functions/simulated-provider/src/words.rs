@@ -8,7 +8,7 @@ pub enum Tongue {
 }
 
 impl Tongue {
-    /// By a language tag, or by a list of them of which the first counts.
+    /// The language of a language tag, or of the first tag of a list.
     pub fn of(tags: &str) -> Self {
         let first = tags.split([',', ';', '-']).next().unwrap_or_default().trim();
         if first.eq_ignore_ascii_case("zh") { Tongue::Chinese } else { Tongue::English }
@@ -28,7 +28,7 @@ impl Tongue {
         }
     }
 
-    /// The name of the language in itself.
+    /// The language's own name for itself.
     pub fn name(self) -> &'static str {
         match self {
             Tongue::English => "English",
@@ -36,7 +36,7 @@ impl Tongue {
         }
     }
 
-    /// Whichever of the two is in this language.
+    /// Returns the text that is in this language.
     pub fn say(self, english: &'static str, chinese: &'static str) -> &'static str {
         match self {
             Tongue::English => english,

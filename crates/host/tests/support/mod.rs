@@ -47,7 +47,9 @@ pub struct Redis {
 
 impl Redis {
     pub fn start() -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        // With a thread of its own the runtime closes our connections at once, so that Redis does not count them.
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let server = runtime.block_on(RedisServer::on_port(AppendOnly::EverySecond));
         Self { server, runtime }
     }

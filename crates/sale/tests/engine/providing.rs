@@ -1,12 +1,12 @@
 //! Every reply of the simulated provider's scripts: `register`, `choose`, `claim`, `report` and `remind`.
 
-use testkit::Connection;
 use crate::shop::Shop;
 use provider_simulation::keys::{ALARM, DUE, KEPT, PAYMENTS};
 use provider_simulation::{Choice, Chosen, Delivery, ProviderPayment, SimulatedProvider, Standing};
 use sale::ids::PaymentId;
 use sale::money::{Currency, Money};
 use sale::store::Redis;
+use testkit::Connection;
 
 const PAY_MS: i64 = 60_000;
 const DAY_MS: i64 = 86_400_000;

@@ -2,8 +2,8 @@
 
 use http::header;
 use sale::Engine;
-use sale::change::Change;
 use sale::allowance::Counted;
+use sale::change::Change;
 use sale::rules::MAX_ALLOWANCE;
 use sale::scripts::Spent;
 use sha2::{Digest, Sha256};

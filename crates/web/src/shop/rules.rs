@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use sale::Engine;
 use sale::ids::Lane;
 use sale::rules::{
-    ItemRules, LaneRules, MAX_ALLOWANCE, MAX_QUEUE_FACTOR, MAX_RATE, Rules, RulesDocument, SHOP, VersionedRules,
+    ItemRules, LaneRules, MAX_ALLOWANCE, MAX_QUEUE_FACTOR, MAX_RATE, Rules, RulesDocument, SHOP,
+    VersionedRules,
 };
 use sale::scripts::EngineError;
 
@@ -23,7 +24,8 @@ pub async fn usual_limits() -> Result<LaneRules, Problem> {
     };
     Ok(LaneRules {
         tries_per_ten_seconds: number(settings::TRIES_PER_TEN_SECONDS, 0, MAX_ALLOWANCE).await?,
-        address_tries_per_ten_seconds: number(settings::ADDRESS_TRIES_PER_TEN_SECONDS, 0, MAX_ALLOWANCE).await?,
+        address_tries_per_ten_seconds: number(settings::ADDRESS_TRIES_PER_TEN_SECONDS, 0, MAX_ALLOWANCE)
+            .await?,
         polls_per_ten_seconds: number(settings::POLLS_PER_TEN_SECONDS, 0, MAX_ALLOWANCE).await?,
         polls_per_second: number(settings::POLLS_PER_SECOND, 1, MAX_RATE).await?,
         units_per_second: number(settings::UNITS_PER_SECOND, 0, MAX_RATE).await?,
@@ -63,9 +65,9 @@ pub async fn tell(engine: &Engine<SharedRedis>, lanes: &[Lane]) -> Result<(), Pr
         let id = lane.item.as_str();
         let item = documents.get(id).cloned().unwrap_or_else(|| RulesDocument::none(id));
         let rules = ItemRules { shop: shop.clone(), item };
-        engine.apply_rules(lane, &VersionedRules::of(&rules, usual)).await.map_err(|error: EngineError| {
-            Problem::unavailable(format_args!("limits of lane {lane}: {error}"))
-        })?;
+        engine.apply_rules(lane, &VersionedRules::of(&rules, usual)).await.map_err(
+            |error: EngineError| Problem::unavailable(format_args!("limits of lane {lane}: {error}")),
+        )?;
     }
     Ok(())
 }

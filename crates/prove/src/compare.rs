@@ -62,6 +62,10 @@ impl Keys {
         }
     }
 
+    pub fn lane(&self) -> &str {
+        &self.lane
+    }
+
     pub fn alarm(&self) -> &str {
         &self.alarm
     }

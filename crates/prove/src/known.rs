@@ -20,3 +20,7 @@ pub const A_TOKEN_GIVEN_BACK_CAN_BE_LOST: bool = true;
 /// The design: nothing is doubled. A purge forgets which of the lane's changes the shop's log has. Where the lane's server comes
 /// back with a copy from before the purge, and the log's server does not, the changes are logged again.
 pub const A_PURGE_FORGETS_WHAT_THE_LOG_HAS: bool = true;
+
+/// The design: an alarm lapses at the lane's next deadline. Where the events of a rebuild are copied before it has finished, the
+/// lane says for ever that its outbox waits, though it is empty. Then the alarm lapses a hundred times a second.
+pub const A_REBUILD_CAN_LEAVE_AN_EMPTY_OUTBOX_OVERDUE: bool = true;

@@ -3,12 +3,14 @@
 use provider_simulation::{ProviderPayment, keys as provider};
 use sale::ids::{ItemId, Lane};
 use sale::keys::{LANES, LOG, LOG_POSITIONS};
+use sale::store::Reply;
 use std::collections::BTreeSet;
 use std::time::Instant;
 
 use crate::chance::Chance;
 use crate::compare::Watch;
 use crate::database::Database;
+use crate::known;
 use crate::model::{Kept, Model, Tail, Who};
 use crate::real::{MENDER_COPIES, Real, UNAVAILABLE, number_of};
 use crate::redis::{Client, Defect, Server};
@@ -497,13 +499,15 @@ impl Walk<'_> {
         self.model.written.extend(new);
         let keys = self.watch.keys();
         let left = self.client.plain(&["XLEN", keys.outbox()])?;
-        let left = usize::try_from(left.first().and_then(sale::store::Reply::int).unwrap_or(0))?;
+        let left = usize::try_from(left.first().and_then(Reply::int).unwrap_or(0))?;
         let gone = self.model.kept.outbox.len().saturating_sub(left).min(written);
         self.model.kept.outbox.drain(..gone);
+        let stale = self.client.plain(&["HGET", keys.lane(), "outbox_since"])?;
         if self.model.kept.outbox.is_empty()
             && let Some(lane) = self.model.kept.lane.as_mut()
         {
-            lane.outbox_since = None;
+            let stale = stale.first().and_then(Reply::int);
+            lane.outbox_since = stale.filter(|_| known::A_REBUILD_CAN_LEAVE_AN_EMPTY_OUTBOX_OVERDUE);
         }
         Ok(())
     }

@@ -606,11 +606,9 @@ impl Model {
         let said = format!("{} wait for {} units", lane.admitted - lane.drained, lane.total);
         let Some(callers) = self.callers(who, Some(address)) else { return said };
         let wait = self.wait_of(&callers);
-        if wait > 0 {
-            return format!("too many: wait {wait} ms{}", self.allowances(&callers));
-        }
-        self.pay_tries(&callers, 1, 1);
-        format!("{said}{}", self.allowances(&callers))
+        let owed = self.pay_tries(&callers, if wait > 0 { [0, 0] } else { [1, 1] });
+        let said = if wait > 0 { format!("too many: wait {wait} ms") } else { said };
+        format!("{said}{}", told_allowances(&callers, owed))
     }
 
     /// Asks for units. A rehearsal says what would become of a right answer, and uses up nothing but a try where that is a
@@ -622,14 +620,15 @@ impl Model {
         let callers = self.callers(wish.who, wish.address);
         let (said, cost) = self.decide(tail, wish, callers.as_ref());
         let Some(callers) = callers else { return said };
-        match cost {
-            Cost::Nothing => {}
-            Cost::Try => self.pay_tries(&callers, 1, 1),
-            Cost::WrongSolution => self.pay_tries(&callers, 3, 3),
+        let tokens = match cost {
+            Cost::Nothing => [0, 0],
+            Cost::Try => [1, 1],
+            Cost::WrongSolution => [3, 3],
             // The shopper gets the challenge's token back; the address does not.
-            Cost::Admission => self.pay_tries(&callers, -1, 1),
-        }
-        format!("{said}{}", self.allowances(&callers))
+            Cost::Admission => [-1, 1],
+        };
+        let owed = self.pay_tries(&callers, tokens);
+        format!("{said}{}", told_allowances(&callers, owed))
     }
 
     fn decide(&mut self, tail: Tail, wish: &Wish, callers: Option<&[(Caller, u32); 2]>) -> (String, Cost) {
@@ -749,22 +748,17 @@ impl Model {
         waits.max().unwrap_or(0)
     }
 
-    fn pay_tries(&mut self, callers: &[(Caller, u32); 2], by_shopper: i64, by_address: i64) {
-        for ((caller, capacity), tokens) in callers.iter().zip([by_shopper, by_address]) {
-            // Only one that was charged before gives something back.
-            if *capacity > 0 && (tokens > 0 || self.kept.debts.owed(*caller, self.now) > 0) {
-                self.kept.debts.pay(*caller, *capacity, tokens, self.now);
+    /// Takes tokens from both callers, or gives them back. Says what each owes then.
+    fn pay_tries(&mut self, callers: &[(Caller, u32); 2], tokens: [i64; 2]) -> [i64; 2] {
+        let mut owed = [0, 0];
+        for (at, ((caller, capacity), tokens)) in callers.iter().zip(tokens).enumerate() {
+            owed[at] = self.kept.debts.owed(*caller, self.now);
+            // Only one that was charged before gets something back.
+            if *capacity > 0 && (tokens > 0 || (tokens < 0 && owed[at] > 0)) {
+                owed[at] = self.kept.debts.pay(*caller, *capacity, tokens, self.now);
             }
         }
-    }
-
-    fn allowances(&self, callers: &[(Caller, u32)]) -> String {
-        let mut said = String::new();
-        for (caller, capacity) in callers {
-            said.push_str("; ");
-            said.push_str(&allowances::words(*capacity, self.kept.debts.owed(*caller, self.now)));
-        }
-        said
+        owed
     }
 
     /// Giving back costs three tries, and is never refused.
@@ -789,7 +783,8 @@ impl Model {
             self.kept.debts.pay(caller, capacity, 1, self.now);
             self.look_at(tail, by)
         };
-        format!("{said}{}", self.allowances(&[(caller, capacity)]))
+        let owed = self.kept.debts.owed(caller, self.now);
+        format!("{said}; {}", allowances::words(capacity, owed))
     }
 
     fn look_at(&mut self, tail: Tail, by: Who) -> String {
@@ -1161,6 +1156,12 @@ impl Model {
             lane.outbox_since = left.then_some(self.now);
         }
     }
+}
+
+fn told_allowances(callers: &[(Caller, u32); 2], owed: [i64; 2]) -> String {
+    let words =
+        |((_, capacity), owed): (&(Caller, u32), i64)| format!("; {}", allowances::words(*capacity, owed));
+    callers.iter().zip(owed).map(words).collect()
 }
 
 impl Default for Model {

@@ -78,8 +78,11 @@ impl Server {
         for script in scripts() {
             let mut source = script.source();
             for defect in defects.iter().filter(|defect| defect.script == script.name) {
-                ensure!(source.contains(&defect.from), "{} has no `{}`", script.name, defect.from);
-                source = source.replacen(&defect.from, &defect.to, 1);
+                // The last one: a script's own text stands behind what it shares with others.
+                let Some(at) = source.rfind(&defect.from) else {
+                    bail!("{} has no `{}`", script.name, defect.from);
+                };
+                source.replace_range(at..at + defect.from.len(), &defect.to);
             }
             let replies = client.plain(&["SCRIPT", "LOAD", &source])?;
             let Some(sha) = replies.first().and_then(Reply::text) else {

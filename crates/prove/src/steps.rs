@@ -131,10 +131,13 @@ pub enum Step {
 /// The steps of one walk.
 pub fn walk(chance: &mut Chance, length: usize) -> Vec<Step> {
     let profile = Profile::new(chance);
-    let total = chance.between(1, 8);
+    let total = chance.between(1, if profile.tight { 3 } else { 8 });
     let (terms, rules) = (profile.terms(chance), profile.rules(chance, false));
     let mut steps = vec![Step::Publish { total, terms, rules }];
     while steps.len() < length {
+        if chance.once_in(25) {
+            profile.purchase(chance, &mut steps);
+        }
         let step = profile.step(chance);
         steps.push(step.clone());
         if matches!(step, Step::LoseToCopy | Step::LoseAll) {
@@ -201,11 +204,36 @@ impl Profile {
             item_version: u64::try_from(chance.between(0, 3)).unwrap_or(0),
             tries: if self.limited { chance.one_of(&[0, 3, 5]) } else { 0 },
             address_tries: if self.limited { chance.one_of(&[0, 7]) } else { 0 },
-            polls: if self.limited { chance.one_of(&[0, 2, 6]) } else { 0 },
+            polls: if self.limited { chance.one_of(&[0, 1, 6]) } else { 0 },
             polls_per_second: chance.one_of(&[0, 0, 5_000]),
             units_per_second: if self.tight { chance.one_of(&[0, 1, 4]) } else { 0 },
             queue_factor: if self.tight { chance.one_of(&[1, 2]) } else { 100 },
             paused: may_pause && chance.once_in(2),
+        }
+    }
+
+    /// One shopper goes all the way, and others act meanwhile. Money may come twice, or late, and go back.
+    fn purchase(&self, chance: &mut Chance, steps: &mut Vec<Step>) {
+        let who = self.who(chance);
+        let whose = Whose { who, before: 0, by: who };
+        let settle = |attempt, succeeded| Step::Settle { whose, attempt, succeeded, off_by: 0 };
+        let mut way = vec![
+            Step::Wish(Wish { who, quantity: 1, challenge: None, address: None, rehearsal: false }),
+            Step::Grant { most: 500 },
+            Step::Checkout { whose, words: 0 },
+            Step::Pay(whose),
+        ];
+        match chance.below(3) {
+            0 => way.push(settle(1, true)),
+            1 => way.extend([settle(1, false), Step::Pay(whose), settle(1, true), settle(2, true)]),
+            _ => way.extend([Step::Wait(self.pay_ms), settle(1, true)]),
+        }
+        way.push(Step::Refund { whose, attempt: u32::from(chance.once_in(2)) * 2 });
+        for step in way {
+            steps.push(step);
+            if chance.once_in(5) {
+                steps.push(self.step(chance));
+            }
         }
     }
 

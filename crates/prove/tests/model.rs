@@ -32,7 +32,7 @@ fn a_run_sees_every_kind_of_reply() {
         "AskChallenge: too many",
         "Poll: too many",
         "Checkout: the hold expired",
-        "Checkout: unavailable (away)",
+        ": unavailable (away)",
         "Settle: wrong amount",
         "Settle: settled: refund_due",
         "Refund: refunded",
@@ -53,7 +53,7 @@ fn a_run_sees_every_kind_of_reply() {
 fn every_kept_defect_is_found() {
     let missed: Vec<_> = kept()
         .filter(|(_, defect)| {
-            run(SEED, Until::Walks(WALKS), 1, std::slice::from_ref(defect)).unwrap().failure.is_none()
+            run(SEED, Until::Walks(4 * WALKS), 2, std::slice::from_ref(defect)).unwrap().failure.is_none()
         })
         .map(|(meaning, _)| meaning)
         .collect();

@@ -138,6 +138,9 @@ pub fn walk(chance: &mut Chance, length: usize) -> Vec<Step> {
         if chance.once_in(25) {
             profile.purchase(chance, &mut steps);
         }
+        if profile.loses && chance.once_in(25) {
+            profile.loss(chance, &mut steps);
+        }
         let step = profile.step(chance);
         steps.push(step.clone());
         if matches!(step, Step::LoseToCopy | Step::LoseAll) {
@@ -235,6 +238,21 @@ impl Profile {
                 steps.push(self.step(chance));
             }
         }
+    }
+
+    /// The order database has more than the copy that Redis comes back with, and Redis goes on from there.
+    fn loss(&self, chance: &mut Chance, steps: &mut Vec<Step>) {
+        self.purchase(chance, steps);
+        steps.push(Step::PutCopyBy);
+        self.purchase(chance, steps);
+        steps.push(Step::Copy {
+            most: 250,
+            database_gone: false,
+            dies_before_acknowledging: chance.once_in(3),
+        });
+        steps.push(Step::LoseToCopy);
+        self.purchase(chance, steps);
+        self.mend_by_and_by(chance, steps);
     }
 
     /// The sale goes on for a while, unaware of the loss. Then the lane is mended stage by stage, and the sale goes on between

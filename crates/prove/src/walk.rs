@@ -444,6 +444,13 @@ impl Walk<'_> {
                 self.client.plain(&["COPY", &format!("copy:{key}"), key])?;
             }
         }
+        if self.model.rebuilding {
+            // What the rebuild told until now may be in the database already.
+            let written = usize::try_from(self.real().written()?)?.saturating_sub(self.model.written.len());
+            let mut finished = self.model.clone();
+            finished.rebuild();
+            self.model.written.extend(finished.kept.outbox.into_iter().take(written));
+        }
         self.model.kept = kept;
         self.model.rebuilding = false;
         // Nothing happens twice in the same millisecond, before and after.

@@ -223,10 +223,11 @@ impl Watch {
             self.alarm_stands_until = None;
             return;
         };
-        let next = model.signals.armed_for.map_or(next, |earlier| earlier.min(next));
         let within = (next - model.now).max(10);
+        let earliest = model.signals.armed_for.map_or(next, |earlier| earlier.min(next));
+        let stands_for = (earliest - model.now).max(10);
         if model.signals.armed || (model.signals.armed_if_lost && self.alarm_stands_until.is_none()) {
-            let end = begun + Duration::from_millis(u64::try_from(within).unwrap_or(0));
+            let end = begun + Duration::from_millis(u64::try_from(stands_for).unwrap_or(0));
             // One that may just have lapsed may still have stood, and then no new one was set.
             let stands = self.alarm_stands_until.filter(|until| *until + 10 * CLOCK_MARGIN > begun);
             self.alarm_stands_until = Some(stands.map_or(end, |until| until.min(end)));

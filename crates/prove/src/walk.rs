@@ -509,6 +509,9 @@ impl Walk<'_> {
         let left = usize::try_from(left.first().and_then(Reply::int).unwrap_or(0))?;
         let gone = self.model.kept.outbox.len().saturating_sub(left).min(written);
         self.model.kept.outbox.drain(..gone);
+        if gone > 0 && known::A_REBUILD_CAN_LEAVE_AN_EMPTY_OUTBOX_OVERDUE {
+            self.model.signals.armed_for = Some(self.model.now);
+        }
         let stale = self.client.plain(&["HGET", keys.lane(), "outbox_since"])?;
         if self.model.kept.outbox.is_empty()
             && let Some(lane) = self.model.kept.lane.as_mut()

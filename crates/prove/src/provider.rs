@@ -1,6 +1,7 @@
 //! The simulated provider's side, in the model: payments that are registered, chosen, and told to the shop until it hears.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use crate::model::{Moment, Tail};
 use crate::words;
@@ -58,8 +59,8 @@ impl Provider {
             self.payments.remove(&id);
             self.kept.remove(&id);
         }
-        if !self.payments.contains_key(&id) {
-            self.payments.insert(id, Payment { standing: "open", pay_by, choice: None, tries: 0 });
+        if let Entry::Vacant(place) = self.payments.entry(id) {
+            place.insert(Payment { standing: "open", pay_by, choice: None, tries: 0 });
             self.kept.insert(id, now + (pay_by - now).max(0) + KEPT);
         }
         "registered".to_owned()

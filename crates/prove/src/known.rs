@@ -1,6 +1,6 @@
 //! Where the engine is known to differ from the design: the model does as the engine does, until that is mended.
 //!
-//! Each is one constant. Whoever mends the engine sets it to `false`, and removes it with the branches that it guards.
+//! Each is one constant. After the engine is mended, set it to `false`, then remove it with the branches that it guards.
 
 /// The design: an item past its end decides its queue, paused or not. The engine leaves the queue of a paused item waiting.
 pub const PAUSED_PAST_ITS_END_WAITS_FOR_EVER: bool = true;

@@ -159,7 +159,7 @@ async fn up_refuses_a_folder_or_a_port_in_use_in_one_line() {
     let address = taken.local_addr().unwrap().to_string();
     let (code, said) = Door::open(other.path(), &address).ended().await;
     assert_eq!(code, Some(1));
-    assert!(said.contains(&address) && said.contains("taken") && said.trim().lines().count() == 1, "{said}");
+    assert!(said.contains(&address) && said.contains("in use") && said.trim().lines().count() == 1, "{said}");
 
     // The first one goes on as before.
     Client::new(&opened.base).get("/healthz").send().await.expect(200);

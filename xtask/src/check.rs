@@ -80,7 +80,7 @@ fn script_bindings(workspace: &Workspace) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 fn ensure_cargo_deny(workspace: &Workspace, interrupt: &Interrupt) -> anyhow::Result<()> {
-    let home = std::env::var_os("CARGO_HOME").map(std::path::PathBuf::from);
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let beside_cargo = home.map(|home| home.join("bin/cargo-deny")).is_some_and(|path| path.is_file());
     if beside_cargo || prerequisites::find("cargo-deny").is_some() {
         return Ok(());

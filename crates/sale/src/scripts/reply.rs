@@ -35,19 +35,19 @@ impl ReplyReader {
         }
     }
 
-    pub fn next(&mut self) -> Result<Reply, EngineError> {
+    pub fn value(&mut self) -> Result<Reply, EngineError> {
         let value = self.replies.get(self.at).cloned().ok_or_else(|| self.unexpected())?;
         self.at += 1;
         Ok(value)
     }
 
     pub fn text(&mut self) -> Result<String, EngineError> {
-        let value = self.next()?;
+        let value = self.value()?;
         value.text().map(|text| text.into_owned()).ok_or_else(|| self.unexpected())
     }
 
     pub fn int(&mut self) -> Result<i64, EngineError> {
-        let value = self.next()?;
+        let value = self.value()?;
         value.int().ok_or_else(|| self.unexpected())
     }
 

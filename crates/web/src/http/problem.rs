@@ -68,8 +68,7 @@ pub enum Problem {
     QueueFull { retry_after_ms: u64 },
     /// 503. The operator paused the sale; retry after the time given.
     Paused { retry_after_ms: u64 },
-    /// 503. Redis, the key-value store or the order database can't be reached. Retrying is safe. `cause` is logged,
-    /// never sent.
+    /// 503. Redis, the key-value store or the order database is out of reach; retry safely. `cause` is logged, never sent.
     Unavailable { retry_after_ms: u64, cause: String },
 }
 

@@ -27,7 +27,7 @@ impl<R: Redis> Engine<R> {
         while !reply.is_finished() {
             let id = reply.text()?;
             // An entry that is no text must not stop those behind it: the ledger sets it aside.
-            let event = match reply.next()? {
+            let event = match reply.value()? {
                 Reply::Binary(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
                 other => other.text().unwrap_or_default().into_owned(),
             };

@@ -14,6 +14,7 @@ mod customer;
 mod interrupt;
 mod pages;
 mod prerequisites;
+mod prove;
 mod redis;
 mod runtime;
 mod secrets;
@@ -44,6 +45,9 @@ cargo xtask <command>
           --people N --bots N --addresses N --requests N   [1000, 2000, 20, 100000]
           --to-the-end           let bots send all their requests, even after everything is sold
           --only NAME            only the scenarios whose name contains this
+  prove   Drive a model of the engine and the real scripts side by side, and compare them after each step.
+          --seconds N            how long to go on; 0 replays the one walk of a seed   [60]
+          --seed S               where to begin; each walk has the next seed           [by the clock]
   check   Formatting and lints of Rust and of the pages, licences and security advisories.
 ";
 
@@ -80,6 +84,7 @@ fn dispatch(interrupt: &interrupt::Interrupt) -> anyhow::Result<ExitCode> {
         "up" => up::run(up::Options::parse(&mut arguments)?, interrupt),
         "test" => test::run(&test::Options::parse(&mut arguments)?, interrupt),
         "bench" => bench::run(&bench::Options::parse(&mut arguments)?, interrupt),
+        "prove" => prove::run(&prove::Options::parse(&mut arguments)?, interrupt),
         "check" => check::run(interrupt),
         "help" => {
             print!("{HELP}");

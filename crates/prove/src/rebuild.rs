@@ -1,0 +1,227 @@
+//! What a lane must be after Redis lost it and it was rebuilt from the order database.
+//!
+//! It has every order of the database, its stock and terms. Of reservations without an order it has those that Redis still
+//! has, and that units are left for. What the lane told after it had forgotten is done again by the ordinary steps.
+
+use sale::item::Switch;
+use sale::order::OrderState;
+use sale::reservation::ReservationState;
+use std::collections::BTreeMap;
+
+use crate::known;
+use crate::model::{About, Event, Lane, Model, Moment, Order, Payment, Reservation, Rules, Tail, Terms};
+
+/// What the order database says a lane offers.
+struct Offer {
+    switch: Switch,
+    total: i64,
+    terms: Terms,
+    purge_at: Moment,
+    rules: Rules,
+}
+
+fn last_offer(events: &[Event]) -> Option<Offer> {
+    events.iter().rev().find_map(|event| match &event.about {
+        About::Lane { switch, total, terms, purge_at, rules } => Some(Offer {
+            switch: *switch,
+            total: *total,
+            terms: terms.clone(),
+            purge_at: *purge_at,
+            rules: *rules,
+        }),
+        _ => None,
+    })
+}
+
+impl Model {
+    fn offer(&self) -> Option<Offer> {
+        last_offer(&self.written)
+    }
+
+    /// The orders of the order database.
+    pub fn recorded(&self) -> BTreeMap<Tail, Order> {
+        let mut orders = BTreeMap::new();
+        for event in &self.written {
+            if let About::Order { tail, order, .. } = &event.about {
+                let mut order = order.clone();
+                // Until money came, the payment that counts is the latest.
+                if order.payment != Some(Payment::Succeeded) {
+                    order.attempt = order.attempts;
+                }
+                orders.insert(*tail, order);
+            }
+        }
+        orders
+    }
+
+    /// Whether the lane has to be rebuilt.
+    pub fn is_behind(&self, contradicts: bool) -> bool {
+        let Some(offer) = self.offer() else { return false };
+        match &self.kept.lane {
+            Some(lane) => lane.seq < self.written.len() as i64 || contradicts,
+            None => {
+                let open = self.recorded().values().any(|order| {
+                    matches!(order.state, OrderState::Unpaid | OrderState::RefundDue)
+                        || order.surplus.values().any(|returned| !returned)
+                });
+                offer.purge_at > self.now || open
+            }
+        }
+    }
+
+    /// The lane goes back into the sale.
+    pub fn rebuild(&mut self) {
+        let Some(mut offer) = self.offer() else { return };
+        self.rebuilding = false;
+        let untold: Vec<Event> = self
+            .kept
+            .outbox
+            .drain(..)
+            .filter(|event| {
+                usize::try_from(event.seq - 1).ok().and_then(|at| self.written.get(at)) != Some(event)
+            })
+            .collect();
+        if !known::UNTOLD_CHANGES_OF_A_LANE_ARE_DROPPED
+            && let Some(last) = last_offer(&untold)
+        {
+            offer = last;
+        }
+        let old = self.kept.lane.take();
+        let versions = old.as_ref().map_or((0, 0), |lane| (lane.rules.shop_version, lane.rules.item_version));
+        self.kept.lane = Some(Lane {
+            terms: offer.terms,
+            purge_at: offer.purge_at,
+            rules: Rules { shop_version: versions.0, item_version: versions.1, ..offer.rules },
+            has_versions: old.as_ref().is_some_and(|lane| lane.has_versions),
+            switch: offer.switch,
+            paused_by_rules: old.as_ref().is_some_and(|lane| lane.paused_by_rules),
+            total: offer.total,
+            admitted: old.as_ref().map_or(0, |lane| lane.admitted),
+            drained: old.as_ref().map_or(0, |lane| lane.drained),
+            seq: self.written.len() as i64,
+            waiting_since: None,
+            outbox_since: None,
+            units_until: old.as_ref().and_then(|lane| lane.units_until),
+            last_change: old.as_ref().and_then(|lane| lane.last_change),
+        });
+
+        // What Redis still has, put by; it comes back as far as there are units for it.
+        let had = std::mem::take(&mut self.kept.reservations);
+        for (tail, order) in self.recorded() {
+            self.seat_order(tail, order);
+        }
+        self.tell_untold_orders(&had, &untold);
+        self.seat_the_rest(had);
+
+        self.signals = Default::default();
+        let (now, waits, tells) = (self.now, !self.kept.queue.is_empty(), !self.kept.outbox.is_empty());
+        if let Some(lane) = self.kept.lane.as_mut() {
+            lane.waiting_since = waits.then_some(now);
+            lane.outbox_since = tells.then_some(now);
+        }
+        self.signals.armed = true;
+        self.signals.armed_for = self.next_moment();
+        for event in &untold {
+            self.redo(event);
+        }
+    }
+
+    fn seat_order(&mut self, tail: Tail, order: Order) {
+        let reservation = Reservation {
+            who: order.who,
+            quantity: order.quantity,
+            state: ReservationState::Ordered,
+            number: 0,
+            deadline: 0,
+            order: Some(order),
+        };
+        self.kept.reservations.insert(tail, reservation);
+    }
+
+    fn fits(&self, reservation: &Reservation) -> bool {
+        let cap = self.kept.lane.as_ref().map_or(0, |lane| i64::from(lane.terms.cap));
+        self.alive(reservation.who).is_none()
+            && self.counted(reservation.who) + i64::from(reservation.quantity) <= cap
+    }
+
+    /// Orders that only Redis knew of: made again if their units are free, and otherwise cancelled.
+    fn tell_untold_orders(&mut self, had: &BTreeMap<Tail, Reservation>, untold: &[Event]) {
+        for event in untold.iter().filter(|event| event.kind == "order.created") {
+            let About::Order { tail, order, .. } = &event.about else { continue };
+            if self.kept.reservations.contains_key(tail) || !had.contains_key(tail) {
+                continue;
+            }
+            let order = order.clone();
+            let wanted = Reservation {
+                who: order.who,
+                quantity: order.quantity,
+                state: ReservationState::Ordered,
+                number: 0,
+                deadline: 0,
+                order: None,
+            };
+            let fits = self.fits(&wanted) && self.available() >= i64::from(order.quantity);
+            // It was made when it was made.
+            let about = About::Order { tail: *tail, order: order.clone(), attempt: 0, with_words: true };
+            self.tell("order.created", order.created, about);
+            if fits {
+                self.seat_order(*tail, order);
+            } else {
+                let order = Order { state: OrderState::Cancelled, ..order };
+                self.seat_order(*tail, order.clone());
+                let about = About::Order { tail: *tail, order, attempt: 0, with_words: false };
+                self.tell("order.cancelled", self.now, about);
+            }
+        }
+    }
+
+    /// Holds by their deadlines, then places in the queue in order, then all that is over.
+    fn seat_the_rest(&mut self, had: BTreeMap<Tail, Reservation>) {
+        let mut holds: Vec<_> = had
+            .iter()
+            .filter(|(_, r)| r.state == ReservationState::Held)
+            .map(|(tail, r)| (r.deadline, *tail))
+            .collect();
+        holds.sort_unstable();
+        let places: Vec<Tail> = self.kept.queue.iter().copied().collect();
+        let mut rest = had;
+        for (_, tail) in holds {
+            let Some(mut r) = rest.remove(&tail) else { continue };
+            if self.kept.reservations.contains_key(&tail) {
+                continue;
+            }
+            if !(self.fits(&r) && self.available() >= i64::from(r.quantity)) {
+                r.state = ReservationState::Expired;
+            }
+            self.kept.reservations.insert(tail, r);
+        }
+        for tail in places {
+            if self.kept.reservations.contains_key(&tail) {
+                continue;
+            }
+            let Some(mut r) = rest.remove(&tail) else { continue };
+            if r.state == ReservationState::Queued && !self.fits(&r) {
+                r.state = ReservationState::Rejected;
+            }
+            self.kept.reservations.insert(tail, r);
+        }
+        for (tail, r) in rest {
+            self.kept.reservations.entry(tail).or_insert(r);
+        }
+    }
+
+    fn redo(&mut self, event: &Event) {
+        let About::Order { tail, order, attempt, .. } = &event.about else { return };
+        let amount = order.unit_price * i64::from(order.quantity);
+        match event.kind {
+            "order.cancelled" => drop(self.cancel(*tail, order.who)),
+            "payment.created" => drop(self.pay(*tail, order.who)),
+            "payment.failed" => drop(self.settle(*tail, *attempt, false, amount)),
+            "order.paid" | "order.refund_due" | "payment.refund_due" => {
+                drop(self.settle(*tail, *attempt, true, amount));
+            }
+            "order.refunded" | "payment.refunded" => drop(self.refund(*tail, *attempt)),
+            _ => {}
+        }
+    }
+}

@@ -59,6 +59,16 @@ impl Host {
         assert!(self.is_ready().await, "the host does not start again:\n{}", self.process.last_words());
     }
 
+    /// SIGSTOP: it keeps its connections and does nothing until [`Host::go_on`].
+    pub fn freeze(&self) {
+        self.process.signal(rustix::process::Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub fn go_on(&self) {
+        self.process.signal(rustix::process::Signal::CONT);
+    }
+
     /// SIGTERM, and waits until it has ended; the exit code, if it was not killed.
     pub async fn stop(&mut self) -> Option<i32> {
         self.process.signal(rustix::process::Signal::TERM);

@@ -22,6 +22,7 @@ mod outsider;
 #[path = "../../crates/ledger/tests/ledger/support/postgres.rs"]
 mod postgres;
 mod process;
+mod proxy;
 mod redis_server;
 mod seller;
 mod shopper;
@@ -39,6 +40,7 @@ pub use host::Host;
 pub use outsider::{Outsider, Question, Reply};
 pub use postgres::Postgres;
 pub use process::{Process, free_port};
+pub use proxy::{Proxy, Weather};
 pub use redis_server::RedisServer;
 pub use seller::{Counters, Item, ItemTerms, Seller, timestamp_in};
 pub use shopper::{Shopper, solve_proof_of_work, zero_bits};

@@ -58,6 +58,16 @@ impl RedisServer {
         self.process.kill9();
     }
 
+    /// SIGSTOP: it keeps its connections and does nothing until [`RedisServer::go_on`].
+    pub fn freeze(&self) {
+        self.process.signal(rustix::process::Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub fn go_on(&self) {
+        self.process.signal(rustix::process::Signal::CONT);
+    }
+
     /// Starts it again where it was, on what its append-only file holds.
     pub async fn restart(&mut self) {
         self.process.kill9();

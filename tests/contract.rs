@@ -3,7 +3,7 @@
 use serde_json::Value;
 use stampede_tests::World;
 
-/// Every call of the contract, as DESIGN §4 fixes it.
+/// Every call of the contract. The document must describe all of them.
 const CALLS: [(&str, &str); 20] = [
     ("get", "/api/sales"),
     ("get", "/api/sales/{id}"),
@@ -30,8 +30,8 @@ const CALLS: [(&str, &str); 20] = [
 #[tokio::test]
 async fn the_document_describes_every_call() {
     let world = World::builder().unchecked().start().await;
-    let answer = world.client().get("/api/openapi.json").send().await;
-    let document = answer.expect(200);
+    let response = world.client().get("/api/openapi.json").send().await;
+    let document = response.expect(200);
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
     for (method, path) in CALLS {
         let operation = &document["paths"][path][method];

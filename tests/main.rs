@@ -5,13 +5,13 @@
 // Also in functions that several tests share, a panic is how a test fails.
 #![allow(clippy::unwrap_used)]
 
-/// Each call of the API: what it answers when all is well, and each refusal. One file per call or concern.
+/// Each call of the API: the response when all is well, and each refusal. One file per call or concern.
 mod api;
 /// What an attacker tries.
 mod attack;
 /// What shoppers see in a real Chromium.
 mod browser;
-/// The served OpenAPI document itself. (Every answer in every test is compared with it by the support library.)
+/// The served OpenAPI document itself. (The support library compares every response in every test with it.)
 mod contract;
 /// What breaks: processes killed, Redis gone, caches emptied, doorbells lost, two of everything.
 mod faults;

@@ -1,4 +1,4 @@
-//! The payment provider's side: signed words on how a payment went.
+//! The payment provider's side: signed webhooks that say how a payment went.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -29,7 +29,7 @@ impl Provider {
         self.signed_by(self.secret, payment, kind, amount)
     }
 
-    /// The same words from somebody who does not know the key.
+    /// The same webhook from somebody who does not know the key.
     pub fn forge(&self, payment: &Value, kind: &str, amount: i64) -> Request {
         self.signed_by("somebody else's key, of more than 32 characters", payment, kind, amount)
     }

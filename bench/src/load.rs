@@ -1,4 +1,4 @@
-//! The load generator: HTTP/1.1 over kept-open connections, one request under way on each.
+//! The load generator: sends HTTP/1.1 requests over connections that stay open, one at a time on each.
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -11,19 +11,20 @@ use hdrhistogram::Histogram;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// What a load came to.
+/// The result of a load.
 pub struct Outcome {
-    /// Answers that were as they should be.
+    /// The number of responses that were right.
     pub right: u64,
-    /// Answers that were not, and one of them.
+    /// The number of responses that were wrong.
     pub wrong: u64,
+    /// The first wrong response.
     pub example: Option<String>,
     pub elapsed: Duration,
-    /// Microseconds from sending to the last byte of the answer.
+    /// Microseconds from sending a request to the last byte of its response.
     pub latency: Histogram<u64>,
 }
 
-/// An answer as the judge sees it.
+/// A response, as `judge` gets it.
 pub struct Response<'a> {
     pub status: u16,
     pub body: &'a [u8],
@@ -34,12 +35,12 @@ impl Outcome {
         Outcome { right: 0, wrong: 0, example: None, elapsed: Duration::ZERO, latency: histogram() }
     }
 
-    /// Right answers a second.
+    /// The number of right responses per second.
     pub fn rate(&self) -> f64 {
         self.right as f64 / self.elapsed.as_secs_f64()
     }
 
-    /// Notes one answer that took `latency`.
+    /// Counts one response that took `latency`.
     pub fn note(&mut self, response: &Response<'_>, is_right: bool, latency: Duration) {
         self.latency.saturating_record(latency.as_micros() as u64);
         if is_right {
@@ -54,13 +55,15 @@ impl Outcome {
     }
 }
 
-/// Up to a minute, three digits.
+/// A histogram of microseconds, up to a minute, with three significant digits.
 pub fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 60_000_000, 3).expect("the bounds are right")
 }
 
-/// Sends what `next` gives over that many connections, one after the other on each, until it gives nothing more.
-/// `judge` sees every answer with the number of its request.
+/// Sends the requests of `next` over that many connections until there are no more. Each connection sends its next
+/// request when it has the response to the last.
+///
+/// `judge` gets every response with the number of its request, and returns whether it is right.
 pub async fn closed_loop(
     address: SocketAddr,
     connections: usize,
@@ -69,7 +72,7 @@ pub async fn closed_loop(
 ) -> anyhow::Result<Outcome> {
     let (next, judge) = (RefCell::new(next), RefCell::new(judge));
     let outcome = RefCell::new(Outcome::new());
-    // All connections stand before the clock runs.
+    // Open all connections before the clock starts.
     let opened = try_join_all((0..connections).map(|_| Connection::open(address))).await?;
     let started = Instant::now();
     let work = opened.into_iter().map(async |mut connection| -> anyhow::Result<()> {
@@ -91,7 +94,7 @@ pub async fn closed_loop(
     Ok(outcome)
 }
 
-/// A source of the same requests in turn, for a time.
+/// Repeats these requests in turn, for `time` from the first one on.
 pub fn repeat_for(requests: Vec<Bytes>, time: Duration) -> impl FnMut() -> Option<(usize, Bytes)> {
     let mut started = None;
     let mut number = 0;
@@ -106,13 +109,13 @@ pub fn repeat_for(requests: Vec<Bytes>, time: Duration) -> impl FnMut() -> Optio
     }
 }
 
-/// A source that gives each request once.
+/// Gives each request once.
 pub fn each_once(requests: &[Bytes]) -> impl FnMut() -> Option<(usize, Bytes)> {
     let mut requests = requests.iter().cloned().enumerate();
     move || requests.next()
 }
 
-/// A request in the form that goes over the wire.
+/// The bytes of a request.
 pub fn request(method: &str, path: &str, token: Option<&str>, body: Option<&str>) -> Bytes {
     let mut text = format!("{method} {path} HTTP/1.1\r\nhost: bench\r\n");
     if let Some(token) = token {
@@ -131,7 +134,7 @@ pub fn request(method: &str, path: &str, token: Option<&str>, body: Option<&str>
     Bytes::from(text)
 }
 
-/// One kept-open connection.
+/// A connection that stays open.
 pub struct Connection {
     address: SocketAddr,
     stream: TcpStream,
@@ -144,7 +147,7 @@ impl Connection {
         Ok(Connection { address, stream, buffer: BytesMut::with_capacity(16 * 1024) })
     }
 
-    /// Sends a request and shows the whole answer to `see`.
+    /// Sends a request and passes the complete response to `see`.
     pub async fn exchange<T>(
         &mut self,
         request: &[u8],
@@ -203,7 +206,7 @@ impl Connection {
         let count =
             self.stream.read_buf(&mut self.buffer).await.context("the server broke the connection")?;
         if count == 0 {
-            bail!("the server closed the connection in the middle of an answer");
+            bail!("the server closed the connection in the middle of a response");
         }
         Ok(())
     }
@@ -215,7 +218,7 @@ async fn connect(address: SocketAddr) -> anyhow::Result<TcpStream> {
     Ok(stream)
 }
 
-/// What of an answer's head matters here.
+/// The parts of a response's head that matter here.
 struct Head {
     length: usize,
     status: u16,
@@ -229,7 +232,7 @@ enum Body {
 }
 
 impl Head {
-    /// Nothing while the head is incomplete.
+    /// Returns `None` while the head is incomplete.
     fn parse(buffer: &[u8]) -> anyhow::Result<Option<Head>> {
         let mut headers = [httparse::EMPTY_HEADER; 48];
         let mut response = httparse::Response::new(&mut headers);
@@ -243,7 +246,7 @@ impl Head {
         for header in response.headers.iter() {
             let value = || std::str::from_utf8(header.value).unwrap_or_default().trim();
             if header.name.eq_ignore_ascii_case("content-length") {
-                head.body = Body::Length(value().parse().context("a content-length that is no number")?);
+                head.body = Body::Length(value().parse().context("a content-length that is not a number")?);
             } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
                 head.body = Body::Chunked;
             } else if header.name.eq_ignore_ascii_case("connection") {
@@ -259,8 +262,8 @@ mod tests {
     use super::*;
     use tokio::net::TcpListener;
 
-    /// A server that gives these bytes to whoever asks, in two pieces.
-    async fn server(answer: &'static [u8]) -> SocketAddr {
+    /// A server that sends these bytes in response to every request, in two pieces.
+    async fn server(response: &'static [u8]) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move {
@@ -268,7 +271,7 @@ mod tests {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 let mut request = [0; 1024];
                 while stream.read(&mut request).await.unwrap() > 0 {
-                    let (first, second) = answer.split_at(answer.len() / 2);
+                    let (first, second) = response.split_at(response.len() / 2);
                     stream.write_all(first).await.unwrap();
                     stream.flush().await.unwrap();
                     tokio::task::yield_now().await;
@@ -280,12 +283,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn answers_are_counted_and_judged_whole() {
-        let answer: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+    async fn complete_responses_are_judged_and_counted() {
+        let plain: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
         let chunked: &[u8] =
             b"HTTP/1.1 202 Accepted\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n";
-        for (answer, status) in [(answer, 200), (chunked, 202)] {
-            let address = server(answer).await;
+        for (response, status) in [(plain, 200), (chunked, 202)] {
+            let address = server(response).await;
             let requests = vec![request("GET", "/", None, None); 10];
             let outcome = closed_loop(address, 3, each_once(&requests), |number, response| {
                 assert_eq!((response.status, response.body), (status, b"hello".as_slice()));

@@ -1,10 +1,12 @@
-//! Measures Stampede against its budgets, beside references that run on the same machine in the same minutes.
+//! Measures Stampede and compares the results with its budgets.
 //!
-//! Absolute numbers say more about the machine than about us, so every throughput stands beside that of a program
-//! which does no more than the unavoidable: redis-benchmark running the same script, Nginx serving the same bytes.
-//! Every answer is looked at, and at the end all units are counted: a fast wrong answer makes the run fail.
+//! Absolute numbers say more about the machine than about Stampede. So the most important ones are compared with a
+//! reference program, on the same machine in the same minutes. A reference does only what is unavoidable:
+//! redis-benchmark runs the same script, and Nginx serves the same bytes.
 //!
-//! Run it by `cargo xtask bench`, which builds what is measured.
+//! Every response is checked, and at the end all units are counted. A fast wrong response makes the run fail.
+//!
+//! `cargo xtask bench` builds everything and runs this program.
 
 mod crowd;
 mod load;
@@ -25,7 +27,7 @@ fn main() -> ExitCode {
     match run() {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => {
-            eprintln!("error: some answers were wrong, or units do not add up; see the report");
+            eprintln!("error: some responses were wrong, or the units do not add up; see the report");
             ExitCode::FAILURE
         }
         Err(error) => {
@@ -42,20 +44,15 @@ fn run() -> anyhow::Result<bool> {
         return simulate_a_crowd(arguments);
     }
     let settings = parse_arguments(arguments)?;
-    // One thread for the generator: it shares the machine with what it measures.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("no asynchronous runtime")?;
     let mut report = Report::begin(&settings)?;
-    runtime.block_on(measure::everything(&settings, &mut report))?;
+    runtime()?.block_on(measure::everything(&settings, &mut report))?;
     let folder = report.write()?;
     print!("{}", report.table());
     println!("Report: {}", folder.join("report.md").display());
-    Ok(report.all_answers_were_right())
+    Ok(report.is_right())
 }
 
-/// `bench crowd`: who gets the units of a sale that bots attack.
+/// `bench crowd`: simulates a sale that bots attack, and reports who gets the units.
 fn simulate_a_crowd(arguments: Vec<OsString>) -> anyhow::Result<bool> {
     use lexopt::prelude::*;
 
@@ -72,11 +69,7 @@ fn simulate_a_crowd(arguments: Vec<OsString>) -> anyhow::Result<bool> {
             other => return Err(other.unexpected().into()),
         }
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("no asynchronous runtime")?;
-    let report = runtime.block_on(crowd::run(&settings))?;
+    let report = runtime()?.block_on(crowd::run(&settings))?;
     let folder = stampede_tests::checkout().join("target/bench");
     std::fs::create_dir_all(&folder)?;
     let path = folder.join("crowd.md");
@@ -84,6 +77,12 @@ fn simulate_a_crowd(arguments: Vec<OsString>) -> anyhow::Result<bool> {
     print!("{report}");
     println!("Report: {}", path.display());
     Ok(true)
+}
+
+/// The generator gets one thread, because it shares the machine with the servers that it measures.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build().context("no asynchronous runtime")
 }
 
 fn parse_arguments(arguments: Vec<OsString>) -> anyhow::Result<Settings> {

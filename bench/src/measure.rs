@@ -1,4 +1,4 @@
-//! The measurements, in the order in which each finds what it needs.
+//! All measurements.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -15,23 +15,23 @@ use stampede_tests::{
 
 use crate::load::{self, Connection, Outcome, Response, closed_loop, each_once, repeat_for, request};
 use crate::reference::{Monitor, Nginx, ScriptCall, redis_benchmark};
-use crate::report::{Budget, Report, at};
+use crate::report::{Budget, Report, milliseconds_at};
 
 const RESERVE: &str = "reserve, accepted";
 const RESERVE_REFERENCE: &str = "redis-benchmark, the same script";
 const PAGE: &str = "static page";
 const PAGE_REFERENCE: &str = "Nginx, the same bytes";
-/// More than any measurement takes.
+/// A stock that is larger than any measurement needs.
 const PLENTY: i64 = 5_000_000;
-/// What the drain begins with.
+/// How many reservations are in the queue when the drain begins.
 const QUEUE: usize = 200_000;
 
 #[derive(Clone, Serialize)]
 pub struct Settings {
-    /// How long a measurement lasts that can go on for any time.
+    /// The seconds that a measurement lasts, if its length is free to choose.
     pub seconds: u64,
     pub connections: usize,
-    /// How many shoppers reserve; each has a session and a solved challenge of their own before.
+    /// How many shoppers reserve. Each gets a session and solves a challenge before the measurement.
     pub shoppers: usize,
     /// Only measurements whose name contains this.
     pub only: Option<String>,
@@ -53,7 +53,7 @@ impl Settings {
     }
 }
 
-/// The servers that are measured, and how to reach them.
+/// The servers that are measured, and clients for them.
 struct Bench<'a> {
     settings: &'a Settings,
     world: World,
@@ -105,13 +105,13 @@ pub async fn everything(settings: &Settings, report: &mut Report) -> anyhow::Res
     Ok(())
 }
 
-/// As a crowded shop is set up: no line in the log for each request that went well. Challenges are checked, and cost
-/// the generator nothing to solve.
+/// Settings of a shop that expects a crowd: no line in the log for a request that succeeds. Challenges are checked, but
+/// the generator solves them in no time.
 fn quiet(world: WorldBuilder) -> WorldBuilder {
     world.unchecked().set("log_requests", "problems").set("captcha_difficulty", 1)
 }
 
-/// The components as they are delivered.
+/// Reports the sizes of the components.
 fn sizes(report: &mut Report) -> anyhow::Result<()> {
     let folder = checkout().join("target/wasm32-wasip2/function");
     let mut largest = 0;
@@ -131,8 +131,8 @@ fn sizes(report: &mut Report) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a new instance costs: the median of requests that each get one, less that of requests that share one. The
-/// component that answers has every grant there is.
+/// Measures the cost of a new instance: the median time of requests that each get a new one, less that of requests that
+/// share one. The component that handles `/healthz` has every grant.
 async fn instantiation(report: &mut Report, shared: SocketAddr) -> anyhow::Result<()> {
     let world = quiet(World::builder()).argue(&["--max-instance-reuse-count", "1"]).start().await;
     let fresh = world.host.base().trim_start_matches("http://").parse()?;
@@ -141,14 +141,14 @@ async fn instantiation(report: &mut Report, shared: SocketAddr) -> anyhow::Resul
         let asked = vec![request("GET", "/healthz", None, None); 1_000];
         let outcome =
             closed_loop(address, 1, each_once(&asked), |_, response| response.status == 200).await?;
-        ensure!(outcome.wrong == 0, "/healthz was answered {:?}", outcome.example);
-        medians.push(at(&outcome.latency, 0.5));
+        ensure!(outcome.wrong == 0, "the response to /healthz is {:?}", outcome.example);
+        medians.push(milliseconds_at(&outcome.latency, 0.5));
     }
     report.add_figure("a new instance", medians[1] - medians[0], "ms", Budget::Below(1.0));
     Ok(())
 }
 
-/// Pictures issued to shoppers of their own, each a new one: what a crowd asks for in the first second of a sale.
+/// Measures how fast new pictures are issued, as a crowd asks for them in the first second of a sale.
 async fn challenges(settings: &Settings, report: &mut Report) -> anyhow::Result<()> {
     let world =
         quiet(World::builder()).set("captcha_kind", "image").set("captcha_difficulty", 0).start().await;
@@ -170,13 +170,13 @@ async fn challenges(settings: &Settings, report: &mut Report) -> anyhow::Result<
 }
 
 impl Bench<'_> {
-    /// Everything that a browser fetches before an item's page works, the picture apart.
+    /// Adds up the sizes of everything that a browser fetches before an item's page works, except for the picture.
     async fn first_load(&self, report: &mut Report) -> anyhow::Result<()> {
         let client = self.world.client();
-        let mut waiting = vec!["/items/i0000000000".to_owned()];
+        let mut to_fetch = vec!["/items/i0000000000".to_owned()];
         let mut seen = BTreeSet::new();
         let mut total = 0;
-        while let Some(path) = waiting.pop() {
+        while let Some(path) = to_fetch.pop() {
             if !seen.insert(path.clone()) {
                 continue;
             }
@@ -184,14 +184,14 @@ impl Bench<'_> {
             ensure!(packed.status == 200, "{packed}");
             total += packed.body.len();
             let plain = client.get(&path).send().await;
-            waiting.extend(needed_at_once(&String::from_utf8_lossy(&plain.body)));
+            to_fetch.extend(needed_at_once(&String::from_utf8_lossy(&plain.body)));
         }
         let kib = total as f64 / 1024.0;
         report.add_figure("item page, first load, compressed", kib, "KiB", Budget::Below(30.0));
         Ok(())
     }
 
-    /// The same bytes from us and from Nginx.
+    /// Measures the same page from us and from Nginx.
     async fn page(&self, report: &mut Report) -> anyhow::Result<()> {
         let client = self.world.client();
         let page = client.get("/").send().await;
@@ -222,7 +222,8 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Accepted reservations at full speed, polls of them, and the way from reserve to result at half of that speed.
+    /// Measures accepted reservations at full speed, then polls of them. Then measures the time from a reservation to its
+    /// result, at half of that speed.
     async fn reservations(&mut self, report: &mut Report) -> anyhow::Result<()> {
         let item = self.seller.publish(&ItemTerms::of(PLENTY)).await;
         let tokens = self.sessions(self.settings.shoppers).await?;
@@ -270,16 +271,17 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Shoppers who come at a steady pace, whether we keep up or not; each asks for a result until there is one.
+    /// Measures the time from a reservation to its result. Shoppers come at a steady pace, even if we do not keep up, and
+    /// each polls until there is a result.
     async fn reserve_to_result(&self, report: &mut Report, pace: f64) -> anyhow::Result<()> {
         let item = self.seller.publish(&ItemTerms::of(PLENTY)).await;
         let count = ((pace * self.settings.seconds as f64) as usize).clamp(100, self.settings.shoppers);
         let tokens = self.sessions(count).await?;
         let wishes = self.wishes(&item, &tokens).await?;
-        // Enough that nobody waits for a connection while we keep up.
-        let lanes = 256.min(count);
+        // So many that no shopper waits for a connection while we keep up.
+        let connection_count = 256.min(count);
         let mut connections = Vec::new();
-        for _ in 0..lanes {
+        for _ in 0..connection_count {
             connections.push(Connection::open(self.address).await?);
         }
         let started = Instant::now();
@@ -290,12 +292,12 @@ impl Bench<'_> {
             elapsed: Duration::ZERO,
             latency: load::histogram(),
         };
-        let work = connections.into_iter().enumerate().map(|(lane, mut connection)| {
+        let work = connections.into_iter().enumerate().map(|(first, mut connection)| {
             let (wishes, tokens) = (&wishes, &tokens);
             async move {
                 let mut results = Vec::new();
-                for number in (lane..wishes.len()).step_by(lanes) {
-                    // Time counts from the moment when the shopper should have come, so that our being late shows.
+                for number in (first..wishes.len()).step_by(connection_count) {
+                    // Count from the moment when the shopper should have come, so that the result includes our delay.
                     let due = started + Duration::from_secs_f64(number as f64 / pace);
                     tokio::time::sleep_until(due.into()).await;
                     let result = until_decided(&mut connection, &wishes[number], &tokens[number]).await?;
@@ -312,16 +314,19 @@ impl Bench<'_> {
         }
         outcome.elapsed = started.elapsed();
         report.add_outcome("reserve to result, at half of peak", &outcome);
-        report.add_figure("reserve to result, p50", at(&outcome.latency, 0.5), "ms", Budget::Below(50.0));
-        report.add_figure("reserve to result, p99", at(&outcome.latency, 0.99), "ms", Budget::Below(50.0));
+        for (name, share) in [("reserve to result, p50", 0.5), ("reserve to result, p99", 0.99)] {
+            let latency = milliseconds_at(&outcome.latency, share);
+            report.add_figure(name, latency, "ms", Budget::Below(50.0));
+        }
         self.wait_until_drained(&item).await;
         self.seller.audit(&item).await;
         Ok(())
     }
 
+    /// Measures refusals of an item that is sold out.
     async fn refusals(&self, report: &mut Report) -> anyhow::Result<()> {
         let item = self.seller.publish(&ItemTerms::of(1)).await;
-        // Everybody has solved a challenge by the time the only unit goes.
+        // All shoppers solve their challenges before the only unit is sold.
         let tokens = self.sessions(1_000).await?;
         let asked = self.wishes(&item, &tokens).await?;
         self.world.shopper().await.hold(&item).await;
@@ -340,19 +345,20 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// The reserve script alone, by redis-benchmark; and how fast the queue that this makes is drained.
+    /// Measures the reserve script alone with redis-benchmark. Then measures how fast the queue that this fills is drained.
     async fn script_and_drain(&mut self, report: &mut Report) -> anyhow::Result<()> {
         let item = self.seller.publish(&ItemTerms::of(PLENTY)).await;
         let call = self.capture_reserve(&item).await?;
         let port = self.world.redis.port();
-        // Nobody else uses Redis meanwhile.
+        // Stop the host, so that nobody else uses Redis.
         self.world.host.kill9();
         let calls = self.settings.shoppers.max(20_000);
         let connections = self.settings.connections;
         let rate = redis_benchmark(port, connections, calls, &call)?;
         report.add_reference(RESERVE_REFERENCE, rate);
         if !self.settings.wants("drain") {
-            return self.come_back().await;
+            self.world.host.restart().await;
+            return Ok(());
         }
 
         redis_benchmark(port, connections, QUEUE.saturating_sub(calls), &call)?;
@@ -364,15 +370,15 @@ impl Bench<'_> {
         };
         let queued = length().await;
         ensure!(queued > QUEUE as u64 / 2, "only {queued} of {QUEUE} reservations are in the queue");
-        let (host, patience) = (&mut self.world.host, Duration::from_secs(60));
+        let (host, timeout) = (&mut self.world.host, Duration::from_secs(60));
         let restart = host.restart();
-        // The clock runs from the first reservation that leaves the queue to the last.
+        // Measure from the moment when the first reservation leaves the queue until the last has left.
         let watch = async {
-            let started = eventually("the drain begins", patience, async || {
+            let started = eventually("the drain begins", timeout, async || {
                 (length().await < queued).then(Instant::now)
             })
             .await;
-            eventually("the queue is empty", patience, async || (length().await == 0).then_some(())).await;
+            eventually("the queue is empty", timeout, async || (length().await == 0).then_some(())).await;
             started.elapsed()
         };
         let ((), elapsed) = tokio::join!(restart, watch);
@@ -382,23 +388,18 @@ impl Bench<'_> {
         if counters.held as u64 != queued + 1 {
             report.complain(format!("{queued} reservations were queued, {} are held", counters.held));
         }
-        // No audit: tails that redis-benchmark makes are longer than any id, so that they are random enough.
+        // No audit: it would refuse the random ids of redis-benchmark, which are longer than real ones.
         counters.assert_conserved();
         Ok(())
     }
 
-    async fn come_back(&mut self) -> anyhow::Result<()> {
-        self.world.host.restart().await;
-        Ok(())
-    }
-
-    /// The script call of a real reservation, with everything random that is a shopper's own.
+    /// Captures the script call of a real reservation, and makes everything random that differs between shoppers.
     async fn capture_reserve(&self, item: &Item) -> anyhow::Result<ScriptCall> {
         let shopper = self.world.shopper().await;
         let mut monitor = Monitor::start(self.world.redis.port())?;
-        let answer = shopper.reserve(item).await;
-        ensure!(answer.status == 202, "{answer}");
-        let reservation = answer.json();
+        let response = shopper.reserve(item).await;
+        ensure!(response.status == 202, "{response}");
+        let reservation = response.json();
         let tail =
             reservation["id"].as_str().and_then(|id| id.rsplit('-').next()).context("no reservation id")?;
         let call = monitor.script_call_naming(tail)?;
@@ -407,7 +408,7 @@ impl Bench<'_> {
         Ok(call.with_random(&[shopper.user_id().trim_start_matches("u-"), tail]).with_random_argument(8))
     }
 
-    /// That many guests' tokens.
+    /// Session tokens of that many new guests.
     async fn sessions(&self, count: usize) -> anyhow::Result<Vec<String>> {
         let asked = vec![request("POST", "/api/session", None, None); count];
         let mut tokens = vec![String::new(); count];
@@ -417,11 +418,11 @@ impl Bench<'_> {
                 response.status == 201
             })
             .await?;
-        ensure!(outcome.wrong == 0, "a session was answered {:?}", outcome.example);
+        ensure!(outcome.wrong == 0, "the response to a new session is {:?}", outcome.example);
         Ok(tokens)
     }
 
-    /// A reservation request for each of these shoppers, each with a challenge of their own, solved.
+    /// One reservation request for each of these shoppers, with the solution of a challenge of theirs.
     async fn wishes(&self, item: &Item, tokens: &[String]) -> anyhow::Result<Vec<Bytes>> {
         let path = format!("/api/items/{}/challenges", item.id);
         let asked: Vec<Bytes> =
@@ -435,12 +436,12 @@ impl Bench<'_> {
                 else {
                     return false;
                 };
-                let answer = solve_proof_of_work(token, difficulty);
-                solved[number] = json!({ "challenge": token, "answer": answer, "quantity": 1 }).to_string();
+                let solution = solve_proof_of_work(token, difficulty);
+                solved[number] = json!({ "challenge": token, "answer": solution, "quantity": 1 }).to_string();
                 response.status == 201
             })
             .await?;
-        ensure!(outcome.wrong == 0, "a challenge was answered {:?}", outcome.example);
+        ensure!(outcome.wrong == 0, "the response to a new challenge is {:?}", outcome.example);
         let path = format!("/api/items/{}/reservations", item.id);
         let wishes = tokens.iter().zip(&solved);
         Ok(wishes.map(|(token, body)| request("POST", &path, Some(token), Some(body))).collect())
@@ -457,7 +458,7 @@ impl Bench<'_> {
     }
 }
 
-/// Reserves, and polls until the answer is final.
+/// Reserves, and polls until the reservation is decided. Returns the status and body of the last response.
 async fn until_decided(
     connection: &mut Connection,
     wish: &[u8],
@@ -468,20 +469,21 @@ async fn until_decided(
     let Some(id) = accepted(&Response { status, body: &body }) else { return Ok((status, body)) };
     let poll = request("GET", &format!("/api/reservations/{id}"), Some(token), None);
     loop {
-        // A page that waits for so near a result asks about as often as it can be drawn.
+        // A page that expects its result this soon polls about as often as a screen can show it.
         tokio::time::sleep(Duration::from_millis(10)).await;
-        let answer = connection.exchange(&poll, |response| (response.status, response.body.to_vec())).await?;
-        if !contains(&answer.1, "\"queued\"") {
-            return Ok(answer);
+        let polled = connection.exchange(&poll, |response| (response.status, response.body.to_vec())).await?;
+        if !contains(&polled.1, "\"queued\"") {
+            return Ok(polled);
         }
     }
 }
 
-/// The id of the reservation that a 202 tells of.
+/// The id of the reservation, if the response is a 202.
 fn accepted(response: &Response<'_>) -> Option<String> {
     (response.status == 202).then(|| member(response.body, "id")).filter(|id| !id.is_empty())
 }
 
+/// The string member of this name in a JSON body; empty if there is none.
 fn member(body: &[u8], name: &str) -> String {
     let value: Value = serde_json::from_slice(body).unwrap_or_default();
     value[name].as_str().unwrap_or_default().to_owned()
@@ -491,7 +493,7 @@ fn contains(body: &[u8], part: &str) -> bool {
     body.windows(part.len()).any(|window| window == part.as_bytes())
 }
 
-/// What a page or a module needs before it runs: linked styles and scripts, and modules imported by modules.
+/// The paths of what a page or a module needs before it works: linked styles and scripts, and imported modules.
 fn needed_at_once(text: &str) -> Vec<String> {
     let quoted = text.split(['"', '\'']);
     let before = text.split(['"', '\'']);
@@ -517,7 +519,7 @@ mod tests {
     use super::needed_at_once;
 
     #[test]
-    fn only_what_is_fetched_at_once_is_counted() {
+    fn links_and_workers_are_not_needed_at_once() {
         let page = r#"<link rel="stylesheet" href="/assets/app.css"><script type="module" src="/assets/item.js"></script>
             <a href="/orders">x</a>"#;
         assert_eq!(needed_at_once(page), ["/assets/app.css", "/assets/item.js"]);

@@ -1,4 +1,4 @@
-//! Two plots of a run, as SVG.
+//! Draws the two plots of a run as SVG.
 
 use std::path::Path;
 
@@ -18,18 +18,18 @@ const COLOURS: [RGBColor; 8] = [
     RGBColor(25, 130, 196),
 ];
 
-/// Requests a second of everything that was measured.
+/// Draws the throughput of every measurement, per second, as bars.
 pub fn bars(path: &Path, rows: &[Throughput]) -> anyhow::Result<()> {
     let height = 80 + 34 * rows.len() as u32;
     let area = SVGBackend::new(path, (960, height)).into_drawing_area();
-    let most = rows.iter().map(|row| row.per_second).fold(1.0, f64::max);
+    let highest = rows.iter().map(|row| row.per_second).fold(1.0, f64::max);
     let draw = || -> Result<(), Box<dyn std::error::Error>> {
         area.fill(&WHITE)?;
         area.draw_text("Per second", &("sans-serif", 18).into_text_style(&area), (20, 14))?;
         let style = ("sans-serif", 14).into_text_style(&area);
         for (number, row) in rows.iter().enumerate() {
             let top = 48 + 34 * number as i32;
-            let width = (row.per_second / most * 480.0) as i32;
+            let width = (row.per_second / highest * 480.0) as i32;
             let colour = COLOURS[number % COLOURS.len()];
             area.draw_text(&row.name, &style, (20, top + 4))?;
             area.draw(&Rectangle::new([(360, top), (360 + width, top + 22)], colour.filled()))?;
@@ -41,7 +41,7 @@ pub fn bars(path: &Path, rows: &[Throughput]) -> anyhow::Result<()> {
     draw().map_err(|error| anyhow!("cannot plot {}: {error}", path.display()))
 }
 
-/// Within how many milliseconds which share of the answers came.
+/// Draws the latencies: the milliseconds within which each share of the responses came.
 pub fn latencies(path: &Path, rows: &[Throughput]) -> anyhow::Result<()> {
     let rows: Vec<&Throughput> = rows.iter().filter(|row| !row.curve.is_empty()).collect();
     let area = SVGBackend::new(path, (960, 520)).into_drawing_area();
@@ -54,7 +54,7 @@ pub fn latencies(path: &Path, rows: &[Throughput]) -> anyhow::Result<()> {
             .x_label_area_size(40)
             .y_label_area_size(60)
             .build_cartesian_2d(0.0..100.0, (0.01..slowest * 1.2).log_scale())?;
-        chart.configure_mesh().x_desc("% of answers").y_desc("ms").draw()?;
+        chart.configure_mesh().x_desc("% of responses").y_desc("ms").draw()?;
         for (number, row) in rows.iter().enumerate() {
             let colour = COLOURS[number % COLOURS.len()];
             let points = row.curve.iter().map(|(share, ms)| (share * 100.0, ms.max(0.01)));

@@ -1,4 +1,4 @@
-//! The programs that we measure ourselves against.
+//! The reference programs that Stampede is compared with: redis-benchmark and Nginx.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -9,13 +9,13 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use stampede_tests::{Process, eventually, free_port, program};
 
-/// One call of the reserve script, just as the function made it.
+/// One call of the reserve script, exactly as the function made it.
 #[derive(Clone, Debug)]
 pub struct ScriptCall {
     words: Vec<String>,
 }
 
-/// What Redis is told while a test does something, word by word.
+/// Reads every command that Redis gets, with `MONITOR`.
 pub struct Monitor {
     stream: BufReader<TcpStream>,
 }
@@ -26,13 +26,13 @@ impl Monitor {
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
         stream.write_all(b"MONITOR\r\n")?;
         let mut monitor = Monitor { stream: BufReader::new(stream) };
-        let mut answer = String::new();
-        monitor.stream.read_line(&mut answer)?;
-        ensure!(answer.starts_with("+OK"), "MONITOR was answered `{}`", answer.trim());
+        let mut reply = String::new();
+        monitor.stream.read_line(&mut reply)?;
+        ensure!(reply.starts_with("+OK"), "the reply to MONITOR is `{}`", reply.trim());
         Ok(monitor)
     }
 
-    /// The next EVALSHA that names this word.
+    /// Waits for the next EVALSHA that has this word among its arguments.
     pub fn script_call_naming(&mut self, word: &str) -> anyhow::Result<ScriptCall> {
         loop {
             let mut line = String::new();
@@ -47,23 +47,24 @@ impl Monitor {
     }
 }
 
-/// `+1700000000.1 [0 127.0.0.1:1] "EVALSHA" "…"`, without the escapes that no word of ours has.
+/// The words of a line such as `+1700000000.1 [0 127.0.0.1:1] "EVALSHA" "…"`. Escapes are not decoded, because our words
+/// have none.
 fn quoted_words(line: &str) -> Vec<String> {
     line.split('"').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
 impl ScriptCall {
-    /// The key at this place, from 1, as scripts count.
+    /// The key with this number. Numbers begin with 1, as in the script.
     pub fn key(&self, number: usize) -> &str {
         &self.words[2 + number]
     }
 
-    /// The same call for another shopper each time: what differs from one to the next becomes a random number.
+    /// Makes a call for another shopper each time: replaces each of `words` by a placeholder for a random number.
     pub fn with_random(mut self, words: &[&str]) -> ScriptCall {
         for word in &mut self.words {
             for given in words {
                 if !given.is_empty() && word.contains(given) {
-                    // Two of them: one has 31 random bits, and of 200,000 shoppers some would be the same.
+                    // Two placeholders, because one has only 31 random bits. Of 200,000 shoppers, some would be the same.
                     *word = word.replace(given, "__rand_int____rand_int__");
                 }
             }
@@ -71,7 +72,7 @@ impl ScriptCall {
         self
     }
 
-    /// The same call with this argument, from 1, made random too.
+    /// Makes the argument with this number random, too. Numbers begin with 1, as in the script.
     pub fn with_random_argument(mut self, number: usize) -> ScriptCall {
         let keys: usize = self.words[2].parse().unwrap_or_default();
         if let Some(word) = self.words.get_mut(2 + keys + number)
@@ -83,7 +84,7 @@ impl ScriptCall {
     }
 }
 
-/// Calls a second that redis-benchmark reaches, without pipelining.
+/// The number of calls per second that redis-benchmark makes, without pipelining.
 pub fn redis_benchmark(
     port: u16,
     connections: usize,
@@ -98,7 +99,7 @@ pub fn redis_benchmark(
         .output()
         .context("cannot run redis-benchmark")?;
     let text = String::from_utf8_lossy(&output.stdout);
-    // The line before the last names the columns; the command in front contains commas of its own.
+    // The header names the columns. Count them from the right, because the first one, the command, contains commas.
     let header: Vec<&str> =
         text.lines().find(|line| line.starts_with("\"test\"")).unwrap_or_default().split(',').collect();
     let from_right = header
@@ -123,12 +124,12 @@ pub struct Nginx {
 impl Drop for Nginx {
     fn drop(&mut self) {
         // Asked to end, the master takes its workers with it; killed, it would leave them behind.
-        self.process.signal_to_end();
+        self.process.signal_to_end(Duration::from_secs(5));
     }
 }
 
 impl Nginx {
-    /// Serves `bytes` at `/`, with the type of a page.
+    /// Serves `bytes` at `/` as HTML.
     pub async fn start(folder: &Path, bytes: &[u8]) -> anyhow::Result<Nginx> {
         let root = folder.join("nginx");
         std::fs::create_dir_all(root.join("html"))?;
@@ -144,7 +145,7 @@ impl Nginx {
              uwsgi_temp_path {path}/t4;\n  scgi_temp_path {path}/t5;\n\
              server {{ listen 127.0.0.1:{port}; root {path}/html; }}\n}}\n"
         );
-        // Run as root, its workers change to another user, who has to be able to read.
+        // If Nginx runs as root, its workers run as another user, who must be able to read the files.
         make_readable(folder)?;
         std::fs::write(root.join("nginx.conf"), configuration)?;
         let mut command = Command::new(program("nginx"));
@@ -170,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_call_is_read_from_the_monitor_and_made_random() {
+    fn a_call_in_the_output_of_monitor_is_read_and_made_random() {
         let line = "+1700000000.1 [0 127.0.0.1:1] \"EVALSHA\" \"abc\" \"2\" \"{i:0}:lane\" \"{i:0}:users\" \"\" \"u-1\" \"tail\" \"c\"";
         let call = ScriptCall { words: quoted_words(line) };
         assert_eq!(call.key(2), "{i:0}:users");

@@ -1,4 +1,4 @@
-//! What a run found: a table for people, JSON for programs, plots for both.
+//! The results of a run, as a table, as JSON and as plots.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use crate::load::Outcome;
 use crate::measure::Settings;
 use crate::plot;
 
-/// Everything of one run.
+/// All results of one run.
 #[derive(Serialize)]
 pub struct Report {
     started_at: String,
@@ -24,11 +24,11 @@ pub struct Report {
     throughput: Vec<Throughput>,
     figures: Vec<Figure>,
     components: Vec<Component>,
-    /// What was wrong, if anything was.
+    /// Everything that was wrong.
     complaints: Vec<String>,
 }
 
-/// Where it ran, and on what.
+/// The machine and the programs of the run.
 #[derive(Serialize)]
 struct Machine {
     processor: String,
@@ -38,17 +38,17 @@ struct Machine {
     commit: String,
 }
 
-/// Answers a second of one kind of request.
+/// The throughput and the latencies of one measurement.
 #[derive(Clone, Serialize)]
 pub struct Throughput {
     pub name: String,
     pub per_second: f64,
     pub right: u64,
     pub wrong: u64,
-    /// Milliseconds; nothing where the generator is not ours.
+    /// Milliseconds; `None` if another program measured.
     pub p50_ms: Option<f64>,
     pub p99_ms: Option<f64>,
-    /// Share of answers, and milliseconds within which that share came.
+    /// Shares of the responses, each with the milliseconds within which it came.
     pub curve: Vec<(f64, f64)>,
 }
 
@@ -78,7 +78,7 @@ impl Report {
     pub fn begin(settings: &Settings) -> anyhow::Result<Report> {
         Ok(Report {
             started_at: now()?,
-            machine: Machine::look(),
+            machine: Machine::describe(),
             settings: settings.clone(),
             throughput: Vec::new(),
             figures: Vec::new(),
@@ -87,22 +87,22 @@ impl Report {
         })
     }
 
-    /// Adds what our own generator measured, and says it at once.
+    /// Adds a measurement of our own generator, and prints it at once.
     pub fn add_outcome(&mut self, name: &str, outcome: &Outcome) {
         if outcome.wrong > 0 {
             let example = outcome.example.clone().unwrap_or_default();
-            self.complain(format!("{name}: {} wrong answers, such as: {example}", outcome.wrong));
+            self.complain(format!("{name}: {} wrong responses, such as: {example}", outcome.wrong));
         }
         if outcome.right == 0 {
-            self.complain(format!("{name}: not one right answer"));
+            self.complain(format!("{name}: not one right response"));
         }
         self.add(Throughput {
             name: name.to_owned(),
             per_second: outcome.rate(),
             right: outcome.right,
             wrong: outcome.wrong,
-            p50_ms: Some(at(&outcome.latency, 0.5)),
-            p99_ms: Some(at(&outcome.latency, 0.99)),
+            p50_ms: Some(milliseconds_at(&outcome.latency, 0.5)),
+            p99_ms: Some(milliseconds_at(&outcome.latency, 0.99)),
             curve: curve(&outcome.latency),
         });
     }
@@ -138,13 +138,13 @@ impl Report {
         self.components.push(Component { name: name.to_owned(), bytes });
     }
 
-    /// Something that must not be; the run will fail.
+    /// Notes that something is wrong. The run will fail.
     pub fn complain(&mut self, complaint: String) {
         eprintln!("    WRONG: {complaint}");
         self.complaints.push(complaint);
     }
 
-    /// The rate of an earlier measurement, if it was made.
+    /// The throughput of an earlier measurement per second, if it was made.
     pub fn rate_of(&self, name: &str) -> Option<f64> {
         self.throughput
             .iter()
@@ -152,11 +152,12 @@ impl Report {
             .map(|throughput| throughput.per_second)
     }
 
-    pub fn all_answers_were_right(&self) -> bool {
+    /// Whether nothing was wrong.
+    pub fn is_right(&self) -> bool {
         self.complaints.is_empty()
     }
 
-    /// What a person reads at the end.
+    /// The results as Markdown tables.
     pub fn table(&self) -> String {
         let mut text = String::new();
         let milliseconds = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.2}"));
@@ -190,7 +191,7 @@ impl Report {
         text
     }
 
-    /// Writes everything under target/bench/, in a folder named for the moment.
+    /// Writes the report into a folder under target/bench/ that is named after the start of the run.
     pub fn write(&self) -> anyhow::Result<PathBuf> {
         let folder = checkout().join("target/bench").join(self.started_at.replace(':', "-"));
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
@@ -219,25 +220,27 @@ impl Report {
 }
 
 impl Machine {
-    fn look() -> Machine {
+    fn describe() -> Machine {
         let information = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let model = information.lines().find(|line| line.starts_with("model name"));
         let processor = model.and_then(|line| line.split(": ").nth(1)).unwrap_or("unknown").to_owned();
         let kernel =
             std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned();
-        let redis = said(Command::new(program("redis-server")).arg("--version"));
+        let redis = output_of(Command::new(program("redis-server")).arg("--version"));
         Machine {
             processor,
             cores: std::thread::available_parallelism().map_or(1, Into::into),
             kernel,
             redis: redis.split_whitespace().take(3).collect::<Vec<_>>().join(" "),
-            commit: said(Command::new("git").args(["rev-parse", "--short", "HEAD"]).current_dir(checkout())),
+            commit: output_of(
+                Command::new("git").args(["rev-parse", "--short", "HEAD"]).current_dir(checkout()),
+            ),
         }
     }
 }
 
-/// What a command prints, or nothing.
-fn said(command: &mut Command) -> String {
+/// The standard output of a command; empty if it can't run.
+fn output_of(command: &mut Command) -> String {
     let output = command.output().map(|output| output.stdout).unwrap_or_default();
     String::from_utf8_lossy(&output).trim().to_owned()
 }
@@ -247,12 +250,12 @@ fn now() -> anyhow::Result<String> {
     Ok(OffsetDateTime::now_utc().format(format)?)
 }
 
-/// Milliseconds within which this share of the answers came.
-pub fn at(latency: &Histogram<u64>, share: f64) -> f64 {
+/// The milliseconds within which this share of the responses came.
+pub fn milliseconds_at(latency: &Histogram<u64>, share: f64) -> f64 {
     latency.value_at_quantile(share) as f64 / 1000.0
 }
 
 fn curve(latency: &Histogram<u64>) -> Vec<(f64, f64)> {
     let shares = [0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 1.0];
-    shares.iter().map(|share| (*share, at(latency, *share))).collect()
+    shares.iter().map(|share| (*share, milliseconds_at(latency, *share))).collect()
 }

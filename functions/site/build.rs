@@ -1,9 +1,10 @@
 //! Prepares static/ for the component, so that a request costs nothing but sending bytes.
 //!
-//! Each file under static/assets gets a name with a hash in it, over its own bytes and those of all files it refers to,
-//! and every reference `/assets/<file>` in HTML, CSS, JavaScript and SVG is rewritten. Pages and assets are compressed
-//! with brotli and gzip. docs/problems.md becomes the page that problems' types lead to.
-//! static/pictures is not for here: it is mounted beside the component.
+//! It puts each page into static/frame.html, and drops comments and indentation. It gives each file under static/assets a
+//! name with a hash in it, over the bytes of that file and of all files that it refers to, and rewrites every reference
+//! `/assets/<file>` in HTML, CSS, JavaScript and SVG. It compresses pages and assets with brotli and gzip. It makes a
+//! page of docs/problems.md, where the types of problems lead. It leaves static/pictures alone: the manifest mounts that
+//! folder beside the component.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -14,9 +15,14 @@ use std::{env, fs};
 use anyhow::{Context, Result, bail, ensure};
 use sha2::{Digest, Sha256};
 
-/// Where pages find their assets, before and after.
+/// The path of assets, both in static/ and as they are served.
 const ASSETS: &str = "/assets/";
-/// The page that explains problems, which is made here.
+/// What all pages share: head, header and footer.
+const FRAME: &str = "frame.html";
+/// Where the frame takes in what a page has of its own.
+const HEAD_PLACE: &str = "<!-- the page's own head -->";
+const BODY_PLACE: &str = "<!-- the page's own body -->";
+/// The page that explains problems. It is made here.
 const PROBLEMS: &str = "problems.html";
 
 fn main() -> Result<()> {
@@ -28,7 +34,13 @@ fn main() -> Result<()> {
         println!("cargo::rerun-if-changed={}", watched.display());
     }
 
-    let assets = read_folder(&folder.join("assets"))?;
+    let mut assets = read_folder(&folder.join("assets"))?;
+    for (name, bytes) in &mut assets {
+        if matches!(extension(name), "js" | "css") {
+            let code = std::str::from_utf8(bytes).with_context(|| name.clone())?;
+            *bytes = bare(code).with_context(|| format!("static/assets/{name}"))?.into_bytes();
+        }
+    }
     let names = hashed_names(&assets)?;
     let mut files = Vec::new();
     for (name, bytes) in &assets {
@@ -40,10 +52,14 @@ fn main() -> Result<()> {
             is_page: false,
         });
     }
-    let pages = read_folder(&folder)?;
+    let mut pages = read_folder(&folder)?;
+    let frame = pages.remove(FRAME).with_context(|| format!("static/{FRAME} is missing"))?;
+    let frame = String::from_utf8(frame).with_context(|| format!("static/{FRAME}"))?;
     for (name, bytes) in &pages {
         ensure!(name.ends_with(".html"), "static/{name}: only pages stand here; assets go to static/assets");
-        let bytes = rewritten(name, bytes, &names)?;
+        let page = std::str::from_utf8(bytes).with_context(|| format!("static/{name}"))?;
+        let page = framed(&frame, name, page, &assets).with_context(|| format!("static/{name}"))?;
+        let bytes = rewritten(name, page.as_bytes(), &names)?;
         files.push(File { path: name.clone(), name: name.clone(), bytes, is_page: true });
     }
     let markdown = fs::read_to_string(&problems).context("docs/problems.md")?;
@@ -57,17 +73,17 @@ fn main() -> Result<()> {
     write_table(&files, &slugs, &out)
 }
 
-/// One thing to serve.
+/// A page or an asset to serve.
 struct File {
-    /// The path that a request names; a page that several paths share is named by its file.
+    /// An asset: the path of its requests. A page: the name of its file, since several paths may share it.
     path: String,
-    /// The file's name in static/, for its type.
+    /// The file's name in static/, which tells its media type.
     name: String,
     bytes: Vec<u8>,
     is_page: bool,
 }
 
-/// The files right in `folder` by name. Folders in it, and what begins with a dot, are passed over.
+/// The files right in `folder` by name, without folders and hidden files.
 fn read_folder(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
     let mut files = BTreeMap::new();
     for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
@@ -81,6 +97,96 @@ fn read_folder(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
     Ok(files)
 }
 
+/// The page `name` inside the frame. A preload for each module that its script imports stands before the script, so that
+/// the browser fetches all of them at once.
+fn framed(frame: &str, name: &str, page: &str, assets: &BTreeMap<String, Vec<u8>>) -> Result<String> {
+    let head = between(page, "<head>", "</head>")?;
+    let (attributes, body) =
+        between(page, "<body", "</body>")?.split_once('>').context("<body is not closed")?;
+    let (before, script) =
+        head.split_once("<script type=\"module\"").context("no module script in the head")?;
+    let (_, _, entry) = references(script).next().context("the module script is no asset")?;
+    let mut head = before.trim_end().to_owned();
+    for module in imports(entry, assets)? {
+        write!(head, "\n    <link rel=\"modulepreload\" href=\"{ASSETS}{module}\">")?;
+    }
+    write!(head, "\n    <script type=\"module\"{}", script.trim_end())?;
+
+    for place in [HEAD_PLACE, BODY_PLACE, "<body"] {
+        ensure!(frame.matches(place).count() == 1, "static/{FRAME} must have {place} once");
+    }
+    let path = if name == "index.html" { "/" } else { &format!("/{}", name.trim_end_matches(".html")) };
+    let framed = frame
+        .replace("<body", &format!("<body{attributes}"))
+        // The link of the navigation that leads to this very page.
+        .replace(
+            &format!("<a href=\"{path}\" data-t"),
+            &format!("<a href=\"{path}\" aria-current=\"page\" data-t"),
+        )
+        .replace(HEAD_PLACE, head.trim())
+        .replace(BODY_PLACE, body.trim());
+    without_comments(&framed)
+}
+
+/// The modules that `entry` imports, and those that they import, nearest first.
+fn imports(entry: &str, assets: &BTreeMap<String, Vec<u8>>) -> Result<Vec<String>> {
+    let mut modules = vec![entry.to_owned()];
+    let mut read = 0;
+    while let Some(module) = modules.get(read) {
+        let bytes = assets.get(module).with_context(|| format!("{ASSETS}{module} is not there"))?;
+        let text = std::str::from_utf8(bytes).with_context(|| module.clone())?;
+        for (start, _, target) in references(text) {
+            // A worker or a picture is named in other ways, and loaded when it is needed.
+            let is_import = text[..start].ends_with("from \"") || text[..start].ends_with("import \"");
+            if is_import && !modules.iter().any(|module| module == target) {
+                modules.push(target.to_owned());
+            }
+        }
+        read += 1;
+    }
+    modules.remove(0);
+    Ok(modules)
+}
+
+fn between<'a>(text: &'a str, start: &str, end: &str) -> Result<&'a str> {
+    let found = text.split_once(start).and_then(|(_, rest)| rest.split_once(end));
+    found.map(|(inner, _)| inner).with_context(|| format!("no {start} … {end}"))
+}
+
+/// Removes comments, which are for readers of static/.
+fn without_comments(html: &str) -> Result<String> {
+    let mut result = String::with_capacity(html.len());
+    let mut rest = html;
+    while let Some((before, comment)) = rest.split_once("<!--") {
+        result.push_str(before.trim_end_matches([' ', '\n']));
+        rest = comment.split_once("-->").context("a comment without an end")?.1;
+    }
+    result.push_str(rest);
+    Ok(result.trim_start().to_owned())
+}
+
+/// JavaScript or CSS without indentation, empty lines and comments that stand on lines of their own: a sixth of what a
+/// shopper would have to load.
+fn bare(code: &str) -> Result<String> {
+    let mut result = String::with_capacity(code.len());
+    let mut lines = code.lines().map(str::trim);
+    while let Some(line) = lines.next() {
+        if line.starts_with("/*") {
+            let mut line = line;
+            while !line.contains("*/") {
+                line = lines.next().context("a comment without an end")?;
+            }
+            ensure!(line.ends_with("*/"), "code behind a comment: {line}");
+        } else if !line.is_empty() && !line.starts_with("//") {
+            // Inside a text of several lines, indentation would mean something.
+            ensure!(line.matches('`').count() % 2 == 0, "a template literal must end on its line: {line}");
+            result.push_str(line);
+            result.push('\n');
+        }
+    }
+    Ok(result)
+}
+
 fn is_text(name: &str) -> bool {
     matches!(extension(name), "html" | "css" | "js" | "svg" | "json" | "txt" | "webmanifest")
 }
@@ -89,7 +195,7 @@ fn extension(name: &str) -> &str {
     name.rsplit_once('.').map_or("", |(_, extension)| extension)
 }
 
-/// Where `/assets/<file>` stands in `text`: the start and the end of each, and the file.
+/// Every `/assets/<file>` in `text`: its start, its end, and the file.
 fn references(text: &str) -> impl Iterator<Item = (usize, usize, &str)> {
     text.match_indices(ASSETS).map(|(start, _)| {
         let rest = &text[start + ASSETS.len()..];
@@ -100,8 +206,8 @@ fn references(text: &str) -> impl Iterator<Item = (usize, usize, &str)> {
     })
 }
 
-/// For each asset its name with a hash of everything that it leads to, itself included. Modules may refer to each
-/// other in a circle: the hash is over the files as they stand in static/, not as they are served.
+/// For each asset its name with a hash of everything that it leads to, itself included. The hash is over the files of
+/// static/, not over what is served, because modules may refer to each other in a circle.
 fn hashed_names(assets: &BTreeMap<String, Vec<u8>>) -> Result<BTreeMap<String, String>> {
     let mut leads_to: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for (name, bytes) in assets {
@@ -183,7 +289,7 @@ fn write_table(files: &[File], slugs: &[String], out: &Path) -> Result<()> {
             Ok(format!("include_bytes!({:?})", path.display().to_string()))
         };
         let smaller = |bytes: Vec<u8>, suffix: &str| -> Result<String> {
-            // What compression does not shorten by a tenth is not worth a decoder's time.
+            // Compression that saves less than a tenth is not worth a decoder's time.
             if !is_text(&file.name) || bytes.len() * 10 > file.bytes.len() * 9 {
                 return Ok("None".to_owned());
             }
@@ -225,7 +331,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A page of all `## slug` sections, each with its slug for an anchor; and the slugs.
+/// A page of all `## slug` sections, each with its slug as an anchor; and the slugs.
 fn problems_page(markdown: &str) -> Result<(String, Vec<String>)> {
     let mut slugs = Vec::new();
     let mut sections = String::new();
@@ -267,7 +373,7 @@ fn paragraphs(text: &str) -> String {
     text.trim().split("\n\n").map(|text| format!("<p>{}</p>\n", inline(text))).collect()
 }
 
-/// The marks that docs/problems.md uses: `code`, and nothing else.
+/// Converts the one mark that docs/problems.md uses: `code`.
 fn inline(text: &str) -> String {
     let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     escaped

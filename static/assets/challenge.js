@@ -5,20 +5,28 @@ import { button, el, find, icon, timer, trouble } from "/assets/ui.js";
 import { locale, t } from "/assets/words.js";
 
 /**
- * A view `{node, focus, stop}` of `challenge`. `submit(answer)` is called with the answer, `another(hint, kind)` to get
- * a new challenge, `cancel()` to leave. `hint` is the key of a sentence about the try before.
+ * A view `{node, focus, stop}` of `challenge`. It calls `submit(solution)` with the solution, `another(hint, kind)` for a
+ * new challenge, `cancel()` when the shopper leaves. `hint` is the key of a sentence about the try before.
  */
 export function challengeView(challenge, { submit, another, cancel, hint }) {
   const view = (KINDS[challenge.kind] ?? unknown)(challenge, submit, another);
   const lapse = timer(() => another("lapsed"));
   const life = Date.parse(challenge.expires_at) - now();
   if (life > 0) lapse.set(life);
-  const node = el("div", { class: "challenge", "data-kind": challenge.kind },
+  const node = el(
+    "div",
+    { class: "challenge", "data-kind": challenge.kind },
     el("h2", { tabindex: -1 }, () => t("challenge")),
     hint && el("p", { class: "hint", role: "alert" }, () => t(hint)),
     view.node,
-    challenge.alternative && button(() => t("instead"), () => another(null, challenge.alternative), { id: "challenge-alternative", class: "button quiet" }),
-    button(() => t("cancel"), cancel, { class: "button quiet", "data-action": "cancel-challenge" }));
+    challenge.alternative &&
+      button(
+        () => t("instead"),
+        () => another(null, challenge.alternative),
+        { id: "challenge-alternative", class: "button quiet" },
+      ),
+    button(() => t("cancel"), cancel, { class: "button quiet", "data-action": "cancel-challenge" }),
+  );
   return {
     node,
     focus: view.focus ?? (() => find("h2", node).focus()),
@@ -30,16 +38,49 @@ export function challengeView(challenge, { submit, another, cancel, hint }) {
 }
 
 function image(challenge, submit, another) {
-  const field = el("input", { id: "challenge-answer", name: "answer", autocomplete: "off", autocapitalize: "off", autocorrect: "off", spellcheck: "false", inputmode: "text", enterkeyhint: "go", maxlength: 32, "aria-describedby": "challenge-how challenge-missing" });
+  const field = el("input", {
+    id: "challenge-answer",
+    name: "answer",
+    autocomplete: "off",
+    autocapitalize: "off",
+    autocorrect: "off",
+    spellcheck: "false",
+    inputmode: "text",
+    enterkeyhint: "go",
+    maxlength: 32,
+    "aria-describedby": "challenge-how challenge-missing",
+  });
   const missing = el("p", { id: "challenge-missing", class: "field-error", role: "alert" });
-  const form = el("form", { id: "challenge-form", novalidate: true, on: { submit: answer } },
+  const form = el(
+    "form",
+    { id: "challenge-form", novalidate: true, on: { submit: answer } },
     el("p", { id: "challenge-how" }, () => t("challenge_image")),
-    el("div", { class: "puzzle" },
+    el(
+      "div",
+      { class: "puzzle" },
       el("img", { id: "challenge-image", src: challenge.image, alt: () => t("picture") }),
-      el("button", { type: "button", class: "button plain square", id: "challenge-refresh", "aria-label": () => t("another"), title: () => t("another"), on: { click: () => another() } }, icon("again"))),
+      el(
+        "button",
+        {
+          type: "button",
+          class: "button plain square",
+          id: "challenge-refresh",
+          "aria-label": () => t("another"),
+          title: () => t("another"),
+          on: { click: () => another() },
+        },
+        icon("again"),
+      ),
+    ),
     el("label", { for: "challenge-answer" }, () => t("answer")),
-    el("div", { class: "row" }, field, el("button", { class: "button", id: "challenge-submit" }, () => t("submit"))),
-    missing);
+    el(
+      "div",
+      { class: "row" },
+      field,
+      el("button", { class: "button", id: "challenge-submit" }, () => t("submit")),
+    ),
+    missing,
+  );
   function answer(event) {
     event.preventDefault();
     const text = field.value.trim();
@@ -56,25 +97,56 @@ function pow(challenge, submit, another) {
   const words = el("p", { class: "digits", id: "pow-progress" });
   const worker = new Worker("/assets/pow.js");
   worker.onmessage = ({ data }) => {
-    // Luck decides when it ends; what is shown is how likely it was to have ended by now.
+    // Luck decides when the work ends. The bar shows how likely it was to have ended by now.
     const share = data.answer ? 1 : 1 - Math.exp(-data.tried / 2 ** challenge.difficulty);
     bar.value = share * 100;
     words.textContent = data.answer ? t("pow_done") : t("pow_progress", { n: Math.floor(share * 100) });
     if (data.answer) submit(data.answer);
   };
-  worker.onerror = () => node.append(trouble({ title: t("widget_failed") }), button(() => t("retry"), () => another()));
+  worker.onerror = () =>
+    node.append(
+      trouble({ title: t("widget_failed") }),
+      button(
+        () => t("retry"),
+        () => another(),
+      ),
+    );
   worker.postMessage({ challenge: challenge.challenge, difficulty: challenge.difficulty });
-  const node = el("div", {}, el("p", {}, () => t("challenge_pow")), bar, words);
+  const node = el(
+    "div",
+    {},
+    el("p", {}, () => t("challenge_pow")),
+    bar,
+    words,
+  );
   return { node, stop: () => worker.terminate() };
 }
 
-/** A hosted widget. Its script is only loaded where the server names one, and the page's policy must allow it. */
+/** A hosted widget. The page loads its script only where the server names one, and its policy must allow it. */
 function turnstile(challenge, submit, another) {
-  const place = el("div", { class: "widget" }, el("p", { class: "busy", role: "status" }, () => t("widget_loading")));
-  const node = el("div", {}, el("p", {}, () => t("challenge_widget")), place);
+  const place = el(
+    "div",
+    { class: "widget" },
+    el("p", { class: "busy", role: "status" }, () => t("widget_loading")),
+  );
+  const node = el(
+    "div",
+    {},
+    el("p", {}, () => t("challenge_widget")),
+    place,
+  );
   let over = false;
   let widget;
-  const failed = () => over || place.replaceChildren(trouble({ title: t("widget_failed") }), button(() => t("retry"), () => another(), { id: "challenge-retry" }));
+  const failed = () =>
+    over ||
+    place.replaceChildren(
+      trouble({ title: t("widget_failed") }),
+      button(
+        () => t("retry"),
+        () => another(),
+        { id: "challenge-retry" },
+      ),
+    );
   const render = () => {
     if (over) return;
     place.replaceChildren();
@@ -90,7 +162,8 @@ function turnstile(challenge, submit, another) {
     });
   };
   if (window.turnstile) render();
-  else document.head.append(el("script", { src: challenge.script_url, async: true, on: { load: render, error: failed } }));
+  else
+    document.head.append(el("script", { src: challenge.script_url, async: true, on: { load: render, error: failed } }));
   return {
     node,
     stop: () => {

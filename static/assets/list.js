@@ -1,7 +1,28 @@
-// The list of sales: what is open, what comes next, what has been.
+// The list of sales: open, coming and past.
 
 import { call, delay, now, Refusal } from "/assets/net.js";
-import { announce, badge, button, el, find, icon, message, number, onReturn, onTick, phase, picture, price, showStock, stadiumClock, stockLane, timeOf, timer, told, trouble } from "/assets/ui.js";
+import {
+  announce,
+  badge,
+  button,
+  el,
+  find,
+  icon,
+  message,
+  number,
+  onReturn,
+  onTick,
+  phase,
+  picture,
+  price,
+  showStock,
+  stadiumClock,
+  stockLane,
+  timeOf,
+  timer,
+  told,
+  trouble,
+} from "/assets/ui.js";
 import { define, say, t } from "/assets/words.js";
 
 define({
@@ -37,7 +58,8 @@ const refresh = timer(() => read(Math.max(1, Math.ceil(sales.length / PAGE)), tr
 /** Reads the first `pages` pages. A newer call takes the place of an older one. */
 async function read(pages, quiet) {
   reading?.abort();
-  const { signal } = (reading = new AbortController());
+  reading = new AbortController();
+  const { signal } = reading;
   refresh.stop();
   const q = field.value.trim();
   const size = Math.min(100, pages * PAGE);
@@ -47,7 +69,7 @@ async function read(pages, quiet) {
     const { data } = await call("GET", `/api/sales?${query}`, { signal });
     failures = 0;
     total = data.total;
-    // Beyond a hundred, further pages are appended; a refresh keeps them as they are.
+    // One request reads a hundred at most. A refresh keeps those beyond as they are.
     sales = data.sales.concat(quiet ? sales.slice(size) : []);
     show(q);
   } catch (error) {
@@ -83,11 +105,13 @@ async function readMore() {
   }
 }
 
-/** Looks again in a while, and just after the next start or end. */
+/** Plans the next refresh: in a while, and just after the next start or end. */
 function plan(ms) {
   if (document.hidden) return;
   const time = now();
-  const edges = sales.flatMap((sale) => sale.items).flatMap((item) => [Date.parse(item.starts_at), Date.parse(item.ends_at)]);
+  const edges = sales
+    .flatMap((sale) => sale.items)
+    .flatMap((item) => [Date.parse(item.starts_at), Date.parse(item.ends_at)]);
   const next = Math.min(...edges.filter((edge) => edge > time)) - time;
   const usual = sales.some((sale) => sale.items.some((item) => phase(item) === "open")) ? 5000 : 20000;
   refresh.set(ms ?? Math.min(usual * (1 + Math.random() * 0.3), next + 300 + Math.random() * 2000));
@@ -95,7 +119,19 @@ function plan(ms) {
 
 function fail(error) {
   document.body.dataset.step = "failed";
-  list.replaceChildren(trouble(error), message("flag", () => t("list_failed"), null, button(() => t("retry"), () => read(1), { "data-action": "retry" })));
+  list.replaceChildren(
+    trouble(error),
+    message(
+      "flag",
+      () => t("list_failed"),
+      null,
+      button(
+        () => t("retry"),
+        () => read(1),
+        { "data-action": "retry" },
+      ),
+    ),
+  );
   more.hidden = true;
 }
 
@@ -107,9 +143,20 @@ function show(q) {
       field.value = "";
       submit();
     };
-    list.replaceChildren(q
-      ? message("search", () => t("nothing", { q }), null, button(() => t("clear"), clear, { "data-action": "clear" }))
-      : message("flag", () => t("none"), () => t("hero_none_text")));
+    list.replaceChildren(
+      q
+        ? message(
+            "search",
+            () => t("nothing", { q }),
+            null,
+            button(() => t("clear"), clear, { "data-action": "clear" }),
+          )
+        : message(
+            "flag",
+            () => t("none"),
+            () => t("hero_none_text"),
+          ),
+    );
   } else if (sections.some((node, i) => list.children[i] !== node) || list.children.length !== sections.length) {
     list.replaceChildren(...sections);
   }
@@ -119,32 +166,60 @@ function show(q) {
 }
 
 function showCount() {
-  find("#shown").textContent = sales.length && !more.hidden ? t("shown", { n: number(sales.length), total: number(total) }) : "";
+  find("#shown").textContent =
+    sales.length && !more.hidden ? t("shown", { n: number(sales.length), total: number(total) }) : "";
 }
 
-/** The sale's section as it stands, made anew only when its words or items changed. */
+/** The sale's section on the page. It is replaced only when the sale's words or items changed. */
 function section(sale) {
-  const key = JSON.stringify([sale.title, sale.description, sale.items.map((item) => [item.id, item.version, item.starts_at, item.ends_at])]);
+  const key = JSON.stringify([
+    sale.title,
+    sale.description,
+    sale.items.map((item) => [item.id, item.version, item.starts_at, item.ends_at]),
+  ]);
   let entry = cards.get(sale.id);
   if (entry?.key !== key) {
     const tiles = sale.items.map(card);
     entry = {
-      key, tiles,
-      node: el("section", { class: "sale", id: `sale-${sale.id}` },
-        el("header", {}, told("h2", () => sale.title), told("p", () => sale.description)),
-        el("div", { class: "cards" }, tiles.map((tile) => tile.node))),
+      key,
+      tiles,
+      node: el(
+        "section",
+        { class: "sale", id: `sale-${sale.id}` },
+        el(
+          "header",
+          {},
+          told("h2", () => sale.title),
+          told("p", () => sale.description),
+        ),
+        el(
+          "div",
+          { class: "cards" },
+          tiles.map((tile) => tile.node),
+        ),
+      ),
     };
     cards.set(sale.id, entry);
   }
-  sale.items.forEach((item, i) => entry.tiles[i].update(item));
+  for (const [i, item] of sale.items.entries()) entry.tiles[i].update(item);
   return entry.node;
 }
 
 function card(item) {
   const state = el("p", { class: "when" });
-  const node = el("a", { class: "card", href: `/items/${encodeURIComponent(item.id)}`, "data-item": item.id },
+  const node = el(
+    "a",
+    { class: "card", href: `/items/${encodeURIComponent(item.id)}`, "data-item": item.id },
     el("div", { class: "frame" }, picture(item)),
-    el("div", { class: "body" }, told("h3", () => item.title), told("p", () => item.subtitle, { class: "subtitle" }), price(item), state));
+    el(
+      "div",
+      { class: "body" },
+      told("h3", () => item.title),
+      told("p", () => item.subtitle, { class: "subtitle" }),
+      price(item),
+      state,
+    ),
+  );
   let shown;
   const draw = () => {
     const now = phase(item);
@@ -172,28 +247,59 @@ function card(item) {
 }
 
 /** The top of the page: the sale that is on, or the next start with its clock. */
-let leading = null; // nothing led yet
+let leading = null; // nothing has led yet
 function lead() {
   const items = sales.flatMap((sale) => sale.items);
-  const upcoming = items.filter((item) => phase(item) === "upcoming").sort((a, b) => Date.parse(a.starts_at) - Date.parse(b.starts_at))[0];
+  const upcoming = items
+    .filter((item) => phase(item) === "upcoming")
+    .sort((a, b) => Date.parse(a.starts_at) - Date.parse(b.starts_at))[0];
   const open = items.find((item) => phase(item) === "open");
   const key = upcoming ? upcoming.id + upcoming.starts_at : open?.id;
   if (leading === key) return;
   leading = key;
   const item = upcoming ?? open;
-  const link = item && el("a", { class: "button light", href: `/items/${encodeURIComponent(item.id)}` }, () => t("enter"), icon("go"));
-  const poster = item && el("a", { class: "poster", href: `/items/${encodeURIComponent(item.id)}`, tabindex: -1, "aria-hidden": "true" }, picture(item, true));
+  const link =
+    item &&
+    el("a", { class: "button light", href: `/items/${encodeURIComponent(item.id)}` }, () => t("enter"), icon("go"));
+  const poster =
+    item &&
+    el(
+      "a",
+      { class: "poster", href: `/items/${encodeURIComponent(item.id)}`, tabindex: -1, "aria-hidden": "true" },
+      picture(item, true),
+    );
   if (upcoming) {
     const marks = el("h1", { id: "lead" });
-    hero.replaceChildren(marks, el("p", { class: "kicker" }, () => t("hero_next"), told("b", () => item.title)), stadiumClock(() => Date.parse(item.starts_at), () => t("starts_in")), link, poster);
+    hero.replaceChildren(
+      marks,
+      el(
+        "p",
+        { class: "kicker" },
+        () => t("hero_next"),
+        told("b", () => item.title),
+      ),
+      stadiumClock(
+        () => Date.parse(item.starts_at),
+        () => t("starts_in"),
+      ),
+      link,
+      poster,
+    );
     let word;
     onTick(marks, () => {
       const left = Date.parse(item.starts_at) - now();
       const next = left > 60000 ? "marks" : left > 0 ? "set" : "go";
-      if (word !== (word = next)) marks.replaceChildren(el("span", {}, () => t(next)));
+      if (word === next) return;
+      word = next;
+      marks.replaceChildren(el("span", {}, () => t(next)));
     });
   } else {
-    hero.replaceChildren(el("h1", { id: "lead" }, () => t(open ? "go" : "hero_none")), el("p", { class: "kicker" }, () => t(open ? "hero_open" : "hero_text"), open && told("b", () => item.title)), link ?? "", poster ?? "");
+    hero.replaceChildren(
+      el("h1", { id: "lead" }, () => t(open ? "go" : "hero_none")),
+      el("p", { class: "kicker" }, () => t(open ? "hero_open" : "hero_text"), open && told("b", () => item.title)),
+      link ?? "",
+      poster ?? "",
+    );
   }
 }
 
@@ -201,7 +307,9 @@ function submit(event) {
   event?.preventDefault();
   const q = field.value.trim();
   history.replaceState(null, "", q ? `/?${new URLSearchParams({ q })}` : "/");
-  read(1).then(() => announce(sales.length ? t("shown", { n: number(sales.length), total: number(total) }) : t("nothing", { q })));
+  read(1).then(() =>
+    announce(sales.length ? t("shown", { n: number(sales.length), total: number(total) }) : t("nothing", { q })),
+  );
 }
 
 let typing;

@@ -1,8 +1,9 @@
-// Calls to the API: sessions, time-outs, retries, and the server's clock.
+// Calls to the API: sessions, timeouts, retries, and the server's clock.
 
+import { Clock } from "/assets/clock.js";
 import { keep, kept } from "/assets/store.js";
 
-/** An answer that says no, or no answer at all (`slug` is then "offline" or "timeout"). */
+/** A response that says no. `slug` is "offline" or "timeout" where no response came; `status` is then 0. */
 export class Refusal extends Error {
   constructor(slug, status, members = {}) {
     super(slug);
@@ -11,43 +12,26 @@ export class Refusal extends Error {
 
   /** Whether the same request may be sent again by itself. */
   get passing() {
-    // Pressed a moment too early by the server's clock: the moment will come.
+    // The shopper pressed a moment too early by the server's clock.
     const soon = this.slug === "not-started" && this.retry_after_ms < 10000;
     return soon || this.status === 0 || [408, 429, 500, 502, 503, 504].includes(this.status);
   }
 }
 
 // --- The server's clock ---------------------------------------------------------------------------------------
-// Each answer bounds "server time minus this device's monotonic clock" from both sides: the server read its clock
-// after the request left and before the answer came. Bounds of several answers are intersected, so a quick answer
-// narrows what a slow one left open. The device's calendar plays no part.
 
-let low = -Infinity;
-let high = Infinity;
-let at = 0;
-let contradictions = 0;
+const clock = new Clock();
 
-function learn(time, slack, sent, got) {
-  const from = time - got;
-  const to = time + slack - sent;
-  const drift = (got - at) / 5000;
-  low -= drift;
-  high += drift;
-  at = got;
-  // Later than thought: the device slept. Earlier than thought: a cached answer, unless it happens again and again.
-  if (from > high || (to < low && ++contradictions > 2)) [low, high, contradictions] = [from, to, 0];
-  else if (to >= low) [low, high, contradictions] = [Math.max(low, from), Math.min(high, to), 0];
-}
+/** The server's time, in ms since 1970; the device's, before the first response. */
+export const now = () => clock.timeAt(performance.now()) ?? Date.now();
 
-/** The server's time, in ms since 1970. */
-export const now = () => (low > -Infinity ? performance.now() + (low + high) / 2 : Date.now());
-
+/** `sent` and `got` are when the request left and its response came, by `performance.now()`. */
 function learnFrom(response, data, sent, got) {
   const age = Number(response.headers.get("age") ?? 0) * 1000;
   const exact = Date.parse(data?.server_time);
   const rounded = Date.parse(response.headers.get("date"));
-  if (exact) learn(exact + age, age ? 1000 : 0, sent, got);
-  else if (rounded) learn(rounded + age, age ? 2000 : 1000, sent, got);
+  if (exact) clock.learn(exact + age, age ? 1000 : 0, sent, got);
+  else if (rounded) clock.learn(rounded + age, age ? 2000 : 1000, sent, got);
 }
 
 // --- The connection, as people should know it -------------------------------------------------------------------
@@ -74,7 +58,10 @@ async function send(method, path, { body, etag, signal, timeout = method === "GE
   signal?.addEventListener("abort", stop);
   const slow = setTimeout(notice, 3000, "slow");
   let late = false;
-  const limit = setTimeout(() => ((late = true), stop()), timeout);
+  const deadline = setTimeout(() => {
+    late = true;
+    stop();
+  }, timeout);
   const headers = { accept: "application/json" };
   if (body !== undefined) headers["content-type"] = "application/json";
   if (etag) headers["if-none-match"] = etag;
@@ -82,7 +69,11 @@ async function send(method, path, { body, etag, signal, timeout = method === "GE
   try {
     if (signal?.aborted) stop();
     const response = await fetch(path, {
-      method, headers, signal: abort.signal, cache: "no-store", credentials: "same-origin",
+      method,
+      headers,
+      signal: abort.signal,
+      cache: "no-store",
+      credentials: "same-origin",
       body: body === undefined ? undefined : JSON.stringify(body),
     });
     const got = performance.now();
@@ -90,13 +81,18 @@ async function send(method, path, { body, etag, signal, timeout = method === "GE
     const data = isJson ? await response.json() : null;
     learnFrom(response, data, sent, got);
     const empty = response.status === 304 || response.status === 204;
-    // A portal's log-in page is no answer of ours.
+    // A hotel's or a train's log-in page comes from somebody else, so the shop was not reached.
     if (response.ok && !empty && !isJson) throw new Refusal("offline", 0);
     notice("ok");
     if (response.ok || empty) return { status: response.status, data, etag: response.headers.get("etag") };
     const seconds = Number(response.headers.get("retry-after"));
-    const slug = /([^/]+)$/.exec(data?.type ?? "")?.[1] ?? (response.status >= 500 ? "unavailable" : String(response.status));
-    throw new Refusal(slug, response.status, { title: response.statusText, retry_after_ms: seconds ? seconds * 1000 : undefined, ...data });
+    const slug =
+      /([^/]+)$/.exec(data?.type ?? "")?.[1] ?? (response.status >= 500 ? "unavailable" : String(response.status));
+    throw new Refusal(slug, response.status, {
+      title: response.statusText,
+      retry_after_ms: seconds ? seconds * 1000 : undefined,
+      ...data,
+    });
   } catch (error) {
     if (error instanceof Refusal && error.status) throw error;
     if (signal?.aborted) throw error;
@@ -104,28 +100,33 @@ async function send(method, path, { body, etag, signal, timeout = method === "GE
     throw new Refusal(late ? "timeout" : "offline", 0);
   } finally {
     clearTimeout(slow);
-    clearTimeout(limit);
+    clearTimeout(deadline);
     signal?.removeEventListener("abort", stop);
     if (connection === "slow") notice("ok");
   }
 }
 
-// The session itself is a cookie that scripts can't read; this marks that there should be one, and which.
+// The session is a cookie that scripts can't read. This mark says that there should be one, and changes with it.
 const session = () => kept("session");
 let opening = null;
 
-/** Opens a session unless one newer than `stale` is there. Tabs take turns, so that they end up with the same one. */
+/** Opens a session unless there is one other than `stale`. Tabs take turns, so that they end up with the same one. */
 export function openSession(stale = null) {
   const open = async () => {
     if (session() && session() !== stale) return;
-    // Where the shop has its own sign-in there are no guest sessions, and the shop's cookie is all one needs.
-    const made = await send("POST", "/api/session", {}).then(() => "guest", (refusal) => {
-      if (refusal.status === 404 || refusal.status === 405) return "shop";
-      throw refusal;
-    });
+    // Where the shop has its own sign-in there are no guest sessions. The shop's own cookie then names the shopper.
+    const made = await send("POST", "/api/session", {}).then(
+      () => "guest",
+      (refusal) => {
+        if (refusal.status === 404 || refusal.status === 405) return "shop";
+        throw refusal;
+      },
+    );
     keep("session", `${made} ${Math.random()}`);
   };
-  opening ??= (navigator.locks ? navigator.locks.request("stampede.session", open) : open()).finally(() => (opening = null));
+  opening ??= (navigator.locks ? navigator.locks.request("stampede.session", open) : open()).finally(
+    () => (opening = null),
+  );
   return opening;
 }
 
@@ -134,7 +135,7 @@ export const hasSession = () => Boolean(session());
 
 /**
  * Sends a request once and returns `{status, data, etag}`, or throws a `Refusal`.
- * With `user`, it is sent as the shopper: a session is opened when needed, and renewed once when refused.
+ * With `user` it sends as the shopper: it opens a session when there is none, and renews a refused one once.
  */
 export async function call(method, path, options = {}) {
   if (!options.user) return send(method, path, options);
@@ -151,13 +152,18 @@ export async function call(method, path, options = {}) {
   }
 }
 
-/** Milliseconds to wait after `refusal`, the `n`-th in a row: never less than the server asked for, and never all at once. */
+/**
+ * Milliseconds to wait after `refusal`, the `n`-th in a row: never less than the server asked for, and spread out so that
+ * many devices do not come back at once.
+ */
 export function delay(refusal, n) {
   const asked = refusal?.retry_after_ms ?? Math.min(15000, 500 * 2 ** n);
   return asked * (1 + Math.random() * 0.3) + Math.random() * 200;
 }
 
-/** Waits. Ends early with an error if `signal` aborts, and without one when the device comes back online. */
+/**
+ * Waits `ms`. Ends early with an error if `signal` aborts. With `wake` it also ends early when the device is online again.
+ */
 export const sleep = (ms, signal, wake) =>
   new Promise((resolve, reject) => {
     const done = (end, value) => () => {
@@ -175,9 +181,9 @@ export const sleep = (ms, signal, wake) =>
   });
 
 /**
- * Like `call`, but goes on through what passes by itself: lost connections, 429, 503.
- * `onWait({until, problem})` is told of every pause (`until` on `performance.now()`'s clock), `onWait(null)` of its end.
- * `settle(refusal)` says which refusals are final all the same.
+ * Like `call`, but tries again after refusals that pass by themselves: lost connections, 429, 503.
+ * It calls `onWait({until, problem})` before every pause and `onWait(null)` after it; `until` is a `performance.now()`.
+ * A refusal for which `settle(refusal)` is true is final all the same.
  */
 export async function insist(method, path, options, { onWait, settle } = {}) {
   for (let n = 0; ; n++) {

@@ -1,14 +1,29 @@
-// One order: what it is, until when it can be paid, and what can be done with it. On the item's page and on its own.
+// The panel of one order: what it is, until when to pay, pay and cancel. The item's page and the order's page have it.
 
+import { actor } from "/assets/acting.js";
 import { call, insist, now, Refusal } from "/assets/net.js";
-import { announce, button, confirmed, el, exactly, find, fuse, icon, moment, money, number, timer, trouble, waiting } from "/assets/ui.js";
-import { kept, keep } from "/assets/store.js";
+import { keep, kept } from "/assets/store.js";
+import {
+  announce,
+  button,
+  confirmed,
+  el,
+  exactly,
+  find,
+  fuse,
+  icon,
+  moment,
+  money,
+  number,
+  timer,
+  trouble,
+} from "/assets/ui.js";
 import { locale, t } from "/assets/words.js";
 
 /**
- * A panel `{node, show, plan, look, stop}` for `order`; `changed(order)` is called with what the server makes of it.
- * While an order waits for money, it is asked for again and again, faster just after paying. So it is when it has ended
- * with a payment under way: money that comes then goes back, and the shopper is told.
+ * A panel `{node, show, plan, look, stop}` for `order`. It calls `changed(order)` with each new state from the server.
+ * While an order waits for money, the panel asks for it again and again, faster just after paying. It goes on asking
+ * when the order has ended with a payment under way: such money goes back, and the panel tells the shopper.
  */
 export function orderPanel(order, changed) {
   const node = el("div", { class: "order" });
@@ -24,7 +39,7 @@ export function orderPanel(order, changed) {
 
   const awaited = () => order.payment?.state === "pending";
   const ended = () => order.state === "timed_out" || order.state === "cancelled";
-  /** Whether the shopper was sent to pay from this device, and it is not known yet how it went. */
+  /** Whether the shopper left for the payment page on this device, and its outcome is not known yet. */
   const paying = () => awaited() && kept("paying") === order.id;
 
   function plan() {
@@ -53,42 +68,32 @@ export function orderPanel(order, changed) {
   }
 
   const notice = el("div", { class: "notice" });
-  let abort;
-
-  /** One thing at a time, with its words shown while it lasts and its refusal afterwards. */
-  async function act(words, work) {
-    if (abort) return;
-    abort = new AbortController();
-    const { signal } = abort;
-    const actions = find(".actions", node);
-    if (actions) actions.inert = true;
-    notice.replaceChildren(el("p", { class: "busy", role: "status" }, () => t(words)));
-    try {
-      await work(signal, (pause) => notice.replaceChildren(pause ? waiting(pause, () => abort.abort()) : ""));
-      notice.replaceChildren();
-    } catch (error) {
-      notice.replaceChildren();
-      if (!signal.aborted) {
-        if (!(error instanceof Refusal)) throw error;
-        notice.append(error.here ?? trouble(error));
-        if (error.slug === "conflict") look.set(0);
-      }
-    } finally {
-      abort = null;
-      if (actions) actions.inert = false;
-    }
-  }
+  const { act } = actor({
+    notice,
+    hold: () => {
+      const actions = find(".actions", node);
+      if (actions) actions.inert = true;
+      return () => {
+        if (actions) actions.inert = false;
+      };
+    },
+    after: (refusal) => {
+      if (!refusal) return;
+      notice.append(trouble(refusal));
+      if (refusal.slug === "conflict") look.set(0);
+    },
+  });
 
   const pay = () =>
     act("paying", async (signal, onWait) => {
       const { data } = await insist("POST", `${path()}/payments`, { user: true, body: {}, signal }, { onWait });
       const url = new URL(data.pay_url, location.href);
       if (!/^https?:$/.test(url.protocol)) throw new Refusal("unavailable", 503);
-      // A page of this shop speaks the language that was chosen here.
+      // A payment page of this shop speaks the language that the shopper chose here.
       if (url.origin === location.origin) url.searchParams.set("lang", locale());
       keep("paying", order.id);
       location.assign(url);
-      // Still here while the next page loads: nothing to click twice. Or here again, by the back button.
+      // Controls stay held while the next page loads, so that nobody clicks twice. The back button frees them.
       await new Promise((resolve) => {
         addEventListener("pageshow", resolve, { once: true });
         setTimeout(resolve, 15000);
@@ -110,29 +115,77 @@ export function orderPanel(order, changed) {
     node.dataset.order = order.id;
     node.dataset.payment = order.payment?.state ?? "";
     const failed = order.payment?.state === "failed";
-    const row = (name, ...value) => el("div", {}, el("dt", {}, () => t(name)), el("dd", {}, value));
-    const when = (name, iso) => iso && row(name, el("time", { datetime: iso, title: () => exactly(iso) }, () => moment(iso)));
+    const row = (name, ...value) =>
+      el(
+        "div",
+        {},
+        el("dt", {}, () => t(name)),
+        el("dd", {}, value),
+      );
+    const when = (name, iso) =>
+      iso &&
+      row(
+        name,
+        el("time", { datetime: iso, title: () => exactly(iso) }, () => moment(iso)),
+      );
     const unpaid = state === "unpaid";
     node.replaceChildren(
-      el("header", { class: "verdict" },
+      el(
+        "header",
+        { class: "verdict" },
         icon({ unpaid: "clock", paid: "check", refund_due: "clock" }[state] ?? "flag"),
         el("h2", { tabindex: -1, id: "order-state", "data-state": state }, () => t(`order_${state}`)),
-        el("p", {}, () => t(`text_${state}`))),
-      unpaid && failed ? el("div", { class: "trouble", id: "pay-failed" }, icon("warn"), el("p", {}, () => t("pay_failed"))) : "",
-      unpaid && order.pay_by ? fuse(() => Date.parse(order.pay_by), Date.parse(order.pay_by) - Date.parse(order.created_at), () => t("pay_left")) : "",
-      el("dl", {},
+        el("p", {}, () => t(`text_${state}`)),
+      ),
+      unpaid && failed
+        ? el(
+            "div",
+            { class: "trouble", id: "pay-failed" },
+            icon("warn"),
+            el("p", {}, () => t("pay_failed")),
+          )
+        : "",
+      unpaid && order.pay_by
+        ? fuse(
+            () => Date.parse(order.pay_by),
+            Date.parse(order.pay_by) - Date.parse(order.created_at),
+            () => t("pay_left"),
+          )
+        : "",
+      el(
+        "dl",
+        {},
         row("order", el("code", { id: "order-id" }, order.id)),
         row("quantity", () => number(order.quantity)),
         row("unit_price", () => money(order.unit_price)),
-        row("total", el("b", { id: "order-total" }, () => money(order.total))),
-        when("created", order.created_at), unpaid && when("pay_by", order.pay_by), when("paid_at", order.paid_at),
-        ["contact", "address", "note"].map((name) => order[name] && row(name, order[name]))),
-      unpaid ? el("div", { class: "actions" },
-        button(() => t(failed ? "pay_again" : "pay", { sum: money(order.total) }), pay, { id: "pay", "data-action": "pay" }),
-        button(() => t("cancel_order"), cancel, { id: "cancel", class: "button plain", "data-action": "cancel-order" })) : "",
+        row(
+          "total",
+          el("b", { id: "order-total" }, () => money(order.total)),
+        ),
+        when("created", order.created_at),
+        unpaid && when("pay_by", order.pay_by),
+        when("paid_at", order.paid_at),
+        ["contact", "address", "note"].map((name) => order[name] && row(name, order[name])),
+      ),
+      unpaid
+        ? el(
+            "div",
+            { class: "actions" },
+            button(() => t(failed ? "pay_again" : "pay", { sum: money(order.total) }), pay, {
+              id: "pay",
+              "data-action": "pay",
+            }),
+            button(() => t("cancel_order"), cancel, {
+              id: "cancel",
+              class: "button plain",
+              "data-action": "cancel-order",
+            }),
+          )
+        : "",
       unpaid && paying() ? el("p", { class: "busy", id: "pay-awaited" }, () => t("pay_return")) : "",
       ended() && paying() ? el("p", { class: "fine", id: "pay-late" }, () => t("pay_late")) : "",
-      notice);
+      notice,
+    );
   }
 
   draw();

@@ -27,12 +27,30 @@ async function read() {
     if (!(error instanceof Refusal)) throw error;
     if (error.slug === "not-found" || error.slug === "unauthorized") {
       document.body.dataset.step = "missing";
-      return view.replaceChildren(el("div", { class: "gate" }, message("receipt", () => t("no_order"), () => t("no_order_text"), el("a", { class: "button", href: "/orders" }, () => t("orders")))));
+      return view.replaceChildren(
+        el(
+          "div",
+          { class: "gate" },
+          message(
+            "receipt",
+            () => t("no_order"),
+            () => t("no_order_text"),
+            el("a", { class: "button", href: "/orders" }, () => t("orders")),
+          ),
+        ),
+      );
     }
     failures++;
     if (!panel) {
       document.body.dataset.step = "failed";
-      view.replaceChildren(el("div", { class: "gate" }, trouble(error), button(() => t("retry"), read, { "data-action": "retry" })));
+      view.replaceChildren(
+        el(
+          "div",
+          { class: "gate" },
+          trouble(error),
+          button(() => t("retry"), read, { "data-action": "retry" }),
+        ),
+      );
     }
     if (error.passing) again.set(delay(error, failures));
   }
@@ -44,9 +62,18 @@ async function showItem(itemId) {
   name = item.title;
   titles();
   find("#item").replaceChildren(
-    el("a", { class: "ticket", href: `/items/${encodeURIComponent(itemId)}` },
+    el(
+      "a",
+      { class: "ticket", href: `/items/${encodeURIComponent(itemId)}` },
       el("div", { class: "frame" }, picture(item)),
-      el("div", { class: "body" }, told("h1", () => item.title), told("p", () => item.subtitle, { class: "subtitle" }))));
+      el(
+        "div",
+        { class: "body" },
+        told("h1", () => item.title),
+        told("p", () => item.subtitle, { class: "subtitle" }),
+      ),
+    ),
+  );
 }
 
 const titles = () => (document.title = [t("order"), half(name), "Stampede"].filter(Boolean).join(" · "));

@@ -1,7 +1,21 @@
 // My orders, newest first.
 
 import { call, delay, hasSession, Refusal } from "/assets/net.js";
-import { button, el, find, icon, message, money, number, onReturn, picture, timeOf, timer, told, trouble } from "/assets/ui.js";
+import {
+  button,
+  el,
+  find,
+  icon,
+  message,
+  money,
+  number,
+  onReturn,
+  picture,
+  timeOf,
+  timer,
+  told,
+  trouble,
+} from "/assets/ui.js";
 import { define, t } from "/assets/words.js";
 
 define({
@@ -16,15 +30,22 @@ const items = new Map();
 let failures = 0;
 let shown;
 
-/** The item of an order, asked for once; without it the order is shown all the same. */
+/** The item of an order. The page asks for it once, and shows the order without it if that fails. */
 function itemOf(id) {
-  if (!items.has(id)) items.set(id, call("GET", `/api/items/${encodeURIComponent(id)}`).then(({ data }) => data, () => items.delete(id) && null));
+  if (!items.has(id))
+    items.set(
+      id,
+      call("GET", `/api/items/${encodeURIComponent(id)}`).then(
+        ({ data }) => data,
+        () => items.delete(id) && null,
+      ),
+    );
   return items.get(id);
 }
 
 async function read() {
   again.stop();
-  // Whoever never had a session has no orders, and needs no session to be told so.
+  // A shopper without a session has no orders. Opening one would only burden the server.
   if (!hasSession()) return empty();
   try {
     const { data } = await call("GET", "/api/orders?page_size=100", { user: true });
@@ -46,7 +67,15 @@ async function read() {
     failures++;
     if (!shown) {
       document.body.dataset.step = "failed";
-      list.replaceChildren(trouble(error), message("receipt", () => t("orders_failed"), null, button(() => t("retry"), read, { "data-action": "retry" })));
+      list.replaceChildren(
+        trouble(error),
+        message(
+          "receipt",
+          () => t("orders_failed"),
+          null,
+          button(() => t("retry"), read, { "data-action": "retry" }),
+        ),
+      );
     }
     if (error.passing) again.set(delay(error, failures));
   } finally {
@@ -58,17 +87,50 @@ function empty() {
   shown = undefined;
   document.body.dataset.step = "empty";
   list.removeAttribute("aria-busy");
-  list.replaceChildren(message("receipt", () => t("no_orders"), () => t("no_orders_text"), el("a", { class: "button", href: "/" }, () => t("all_sales"))));
+  list.replaceChildren(
+    message(
+      "receipt",
+      () => t("no_orders"),
+      () => t("no_orders_text"),
+      el("a", { class: "button", href: "/" }, () => t("all_sales")),
+    ),
+  );
 }
 
 const ticket = (order, item) =>
-  el("a", { class: "ticket", href: `/orders/${encodeURIComponent(order.id)}`, "data-order": order.id, "data-state": order.state },
+  el(
+    "a",
+    {
+      class: "ticket",
+      href: `/orders/${encodeURIComponent(order.id)}`,
+      "data-order": order.id,
+      "data-state": order.state,
+    },
     el("div", { class: "frame" }, item ? picture(item) : icon("receipt")),
-    el("div", { class: "body" },
+    el(
+      "div",
+      { class: "body" },
       item ? told("h2", () => item.title) : el("h2", {}, () => t("order")),
-      el("p", {}, el("span", {}, () => `${number(order.quantity)} × ${money(order.unit_price)}`), el("b", {}, () => money(order.total))),
-      el("p", {}, el("span", { class: `badge ${order.state}` }, () => t(`order_${order.state}`)),
-        el("span", { class: "fine" }, order.state === "unpaid" && order.pay_by ? timeOf(order.pay_by, (time) => `${t("pay_by")} ${time}`) : timeOf(order.created_at)))));
+      el(
+        "p",
+        {},
+        el("span", {}, () => `${number(order.quantity)} × ${money(order.unit_price)}`),
+        el("b", {}, () => money(order.total)),
+      ),
+      el(
+        "p",
+        {},
+        el("span", { class: `badge ${order.state}` }, () => t(`order_${order.state}`)),
+        el(
+          "span",
+          { class: "fine" },
+          order.state === "unpaid" && order.pay_by
+            ? timeOf(order.pay_by, (time) => `${t("pay_by")} ${time}`)
+            : timeOf(order.created_at),
+        ),
+      ),
+    ),
+  );
 
 onReturn(() => again.set(Math.random() * 300));
 addEventListener("online", () => again.set(Math.random() * 500));

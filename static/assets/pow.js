@@ -1,4 +1,4 @@
-// Proof of work, away from the page's own thread: finds the decimal `answer` for which SHA-256 of
+// Proof of work, away from the page's own thread. It finds the decimal `answer` for which SHA-256 of
 // `challenge + ":" + answer` begins with `difficulty` zero bits. SHA-256 is written out here because the browser's own
 // is asynchronous, many times slower for short inputs, and absent without TLS.
 
@@ -27,15 +27,36 @@ function compress(state, block, offset) {
     const s1 = ((y >>> 17) | (y << 15)) ^ ((y >>> 19) | (y << 13)) ^ (y >>> 10);
     W[i] = (W[i - 16] + s0 + W[i - 7] + s1) | 0;
   }
-  let a = state[0], b = state[1], c = state[2], d = state[3], e = state[4], f = state[5], g = state[6], h = state[7];
+  let a = state[0],
+    b = state[1],
+    c = state[2],
+    d = state[3],
+    e = state[4],
+    f = state[5],
+    g = state[6],
+    h = state[7];
   for (let i = 0; i < 64; i++) {
     const s1 = ((e >>> 6) | (e << 26)) ^ ((e >>> 11) | (e << 21)) ^ ((e >>> 25) | (e << 7));
     const t1 = (h + s1 + ((e & f) ^ (~e & g)) + K[i] + W[i]) | 0;
     const s0 = ((a >>> 2) | (a << 30)) ^ ((a >>> 13) | (a << 19)) ^ ((a >>> 22) | (a << 10));
     const t2 = (s0 + ((a & b) ^ (a & c) ^ (b & c))) | 0;
-    h = g; g = f; f = e; e = (d + t1) | 0; d = c; c = b; b = a; a = (t1 + t2) | 0;
+    h = g;
+    g = f;
+    f = e;
+    e = (d + t1) | 0;
+    d = c;
+    c = b;
+    b = a;
+    a = (t1 + t2) | 0;
   }
-  state[0] += a; state[1] += b; state[2] += c; state[3] += d; state[4] += e; state[5] += f; state[6] += g; state[7] += h;
+  state[0] += a;
+  state[1] += b;
+  state[2] += c;
+  state[3] += d;
+  state[4] += e;
+  state[5] += f;
+  state[6] += g;
+  state[7] += h;
 }
 
 /** Leading zero bits of a digest. */
@@ -45,7 +66,7 @@ function zeros(state) {
   return i * 32 + Math.clz32(state[i]);
 }
 
-/** A function of the answer's digits that gives the leading zero bits; whole blocks of the prefix are folded once. */
+/** A function from an answer's digits to leading zero bits. It folds the full blocks of the prefix only once. */
 function hasher(prefix) {
   const bytes = new TextEncoder().encode(prefix);
   const whole = bytes.length - (bytes.length % 64);
@@ -70,10 +91,10 @@ function hasher(prefix) {
   };
 }
 
-onmessage = ({ data: { challenge, difficulty } }) => {
+addEventListener("message", ({ data: { challenge, difficulty } }) => {
   const bits = hasher(`${challenge}:`);
   for (let n = 0; ; n++) {
     if (bits(String(n)) >= difficulty) return postMessage({ answer: String(n) });
     if (n % 8192 === 0) postMessage({ tried: n });
   }
-};
+});

@@ -1,4 +1,4 @@
-// What the page remembers on this device. It works without storage too (private windows), only not across a reload.
+// What the page remembers on this device. Without storage, as in private windows, it forgets at a reload.
 
 const PREFIX = "stampede.";
 const memory = new Map();
@@ -17,7 +17,7 @@ export function keep(name, value) {
     if (value == null) localStorage.removeItem(PREFIX + name);
     else localStorage.setItem(PREFIX + name, JSON.stringify(value));
   } catch {
-    // Memory has it.
+    // This device stores nothing. `memory` has it until the next reload.
   }
 }
 

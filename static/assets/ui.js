@@ -1,4 +1,4 @@
-// What all pages share: making elements, money and time in the reader's way, clocks, bars, messages, the page's frame.
+// What all pages share: elements, money and time in the reader's language, clocks, bars, messages, the page's frame.
 
 import { drawIcon } from "/assets/icons.js";
 import { connected, now } from "/assets/net.js";
@@ -7,8 +7,8 @@ import { explain, half, locale, say, switchLanguage, t, tongue } from "/assets/w
 export const find = (selector, root = document) => root.querySelector(selector);
 
 /**
- * Makes an element. A property or child that is a function speaks: it is asked again when the language changes.
- * `on` holds listeners; null and false children are left out.
+ * Makes an element. A property or child that is a function gives words: it runs again when the language changes.
+ * `on` holds listeners. Null and false children are left out.
  */
 export function el(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
@@ -31,7 +31,7 @@ const words = (speak) => {
   return span;
 };
 
-/** An element that speaks the half of a catalogue text in the chosen language, and is marked with that language. */
+/** An element with the half of a catalogue text in the chosen language. Its `lang` names that language. */
 export function told(tag, text, properties) {
   const element = el(tag, properties);
   say(element, () => {
@@ -51,7 +51,8 @@ export const button = (label, act, properties = {}, ...before) =>
 export const number = (n) => new Intl.NumberFormat(locale()).format(n);
 
 export function money({ amount, currency }) {
-  const format = (options) => new Intl.NumberFormat(locale(), { style: "currency", currency, currencyDisplay: "narrowSymbol", ...options });
+  const format = (options) =>
+    new Intl.NumberFormat(locale(), { style: "currency", currency, currencyDisplay: "narrowSymbol", ...options });
   const digits = format().resolvedOptions().maximumFractionDigits;
   const units = amount / 10 ** digits;
   return format(Number.isInteger(units) ? { minimumFractionDigits: 0 } : {}).format(units);
@@ -62,14 +63,19 @@ export function moment(iso) {
   const time = new Date(iso);
   const day = (date) => new Intl.DateTimeFormat("en", { dateStyle: "short" }).format(date);
   const clock = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
-  return new Intl.DateTimeFormat(locale(), day(time) === day(now()) ? clock : { weekday: "short", month: "short", day: "numeric", ...clock }).format(time);
+  return new Intl.DateTimeFormat(
+    locale(),
+    day(time) === day(now()) ? clock : { weekday: "short", month: "short", day: "numeric", ...clock },
+  ).format(time);
 }
 
 /** A moment in full, with seconds and the time zone, for tooltips and records. */
-export const exactly = (iso) => new Intl.DateTimeFormat(locale(), { dateStyle: "long", timeStyle: "long" }).format(new Date(iso));
+export const exactly = (iso) =>
+  new Intl.DateTimeFormat(locale(), { dateStyle: "long", timeStyle: "long" }).format(new Date(iso));
 
 /** A `<time>` element whose text is `speak(moment)`. */
-export const timeOf = (iso, speak = (text) => text) => el("time", { datetime: iso, title: () => exactly(iso) }, () => speak(moment(iso)));
+export const timeOf = (iso, speak = (text) => text) =>
+  el("time", { datetime: iso, title: () => exactly(iso) }, () => speak(moment(iso)));
 
 const pad = (n) => String(n).padStart(2, "0");
 
@@ -81,16 +87,21 @@ export function brief(ms) {
 }
 
 // --- Clocks ---------------------------------------------------------------------------------------------------------
-// One loop drives all of them, on the server's seconds.
+// One loop drives all of them, at every second of the server's clock.
 
 const clocks = new Set();
-let beat;
+let isBeating = false;
 
 /** Runs `tick()` now and at every second of the server's clock while `element` is on the page. */
 export function onTick(element, tick) {
   clocks.add([element, tick]);
   tick();
-  beat ??= setTimeout(loop, 1000 - (now() % 1000));
+  if (!isBeating) beat();
+}
+
+function beat() {
+  isBeating = true;
+  setTimeout(loop, 1000 - (now() % 1000));
 }
 
 function loop() {
@@ -98,39 +109,59 @@ function loop() {
     if (entry[0].isConnected) entry[1]();
     else clocks.delete(entry);
   }
-  beat = clocks.size ? setTimeout(loop, 1000 - (now() % 1000)) : undefined;
+  isBeating = false;
+  if (clocks.size) beat();
 }
 
 /** The stadium clock: days when there are any, hours, minutes, seconds until `end()`, in ms since 1970. */
 export function stadiumClock(end, label) {
-  const units = [["d", 86400, 1e9], ["h", 3600, 24], ["m", 60, 60], ["s", 1, 60]];
+  const units = [
+    ["d", 86400, 1e9],
+    ["h", 3600, 24],
+    ["m", 60, 60],
+    ["s", 1, 60],
+  ];
   const digits = units.map(() => el("b", {}, "00"));
-  const cells = units.map(([unit], i) => el("span", { class: "cell" }, digits[i], el("i", {}, () => t(unit))));
+  const cells = units.map(([unit], i) =>
+    el(
+      "span",
+      { class: "cell" },
+      digits[i],
+      el("i", {}, () => t(unit)),
+    ),
+  );
   const clock = el("div", { class: "clock", role: "timer", "aria-label": label }, ...cells);
   onTick(clock, () => {
     const left = Math.max(0, Math.ceil((end() - now()) / 1000));
-    units.forEach(([, size, modulus], i) => (digits[i].textContent = pad(Math.floor(left / size) % modulus)));
+    for (const [i, [, size, modulus]] of units.entries())
+      digits[i].textContent = pad(Math.floor(left / size) % modulus);
     cells[0].hidden = left < 86400;
     clock.classList.toggle("soon", left <= 10);
   });
   return clock;
 }
 
-/** A line that runs down: the time left until `end()` in words and as a bar of `whole` ms. */
-export function fuse(end, whole, label) {
+/** A line that runs down: the time left until `end()`, in words and as a bar that is full at `length` ms. */
+export function fuse(end, length, label) {
   const text = el("b", { class: "digits" });
   const bar = el("i");
-  const line = el("div", { class: "fuse", role: "timer" }, el("span", {}, label), text, el("span", { class: "track" }, bar));
+  const line = el(
+    "div",
+    { class: "fuse", role: "timer" },
+    el("span", {}, label),
+    text,
+    el("span", { class: "track" }, bar),
+  );
   onTick(line, () => {
     const left = Math.max(0, end() - now());
     text.textContent = brief(left);
-    bar.style.transform = `scaleX(${Math.min(1, left / whole)})`;
+    bar.style.transform = `scaleX(${Math.min(1, left / length)})`;
     line.classList.toggle("soon", left < 60000);
   });
   return line;
 }
 
-/** The lane of stock: what is left of what there was. */
+/** A bar of stock: how much is left of the total. */
 export function stockLane(stock) {
   const lane = el("div", { class: "stock" }, el("span", { class: "lane" }, el("i")), el("span", { class: "count" }));
   showStock(lane, stock);
@@ -146,7 +177,7 @@ export function showStock(lane, { available, total }) {
   say(count, () => (count.textContent = t("left", { n: number(available), total: number(total) })));
 }
 
-/** What an item is at this moment: its state as last heard, moved on by the clock. */
+/** The state of an item now. The server may have said it before a start or an end that has passed since. */
 export function phase(item) {
   const time = now();
   if (time >= Date.parse(item.ends_at)) return "ended";
@@ -159,17 +190,26 @@ export const badge = (state) => el("span", { class: `badge ${state}` }, () => t(
 export function price(item, tag = "p") {
   const was = item.list_price.amount > item.sale_price.amount;
   const cut = Math.round(100 - (100 * item.sale_price.amount) / item.list_price.amount);
-  return el(tag, { class: "price" },
+  return el(
+    tag,
+    { class: "price" },
     el("b", { "aria-label": () => `${t("sale_price")} ${money(item.sale_price)}` }, () => money(item.sale_price)),
-    was && el("s", { "aria-label": () => `${t("list_price")} ${money(item.list_price)}` }, () => money(item.list_price)),
-    was && cut > 0 && el("em", {}, () => t("off", { n: cut, z: number((100 - cut) / 10) })));
+    was &&
+      el("s", { "aria-label": () => `${t("list_price")} ${money(item.list_price)}` }, () => money(item.list_price)),
+    was && cut > 0 && el("em", {}, () => t("off", { n: cut, z: number((100 - cut) / 10) })),
+  );
 }
 
-/** An item's picture; a shop's broken address leaves a quiet ground instead of a torn icon. */
+/** An item's picture. Where its address is broken, the plain background shows instead of the browser's torn icon. */
 export function picture(item, eager) {
   const image = el("img", {
-    src: item.image, width: 800, height: 800, alt: () => half(item.title), decoding: "async",
-    loading: eager ? "eager" : "lazy", fetchpriority: eager ? "high" : undefined,
+    src: item.image,
+    width: 800,
+    height: 800,
+    alt: () => half(item.title),
+    decoding: "async",
+    loading: eager ? "eager" : "lazy",
+    fetchpriority: eager ? "high" : undefined,
   });
   image.addEventListener("error", () => image.classList.add("broken"), { once: true });
   return image;
@@ -177,42 +217,74 @@ export function picture(item, eager) {
 
 // --- Messages -------------------------------------------------------------------------------------------------------
 
-/** Tells people who can't see the page what changed. */
+/** Tells people who use a screen reader what changed. */
 export function announce(text) {
   const voice = find("#voice");
-  // The same words twice are news too.
+  // Screen readers say only what changed, so the same words twice need a difference.
   voice.textContent = voice.textContent === text ? `${text}\u00a0` : text;
 }
 
-/** A problem in words, with the reference for those who ask for help. */
+/** A problem in words, with the reference that a shopper can give when asking for help. */
 export const trouble = (problem) =>
-  el("div", { class: "trouble", role: "alert", "data-problem": problem.slug },
-    icon("warn"), el("p", {}, () => explain(problem),
-      problem.request_id && el("small", {}, () => t("reference", { id: problem.request_id }))));
+  el(
+    "div",
+    { class: "trouble", role: "alert", "data-problem": problem.slug },
+    icon("warn"),
+    el(
+      "p",
+      {},
+      () => explain(problem),
+      problem.request_id && el("small", {}, () => t("reference", { id: problem.request_id })),
+    ),
+  );
 
-/** "Trying again by itself in 3", with a way to stop. */
+/** "Trying again by itself in 3", with a button that stops it. */
 export function waiting({ until, problem }, stop) {
   const left = el("b", { class: "digits" });
-  const box = el("div", { class: "trouble waiting", role: "status", "data-problem": problem.slug },
-    icon("clock"), el("p", {}, () => explain(problem), " ", el("span", {}, () => t("wait"), " ", left)),
-    stop && button(() => t("stop"), stop, { class: "button quiet", "data-action": "stop" }));
+  const box = el(
+    "div",
+    { class: "trouble waiting", role: "status", "data-problem": problem.slug },
+    icon("clock"),
+    el(
+      "p",
+      {},
+      () => explain(problem),
+      " ",
+      el("span", {}, () => t("wait"), " ", left),
+    ),
+    stop && button(() => t("stop"), stop, { class: "button quiet", "data-action": "stop" }),
+  );
   onTick(box, () => (left.textContent = brief(until - performance.now())));
   return box;
 }
 
-/** A full message in place of content: a heading, a sentence, what to do next. */
+/** A message in place of content: a heading, a sentence, what to do next. */
 export const message = (name, title, text, ...actions) =>
-  el("div", { class: "message" }, icon(name), el(find("h1") ? "h2" : "h1", { tabindex: -1 }, title), text && el("p", {}, text), el("div", { class: "actions" }, actions));
+  el(
+    "div",
+    { class: "message" },
+    icon(name),
+    el(find("h1") ? "h2" : "h1", { tabindex: -1 }, title),
+    text && el("p", {}, text),
+    el("div", { class: "actions" }, actions),
+  );
 
 /** Asks before something that can't be undone; resolves to true or false. */
 export function confirmed(title, text, yes) {
   return new Promise((resolve) => {
     const close = (value) => () => dialog.close(value);
-    const dialog = el("dialog", { "aria-labelledby": "ask" },
-      el("h2", { id: "ask" }, () => t(title)), el("p", {}, () => t(text)),
-      el("div", { class: "actions" },
+    const dialog = el(
+      "dialog",
+      { "aria-labelledby": "ask" },
+      el("h2", { id: "ask" }, () => t(title)),
+      el("p", {}, () => t(text)),
+      el(
+        "div",
+        { class: "actions" },
         button(() => t("keep_it"), close(""), { class: "button plain", "data-action": "keep", autofocus: true }),
-        button(() => t(yes), close("yes"), { "data-action": "confirm" })));
+        button(() => t(yes), close("yes"), { "data-action": "confirm" }),
+      ),
+    );
     dialog.addEventListener("close", () => {
       dialog.remove();
       resolve(dialog.returnValue === "yes");
@@ -230,7 +302,7 @@ export function onReturn(then) {
   addEventListener("pageshow", (event) => event.persisted && then());
 }
 
-/** One delayed call at a time: setting it anew forgets the one before. */
+/** One delayed call at a time: a new `set(ms)` forgets the one before. */
 export function timer(act) {
   let handle;
   return {
@@ -245,7 +317,8 @@ export function timer(act) {
 // --- The frame ----------------------------------------------------------------------------------------------------------
 
 for (const svg of document.querySelectorAll("[data-icon]")) drawIcon(svg, svg.dataset.icon);
-for (const element of document.querySelectorAll("[data-t]")) say(element, () => (element.textContent = t(element.dataset.t)));
+for (const element of document.querySelectorAll("[data-t]"))
+  say(element, () => (element.textContent = t(element.dataset.t)));
 document.documentElement.dataset.ready = "";
 find("#language").addEventListener("click", switchLanguage);
 say(find("#language"), (element) => {

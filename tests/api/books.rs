@@ -15,8 +15,8 @@ async fn money_of_a_second_payment_is_shown_to_the_operator_until_it_went_back()
     provider.tell(&first, "payment.failed", 39900).send().await.expect(200);
     let second = pay(&shopper, &order).await;
     for (payment, changed) in [(&second, true), (&first, true), (&first, false), (&second, false)] {
-        let answer = provider.tell(payment, "payment.succeeded", 39900).send().await.expect(200);
-        assert_eq!((&answer["state"], &answer["changed"]), (&json!("paid"), &json!(changed)));
+        let response = provider.tell(payment, "payment.succeeded", 39900).send().await.expect(200);
+        assert_eq!((&response["state"], &response["changed"]), (&json!("paid"), &json!(changed)));
     }
     seller.expect_counters(&item, Counters { sold: 1, ..Counters::untouched(3) }.with_available(2)).await;
 
@@ -31,11 +31,11 @@ async fn money_of_a_second_payment_is_shown_to_the_operator_until_it_went_back()
     assert_eq!(refund["amount"], json!({ "amount": 39900, "currency": "CNY" }));
     assert_eq!(refund["order_state"], "paid");
     let of = |id: &serde_json::Value| format!("/api/admin/payments/{}/refund", id.as_str().unwrap());
-    // What paid for the order stays.
+    // The payment that paid for the order stays.
     operator.post(&of(&second["id"])).send().await.expect_problem(409, "conflict");
     for _ in 0..2 {
-        let answer = operator.post(&of(&first["id"])).send().await.expect(200);
-        assert_eq!(answer["state"], "paid", "the order is what it was");
+        let response = operator.post(&of(&first["id"])).send().await.expect(200);
+        assert_eq!(response["state"], "paid", "the order is what it was");
     }
     eventually("nothing is due any more", std::time::Duration::from_secs(10), async || {
         (operator.get("/api/admin/refunds").send().await.expect(200)["total"] == 0).then_some(())
@@ -50,14 +50,13 @@ async fn money_of_a_second_payment_is_shown_to_the_operator_until_it_went_back()
 
 #[tokio::test]
 async fn events_that_can_not_be_recorded_are_shown_and_settled_by_the_operator() {
-    let world = World::start().await;
+    let (world, item) = World::selling(3).await;
     let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(3)).await;
     let operator = seller.client();
     seller.audit(&item).await;
     let outbox = format!("{{{}:0}}:outbox", item.id);
     let lane = format!("{{{}:0}}:lane", item.id);
-    // An entry that is no event; it has a number, as all have.
+    // This entry is no event, but it has a number like all entries.
     let _: i64 = world.redis.command(&["HINCRBY", &lane, "outbox_seq", "1"]).await;
     let _: String = world.redis.command(&["XADD", &outbox, "*", "event", "no event"]).await;
     seller.tick().await;
@@ -74,7 +73,7 @@ async fn events_that_can_not_be_recorded_are_shown_and_settled_by_the_operator()
     dismiss().await.expect(204);
     dismiss().await.expect_problem(404, "not-found");
 
-    // A number that no event will ever have: what is behind it waits, until the operator gives it up.
+    // No event will ever have this number. The events behind it wait until the operator gives the number up.
     let seq: i64 = world.redis.command(&["HINCRBY", &lane, "outbox_seq", "1"]).await;
     let shopper = world.shopper().await;
     let held = shopper.hold(&item).await;
@@ -82,8 +81,8 @@ async fn events_that_can_not_be_recorded_are_shown_and_settled_by_the_operator()
     let far = json!({ "item_id": item.id, "lane": 0, "up_to": seq + 100_000 });
     let pass = |body: serde_json::Value| operator.post("/api/admin/set-aside/pass-over").json(&body).send();
     pass(far).await.expect_problem(422, "invalid");
-    let answer = pass(json!({ "item_id": item.id, "lane": 0, "up_to": seq })).await.expect(200);
-    assert_eq!(answer["passed_over"], 1);
+    let response = pass(json!({ "item_id": item.id, "lane": 0, "up_to": seq })).await.expect(200);
+    assert_eq!(response["passed_over"], 1);
     seller.tick().await;
     let list = operator.get("/api/admin/set-aside").send().await.expect(200);
     assert_eq!(list["events"][0]["stream_id"], format!("missing-{seq}"));

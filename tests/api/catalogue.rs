@@ -5,11 +5,10 @@ use stampede_tests::{ItemTerms, World, eventually};
 
 #[tokio::test]
 async fn an_item_is_shown_as_it_was_published() {
-    let world = World::start().await;
-    let item = world.seller().publish(&ItemTerms::of(7).limited_to(2)).await;
+    let (world, item) = World::selling(ItemTerms::of(7).limited_to(2)).await;
 
-    let answer = world.client().get(&format!("/api/items/{}", item.id)).send().await;
-    let shown = answer.expect(200);
+    let response = world.client().get(&format!("/api/items/{}", item.id)).send().await;
+    let shown = response.expect(200);
     assert_eq!(shown["id"], item.id.as_str());
     assert_eq!(shown["sale_id"], item.sale_id.as_str());
     assert_eq!(shown["title"], "Aurora 75 mechanical keyboard");
@@ -22,13 +21,12 @@ async fn an_item_is_shown_as_it_was_published() {
         let text = shown[moment].as_str().unwrap();
         assert!(text.len() == 24 && text.ends_with('Z'), "{moment} is {text}");
     }
-    assert!(answer.header("etag").is_some_and(|tag| tag.ends_with('"')), "{answer}");
+    assert!(response.header("etag").is_some_and(|tag| tag.ends_with('"')), "{response}");
 }
 
 #[tokio::test]
 async fn the_stock_shown_follows_within_a_second_or_so() {
-    let world = World::start().await;
-    let item = world.seller().publish(&ItemTerms::of(2)).await;
+    let (world, item) = World::selling(2).await;
     world.shopper().await.hold(&item).await;
     let path = format!("/api/items/{}", item.id);
     let client = world.client();
@@ -67,8 +65,8 @@ async fn sales_come_in_pages_with_their_items() {
         published.push(seller.publish(&ItemTerms::of(1)).await);
     }
     let client = world.client();
-    let listed = |answer: &Value| -> Vec<String> {
-        let sales = answer["sales"].as_array().unwrap_or_else(|| panic!("no `sales` in {answer}"));
+    let listed = |response: &Value| -> Vec<String> {
+        let sales = response["sales"].as_array().unwrap_or_else(|| panic!("no `sales` in {response}"));
         sales.iter().map(|sale| sale["id"].as_str().unwrap().to_owned()).collect()
     };
 
@@ -96,18 +94,17 @@ async fn sales_come_in_pages_with_their_items() {
     assert_eq!(found["total"], 3);
 
     for query in ["page=0", "page=x", "page_size=0", "page_size=101", "page=-1"] {
-        let answer = client.get(&format!("/api/sales?{query}")).send().await;
-        assert!(matches!(answer.status, 200 | 400 | 422), "{answer}");
-        if answer.status == 200 {
-            assert!(listed(&answer.json()).len() <= 100);
+        let response = client.get(&format!("/api/sales?{query}")).send().await;
+        assert!(matches!(response.status, 200 | 400 | 422), "{response}");
+        if response.status == 200 {
+            assert!(listed(&response.json()).len() <= 100);
         }
     }
 }
 
 #[tokio::test]
 async fn what_has_not_changed_is_not_sent_again() {
-    let world = World::start().await;
-    let item = world.seller().publish(&ItemTerms::of(7)).await;
+    let (world, item) = World::selling(7).await;
     let client = world.client();
     let path = format!("/api/items/{}", item.id);
     // The body carries the server's time, so the tag is about everything else.

@@ -9,23 +9,21 @@ use stampede_tests::{
 
 #[tokio::test]
 async fn a_solved_challenge_buys_one_reservation() {
-    let world = World::start().await;
-    let item = world.seller().publish(&ItemTerms::of(5)).await;
+    let (world, item) = World::selling(5).await;
     let shopper = world.shopper().await;
 
     let challenge = shopper.ask_challenge(&item).await.expect(201);
     assert_eq!(challenge["kind"], "pow");
     let token = challenge["challenge"].as_str().unwrap();
-    let answer = solve_proof_of_work(token, challenge["difficulty"].as_u64().unwrap());
-    let body = json!({ "challenge": token, "answer": answer, "quantity": 1 });
+    let solution = solve_proof_of_work(token, challenge["difficulty"].as_u64().unwrap());
+    let body = json!({ "challenge": token, "answer": solution, "quantity": 1 });
     let reservation = shopper.ask_reservation(&item, &body).await.expect(202);
     assert_eq!(reservation["state"], "queued");
 }
 
 #[tokio::test]
-async fn a_wrong_answer_burns_the_challenge() {
-    let world = World::builder().set("captcha_difficulty", 12).start().await;
-    let item = world.seller().publish(&ItemTerms::of(5)).await;
+async fn a_wrong_solution_burns_the_challenge() {
+    let (world, item) = World::builder().set("captcha_difficulty", 12).selling(5).await;
     let shopper = world.shopper().await;
 
     let mut body = shopper.solved_challenge(&item).await.unwrap();
@@ -42,8 +40,7 @@ async fn a_wrong_answer_burns_the_challenge() {
 
 #[tokio::test]
 async fn a_challenge_is_used_once_even_by_a_shopper_who_may_buy_again() {
-    let world = World::start().await;
-    let item = world.seller().publish(&ItemTerms::of(5).limited_to(3)).await;
+    let (world, item) = World::selling(ItemTerms::of(5).limited_to(3)).await;
     let shopper = world.shopper().await;
 
     let mut body = shopper.solved_challenge(&item).await.unwrap();
@@ -57,14 +54,13 @@ async fn a_challenge_is_used_once_even_by_a_shopper_who_may_buy_again() {
 
 #[tokio::test]
 async fn a_challenge_of_another_shopper_is_worth_nothing() {
-    let world = World::start().await;
-    let item = world.seller().publish(&ItemTerms::of(5)).await;
+    let (world, item) = World::selling(5).await;
     let (solver, buyer) = (world.shopper().await, world.shopper().await);
 
     let mut body = solver.solved_challenge(&item).await.unwrap();
     body["quantity"] = json!(1);
     buyer.ask_reservation(&item, &body).await.expect_problem(422, "challenge-failed");
-    // The theft did not cost its owner anything.
+    // The theft cost the owner nothing.
     solver.ask_reservation(&item, &body).await.expect(202);
 }
 
@@ -82,8 +78,7 @@ async fn a_challenge_of_another_item_is_worth_nothing() {
 
 #[tokio::test]
 async fn a_forged_or_mutilated_challenge_is_refused() {
-    let world = World::start().await;
-    let item = world.seller().publish(&ItemTerms::of(5)).await;
+    let (world, item) = World::selling(5).await;
     let shopper = world.shopper().await;
     let solved = shopper.solved_challenge(&item).await.unwrap();
     let token = solved["challenge"].as_str().unwrap().to_owned();
@@ -100,23 +95,21 @@ async fn a_forged_or_mutilated_challenge_is_refused() {
     ];
     for forged in forgeries {
         let body = json!({ "challenge": forged, "answer": solved["answer"], "quantity": 1 });
-        let answer = shopper.ask_reservation(&item, &body).await;
-        assert_eq!(answer.status, 422, "{answer}");
-        assert!(matches!(answer.slug().as_deref(), Some("challenge-failed" | "invalid")), "{answer}");
+        let response = shopper.ask_reservation(&item, &body).await;
+        assert_eq!(response.status, 422, "{response}");
+        assert!(matches!(response.slug().as_deref(), Some("challenge-failed" | "invalid")), "{response}");
     }
     assert_eq!(world.seller().counters(&item).await.available, 5);
 }
 
 #[tokio::test]
 async fn a_reservation_without_a_challenge_is_refused_unless_challenges_are_off() {
-    let guarded = World::start().await;
-    let item = guarded.seller().publish(&ItemTerms::of(5)).await;
+    let (guarded, item) = World::selling(5).await;
     let shopper = guarded.shopper().await;
-    let answer = shopper.ask_reservation(&item, &json!({ "quantity": 1 })).await;
-    assert_eq!(answer.status, 422, "{answer}");
+    let response = shopper.ask_reservation(&item, &json!({ "quantity": 1 })).await;
+    assert_eq!(response.status, 422, "{response}");
 
-    let open = World::builder().set("captcha_kind", "off").start().await;
-    let item = open.seller().publish(&ItemTerms::of(5)).await;
+    let (open, item) = World::builder().set("captcha_kind", "off").selling(5).await;
     let shopper = open.shopper().await;
     shopper.ask_reservation(&item, &json!({ "quantity": 1 })).await.expect(202);
 }
@@ -131,7 +124,7 @@ async fn challenges_exist_only_while_the_item_is_open() {
         let upcoming = seller.publish(&terms.between(600.0, 3600.0)).await;
         let refusal = shopper.ask_challenge(&upcoming).await;
         refusal.expect_problem(403, "not-started");
-        // Nothing that could be solved ahead is in the refusal.
+        // The refusal contains nothing that could be solved ahead.
         let members: Vec<String> = refusal.json().as_object().unwrap().keys().cloned().collect();
         for member in ["challenge", "image", "difficulty", "cdata"] {
             assert!(!members.iter().any(|name| name == member), "{refusal}");
@@ -148,8 +141,8 @@ async fn challenges_exist_only_while_the_item_is_open() {
     let paused = seller.publish(&ItemTerms::of(5)).await;
     seller.order(&paused, "pause").await.expect(200);
     let refusal = eventually("the pause is seen", Duration::from_secs(5), async || {
-        let answer = shopper.ask_challenge(&paused).await;
-        (answer.status != 201).then_some(answer)
+        let response = shopper.ask_challenge(&paused).await;
+        (response.status != 201).then_some(response)
     })
     .await;
     refusal.expect_problem(503, "paused");
@@ -157,8 +150,8 @@ async fn challenges_exist_only_while_the_item_is_open() {
 
 #[tokio::test]
 async fn a_picture_challenge_shows_a_picture_and_refuses_a_guess() {
-    let world = World::builder().set("captcha_kind", "image").set("captcha_difficulty", 0).start().await;
-    let item = world.seller().publish(&ItemTerms::of(5)).await;
+    let (world, item) =
+        World::builder().set("captcha_kind", "image").set("captcha_difficulty", 0).selling(5).await;
     let shopper = world.shopper().await;
 
     let challenge = shopper.ask_challenge(&item).await.expect(201);
@@ -171,14 +164,17 @@ async fn a_picture_challenge_shows_a_picture_and_refuses_a_guess() {
 
 #[tokio::test]
 async fn a_picture_read_rightly_is_worth_one_reservation_of_its_shopper() {
-    let world = World::builder().set("captcha_kind", "image").set("captcha_difficulty", 4).start().await;
-    let item = world.seller().publish(&ItemTerms::of(5).limited_to(2)).await;
+    let (world, item) = World::builder()
+        .set("captcha_kind", "image")
+        .set("captcha_difficulty", 4)
+        .selling(ItemTerms::of(5).limited_to(2))
+        .await;
     let (shopper, other) = (world.shopper().await, world.shopper().await);
 
     let challenge = shopper.ask_challenge(&item).await.expect(201);
     let token = challenge["challenge"].as_str().unwrap();
-    let answer = read_picture(world.session_secret(), token);
-    let body = json!({ "challenge": token, "answer": answer.to_lowercase(), "quantity": 1 });
+    let solution = read_picture(world.session_secret(), token);
+    let body = json!({ "challenge": token, "answer": solution.to_lowercase(), "quantity": 1 });
     other.ask_reservation(&item, &body).await.expect_problem(422, "challenge-failed");
     let reservation = shopper.ask_reservation(&item, &body).await.expect(202);
     let held = shopper.result(&reservation).await;
@@ -188,9 +184,8 @@ async fn a_picture_read_rightly_is_worth_one_reservation_of_its_shopper() {
 
 #[tokio::test]
 async fn a_challenge_from_before_a_pause_is_good_after_it_and_not_before() {
-    let world = World::start().await;
+    let (world, item) = World::selling(5).await;
     let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(5)).await;
     let shopper = world.shopper().await;
     let mut body = shopper.solved_challenge(&item).await.unwrap();
     body["quantity"] = json!(1);
@@ -209,8 +204,7 @@ async fn a_challenge_from_before_a_pause_is_good_after_it_and_not_before() {
 #[tokio::test]
 async fn a_proof_of_work_is_harder_the_more_people_wait() {
     // Nobody drains the queue.
-    let world = World::builder().set("captcha_difficulty", 6).without_doorbells().start().await;
-    let item = world.seller().publish(&ItemTerms::of(2)).await;
+    let (world, item) = World::builder().set("captcha_difficulty", 6).without_doorbells().selling(2).await;
     let shopper = world.shopper().await;
     let ask = async || shopper.ask_challenge(&item).await.expect(201);
     assert_eq!(ask().await["difficulty"], 6);
@@ -218,33 +212,33 @@ async fn a_proof_of_work_is_harder_the_more_people_wait() {
         world.shopper().await.reserve(&item).await.expect(202);
     })
     .await;
-    // Instances learn of the crowd one after the other.
+    // Each instance learns of the crowd at its own time.
     let challenge = eventually("four wait for each unit", Duration::from_secs(10), async || {
         let challenge = ask().await;
         (challenge["difficulty"] == 8).then_some(challenge)
     })
     .await;
-    // The token says how hard it is: what would have been enough before is not any more.
+    // The token says how hard it is: a solution that was enough before is not any more.
     let token = challenge["challenge"].as_str().unwrap();
-    let too_easy = (0u64..).map(|n| n.to_string()).find(|answer| (6..8).contains(&zero_bits(token, answer)));
+    let too_easy =
+        (0u64..).map(|n| n.to_string()).find(|solution| (6..8).contains(&zero_bits(token, solution)));
     let body = json!({ "challenge": token, "answer": too_easy, "quantity": 1 });
     shopper.ask_reservation(&item, &body).await.expect_problem(422, "challenge-failed");
 }
 
 #[tokio::test]
 async fn a_proof_of_work_is_harder_for_an_address_that_fails_again_and_again() {
-    let world = World::builder()
+    let (world, item) = World::builder()
         .set("captcha_difficulty", 6)
         .set("rate_limits", "on")
         .set("tries_per_ten_seconds", 1_000)
         .set("address_tries_per_ten_seconds", 40)
-        .start()
+        .selling(5)
         .await;
-    let item = world.seller().publish(&ItemTerms::of(5)).await;
     let (shopper, neighbour) = (world.shopper().await, world.shopper().await);
     let first = shopper.ask_challenge(&item).await.expect(201);
     assert_eq!(first["difficulty"], 6);
-    // Ten tokens come back in 2.5 s, and each failure takes three: within some tries half of the bucket is gone.
+    // Ten tokens come back in 2.5 s, and each failure costs three: some tries use up half of the allowance.
     eventually("it is harder, for the neighbour too", Duration::from_secs(30), async || {
         if let Some(challenge) = shopper.ask_challenge(&item).await.json()["challenge"].as_str() {
             let body = json!({ "challenge": challenge, "answer": "x", "quantity": 1 });
@@ -256,7 +250,7 @@ async fn a_proof_of_work_is_harder_for_an_address_that_fails_again_and_again() {
     .await;
 }
 
-/// The ids of the challenges in a batch of the pool, as `web::puzzles` writes it.
+/// The ids of the challenges in a batch of the pool, as `web::shop::puzzles` writes it.
 fn ids_in(batch: &[u8]) -> Vec<[u8; 9]> {
     let (mut ids, mut rest) = (Vec::new(), &batch[17..]);
     while !rest.is_empty() {
@@ -291,23 +285,23 @@ async fn a_crowd_gets_pictures_that_were_drawn_ahead_and_each_its_own() {
         challenges.iter().map(|challenge| challenge["image"].as_str().unwrap()).collect();
     assert_eq!((ids.len(), pictures.len()), (300, 300), "a picture was shown twice");
 
-    // What was drawn ahead is as good as any.
+    // A picture that was drawn ahead is as good as any.
     let mut bought = 0;
     for (number, challenge) in challenges.iter().enumerate() {
         let token = challenge["challenge"].as_str().unwrap();
         if !ahead.contains(&id_of_challenge(token)) || bought == 3 {
             continue;
         }
-        let answer = read_picture(world.session_secret(), token);
-        let body = json!({ "challenge": token, "answer": answer, "quantity": 1 });
-        let answer = shoppers[number % shoppers.len()].ask_reservation(&item, &body).await;
-        assert!(matches!(answer.status, 200 | 202), "{answer}");
+        let solution = read_picture(world.session_secret(), token);
+        let body = json!({ "challenge": token, "answer": solution, "quantity": 1 });
+        let response = shoppers[number % shoppers.len()].ask_reservation(&item, &body).await;
+        assert!(matches!(response.status, 200 | 202), "{response}");
         bought += 1;
     }
     assert_eq!(bought, 3, "nothing came from the pool");
-    // Who took them has left the pool to be filled again, with others.
+    // The shoppers took pictures from the pool, so it is filled again, with others.
     eventually("the pool is filled again", Duration::from_secs(30), async || {
-        // Someone has to find a slot empty.
+        // The pool is filled when a shopper finds a slot empty.
         crowd(40, 20, async |_| shoppers[0].ask_challenge(&item).await.expect(201)).await;
         let batches = values_in_store(world.state_folder(), "puzzles/");
         batches.iter().flat_map(|batch| ids_in(batch)).any(|id| !ahead.contains(&id)).then_some(())

@@ -1,6 +1,6 @@
 use reqwest::Method;
 use serde_json::json;
-use stampede_tests::{Answer, Client, ItemTerms, Shopper, World};
+use stampede_tests::{Client, ItemTerms, Response, Shopper, World};
 
 const EVIL: &str = "https://evil.example";
 const PARTNER: &str = "https://partner.example";
@@ -14,7 +14,7 @@ fn cookie(shopper: &Shopper) -> String {
     format!("stampede_session={}", shopper.token())
 }
 
-async fn preflight(client: &Client, path: &str, origin: &str) -> Answer {
+async fn preflight(client: &Client, path: &str, origin: &str) -> Response {
     client
         .request(Method::OPTIONS, path)
         .header("origin", origin)
@@ -24,8 +24,8 @@ async fn preflight(client: &Client, path: &str, origin: &str) -> Answer {
         .await
 }
 
-/// One answer of each kind: pages, assets, pictures, JSON, problems of every family, without a body.
-async fn answers(world: &World) -> Vec<Answer> {
+/// One response of each kind: pages, assets, pictures, JSON, problems of every family, without a body.
+async fn responses(world: &World) -> Vec<Response> {
     let item = world.seller().publish(&ItemTerms::of(5)).await;
     let shopper = world.shopper().await;
     let (client, buyer) = (world.client(), shopper.client());
@@ -55,33 +55,36 @@ async fn answers(world: &World) -> Vec<Answer> {
 }
 
 #[tokio::test]
-async fn every_answer_says_what_a_browser_may_not_do_with_it() {
+async fn every_response_says_what_a_browser_may_not_do_with_it() {
     let world = World::start().await;
-    for answer in answers(&world).await {
-        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{answer}");
-        assert_eq!(answer.header("x-frame-options"), Some("DENY"), "{answer}");
+    for response in responses(&world).await {
+        assert_eq!(response.header("x-content-type-options"), Some("nosniff"), "{response}");
+        assert_eq!(response.header("x-frame-options"), Some("DENY"), "{response}");
         assert!(
-            answer.header("permissions-policy").is_some_and(|text| text.contains("camera=()")),
-            "{answer}"
+            response.header("permissions-policy").is_some_and(|text| text.contains("camera=()")),
+            "{response}"
         );
-        let referrer = answer.header("referrer-policy");
-        assert!(matches!(referrer, Some("no-referrer" | "same-origin")), "{answer}");
+        let referrer = response.header("referrer-policy");
+        assert!(matches!(referrer, Some("no-referrer" | "same-origin")), "{response}");
         let policy =
-            answer.header("content-security-policy").unwrap_or_else(|| panic!("no policy: {answer}"));
-        assert!(policy.starts_with("default-src 'none'"), "{answer}");
-        assert!(policy.contains("frame-ancestors 'none'") && policy.contains("base-uri 'none'"), "{answer}");
+            response.header("content-security-policy").unwrap_or_else(|| panic!("no policy: {response}"));
+        assert!(policy.starts_with("default-src 'none'"), "{response}");
+        assert!(
+            policy.contains("frame-ancestors 'none'") && policy.contains("base-uri 'none'"),
+            "{response}"
+        );
         // A picture may style itself: it is a document without scripts and without an origin.
         let policy =
             policy.replace("style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; sandbox", "");
         for word in ["unsafe-", "*", "http:"] {
-            assert!(!policy.contains(word), "{answer}");
+            assert!(!policy.contains(word), "{response}");
         }
-        // Each once: of two, browsers may take either.
+        // Each header stands once: of two, a browser may take either.
         for name in ["content-security-policy", "x-frame-options", "permissions-policy", "cache-control"] {
-            assert_eq!(answer.headers.get_all(name).iter().count(), 1, "{name}: {answer}");
+            assert_eq!(response.headers.get_all(name).iter().count(), 1, "{name}: {response}");
         }
-        assert_eq!(answer.header("strict-transport-security"), None, "without TLS: {answer}");
-        assert_eq!(answer.header("access-control-allow-origin"), None, "{answer}");
+        assert_eq!(response.header("strict-transport-security"), None, "without TLS: {response}");
+        assert_eq!(response.header("access-control-allow-origin"), None, "{response}");
     }
 }
 
@@ -105,8 +108,7 @@ async fn behind_tls_browsers_are_told_to_stay_there() {
 
 #[tokio::test]
 async fn pages_of_other_sites_can_read_and_do_nothing_unless_they_are_named() {
-    let world = World::start().await;
-    let item = world.seller().publish(&ItemTerms::of(5)).await;
+    let (world, item) = World::selling(5).await;
     let path = format!("/api/items/{}/reservations", item.id);
     for origin in [EVIL, "null", "*", &own_origin(&world)] {
         let asked = preflight(&world.client(), &path, origin).await;
@@ -120,9 +122,8 @@ async fn pages_of_other_sites_can_read_and_do_nothing_unless_they_are_named() {
 
 #[tokio::test]
 async fn a_named_origin_may_call_with_the_cookie_and_nobody_near_it() {
-    let world =
-        World::builder().set("cors_origins", format!("{PARTNER}, http://localhost:5173")).start().await;
-    let item = world.seller().publish(&ItemTerms::of(5)).await;
+    let (world, item) =
+        World::builder().set("cors_origins", format!("{PARTNER}, http://localhost:5173")).selling(5).await;
     let shopper = world.shopper().await;
     let path = format!("/api/items/{}/challenges", item.id);
 
@@ -140,12 +141,12 @@ async fn a_named_origin_may_call_with_the_cookie_and_nobody_near_it() {
         assert!(allowed.header("vary").unwrap().contains("origin"), "{allowed}");
 
         let request = world.client().post(&path).header("cookie", &cookie(&shopper)).header("origin", origin);
-        let answer = request.header("sec-fetch-site", "cross-site").send().await;
-        answer.expect(201);
-        assert_eq!(answer.header("access-control-allow-origin"), Some(origin), "{answer}");
-        let exposed = answer.header("access-control-expose-headers").unwrap();
-        assert!(exposed.contains("retry-after") && exposed.contains("x-request-id"), "{answer}");
-        // Also what is refused can be read, or a page could not say why.
+        let response = request.header("sec-fetch-site", "cross-site").send().await;
+        response.expect(201);
+        assert_eq!(response.header("access-control-allow-origin"), Some(origin), "{response}");
+        let exposed = response.header("access-control-expose-headers").unwrap();
+        assert!(exposed.contains("retry-after") && exposed.contains("x-request-id"), "{response}");
+        // The page can read refusals too; otherwise it could not say why.
         let refused = world.client().get("/api/orders").header("origin", origin).send().await;
         assert_eq!(
             (refused.status, refused.header("access-control-allow-origin")),
@@ -165,14 +166,14 @@ async fn a_named_origin_may_call_with_the_cookie_and_nobody_near_it() {
         let asked = preflight(&world.client(), &path, origin).await;
         asked.expect_problem(405, "method-not-allowed");
         let request = world.client().post(&path).header("cookie", &cookie(&shopper)).header("origin", origin);
-        let answer = request.send().await;
-        answer.expect_problem(401, "unauthorized");
-        for answer in [asked, answer] {
-            assert_eq!(answer.header("access-control-allow-origin"), None, "{answer}");
-            assert!(answer.header("vary").unwrap().contains("origin"), "{answer}");
+        let response = request.send().await;
+        response.expect_problem(401, "unauthorized");
+        for response in [asked, response] {
+            assert_eq!(response.header("access-control-allow-origin"), None, "{response}");
+            assert!(response.header("vary").unwrap().contains("origin"), "{response}");
         }
     }
-    // What a cache may keep, it must keep apart.
+    // A cache must keep the responses to different origins apart.
     let kept = world.client().get("/api/sales").send().await;
     assert!(kept.header("vary").unwrap().contains("origin"), "{kept}");
     // Pages are for our own origin.
@@ -182,8 +183,7 @@ async fn a_named_origin_may_call_with_the_cookie_and_nobody_near_it() {
 
 #[tokio::test]
 async fn an_open_api_is_open_without_the_cookie_only() {
-    let world = World::builder().set("cors_origins", "*").start().await;
-    let item = world.seller().publish(&ItemTerms::of(5)).await;
+    let (world, item) = World::builder().set("cors_origins", "*").selling(5).await;
     let shopper = world.shopper().await;
     let path = format!("/api/items/{}/challenges", item.id);
     let asked = preflight(&world.client(), &path, EVIL).await;
@@ -199,8 +199,7 @@ async fn an_open_api_is_open_without_the_cookie_only() {
 
 #[tokio::test]
 async fn the_cookie_acts_for_pages_of_our_own_only() {
-    let world = World::start().await;
-    let item = world.seller().publish(&ItemTerms::of(5)).await;
+    let (world, item) = World::selling(5).await;
     let shopper = world.shopper().await;
     let own = own_origin(&world);
     let port = own.rsplit(':').next().unwrap().to_owned();
@@ -235,19 +234,18 @@ async fn the_cookie_acts_for_pages_of_our_own_only() {
         ask(None, Some(site)).await.expect_problem(401, "unauthorized");
         ask(Some(&own), Some(site)).await.expect_problem(401, "unauthorized");
     }
-    // No browser changes anything without saying which page asks, and a program bears its token.
+    // A browser always says which page asks for a change, and a program brings its token.
     ask(None, None).await.expect_problem(401, "unauthorized");
     let by_token = shopper.client().post(&challenge).send().await;
     by_token.expect(201);
-    // Reading is harmless: another site's page can't see the answer.
+    // Reading is harmless: a page of another site can't see the response.
     let read = world.client().get("/api/orders").header("cookie", &cookie(&shopper)).header("origin", EVIL);
     read.send().await.expect(200);
 }
 
 #[tokio::test]
 async fn behind_a_proxy_the_page_is_ours_by_what_the_client_asked() {
-    let world = World::builder().set("trust_proxy", "on").start().await;
-    let item = world.seller().publish(&ItemTerms::of(5)).await;
+    let (world, item) = World::builder().set("trust_proxy", "on").selling(5).await;
     let shopper = world.shopper().await;
     let ask = |origin: &str, host: &str, path: &str| {
         let request = world.client().post(path).header("cookie", &cookie(&shopper));
@@ -257,13 +255,13 @@ async fn behind_a_proxy_the_page_is_ours_by_what_the_client_asked() {
     let path = format!("/api/items/{}/challenges", item.id);
     ask("https://shop.example", "shop.example", &path).await.expect(201);
     ask("https://shop.example", "evil.example, shop.example:443", &path).await.expect(201);
-    // A page under http can be written by anybody on the way to it.
+    // Anybody on the network path can write a page under http.
     ask("http://shop.example", "shop.example", &path).await.expect_problem(401, "unauthorized");
     ask("https://shop.example:8443", "shop.example", &path).await.expect_problem(401, "unauthorized");
     ask("https://shop.example", "shop.example, evil.example", &path)
         .await
         .expect_problem(401, "unauthorized");
-    // Every function goes by it: here one that is not asked for a challenge.
+    // Every function follows this rule; this one asks for no challenge.
     let held = shopper.hold(&item).await;
     let path = format!("/api/reservations/{}/checkout", held["id"].as_str().unwrap());
     let request = world.client().post(&path).header("cookie", &cookie(&shopper));

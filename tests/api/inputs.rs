@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 use stampede_tests::{Client, ItemTerms, World};
 
-/// Every call that takes a JSON body, as one who may make it, with a path that exists.
+/// Every call that takes a JSON body, by a caller who may make it, with a path that exists.
 async fn calls_with_a_body(world: &World) -> Vec<(Client, reqwest::Method, String)> {
     let seller = world.seller();
     let item = seller.publish(&ItemTerms::of(5).limited_to(2)).await;
@@ -29,9 +29,12 @@ async fn broken_json_is_malformed() {
             ["", "{", "{\"quantity\": }", "nul", "{\"a\":1}}", "\u{feff}", "{\"a\" 1}", "[1,", "\"\\ud800\""]
         {
             let request = client.request(method.clone(), &path).header("content-type", "application/json");
-            let answer = request.header("if-match", "\"1\"").body(body.to_owned()).send().await;
-            assert!(matches!(answer.status, 400 | 422), "{body:?}: {answer}");
-            assert!(matches!(answer.slug().as_deref(), Some("malformed" | "invalid")), "{body:?}: {answer}");
+            let response = request.header("if-match", "\"1\"").body(body.to_owned()).send().await;
+            assert!(matches!(response.status, 400 | 422), "{body:?}: {response}");
+            assert!(
+                matches!(response.slug().as_deref(), Some("malformed" | "invalid")),
+                "{body:?}: {response}"
+            );
         }
         let not_text = vec![b'{', b'"', 0xff, 0xfe, b'"', b':', b'1', b'}'];
         let request = client.request(method.clone(), &path).header("content-type", "application/json");
@@ -40,17 +43,17 @@ async fn broken_json_is_malformed() {
 }
 
 #[tokio::test]
-async fn what_is_no_object_or_has_wrong_types_is_refused_by_name() {
+async fn a_body_that_is_no_object_or_has_wrong_types_is_refused_by_name() {
     let world = World::start().await;
     for (client, method, path) in calls_with_a_body(&world).await {
         for body in [json!([]), json!(1), json!("text"), json!(null), json!(true)] {
             let request = client.request(method.clone(), &path).header("if-match", "\"1\"");
-            let answer = request.json(&body).send().await;
-            assert!(matches!(answer.status, 400 | 422), "{body}: {answer}");
+            let response = request.json(&body).send().await;
+            assert!(matches!(response.status, 400 | 422), "{body}: {response}");
         }
         let request = client.request(method.clone(), &path).header("if-match", "\"1\"");
-        let answer = request.json(&json!({ "no_such_field": 1 })).send().await;
-        let problem = answer.expect_problem(422, "invalid");
+        let response = request.json(&json!({ "no_such_field": 1 })).send().await;
+        let problem = response.expect_problem(422, "invalid");
         assert!(problem.to_string().contains("no_such_field"), "{problem}");
     }
 }
@@ -61,8 +64,8 @@ async fn a_field_given_twice_is_refused() {
     for (client, method, path) in calls_with_a_body(&world).await {
         let request = client.request(method, &path).header("content-type", "application/json");
         let body = "{\"quantity\":1,\"quantity\":2,\"title\":\"a\",\"title\":\"b\",\"add\":1,\"add\":2,\"contact\":\"a\",\"contact\":\"b\"}";
-        let answer = request.header("if-match", "\"1\"").body(body).send().await;
-        assert!(matches!(answer.status, 400 | 422), "{answer}");
+        let response = request.header("if-match", "\"1\"").body(body).send().await;
+        assert!(matches!(response.status, 400 | 422), "{response}");
     }
 }
 
@@ -75,8 +78,8 @@ async fn missing_fields_are_named() {
     for field in ["title", "sale_price", "stock"] {
         let mut body = ItemTerms::of(5).body();
         body.as_object_mut().unwrap().remove(field);
-        let answer = seller.client().post(&path).json(&body).send().await;
-        let problem = answer.expect_problem(422, "invalid");
+        let response = seller.client().post(&path).json(&body).send().await;
+        let problem = response.expect_problem(422, "invalid");
         assert!(problem.to_string().contains(field), "{problem}");
     }
 }
@@ -107,8 +110,8 @@ async fn impossible_values_are_refused_and_named() {
     for (field, value) in cases {
         let mut body = ItemTerms::of(5).body();
         body[field] = value.clone();
-        let answer = seller.client().post(&path).json(&body).send().await;
-        let problem = answer.expect_problem(422, "invalid");
+        let response = seller.client().post(&path).json(&body).send().await;
+        let problem = response.expect_problem(422, "invalid");
         assert!(problem.to_string().contains(field), "{field}={value}: {problem}");
     }
 }
@@ -120,8 +123,8 @@ async fn a_huge_body_is_too_large_before_anything_else() {
         for size in [17 * 1024, 300 * 1024] {
             let request = client.request(method.clone(), &path).header("content-type", "application/json");
             let body = format!("{{\"note\":\"{}\"}}", "x".repeat(size));
-            let answer = request.header("if-match", "\"1\"").body(body).send().await;
-            answer.expect_problem(413, "too-large");
+            let response = request.header("if-match", "\"1\"").body(body).send().await;
+            response.expect_problem(413, "too-large");
         }
     }
 }
@@ -132,17 +135,16 @@ async fn a_body_that_is_not_json_is_an_unsupported_media_type() {
     for (client, method, path) in calls_with_a_body(&world).await {
         for media in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"] {
             let request = client.request(method.clone(), &path).header("content-type", media);
-            let answer = request.header("if-match", "\"1\"").body("quantity=1").send().await;
-            answer.expect_problem(415, "unsupported-media-type");
+            let response = request.header("if-match", "\"1\"").body("quantity=1").send().await;
+            response.expect_problem(415, "unsupported-media-type");
         }
     }
 }
 
 #[tokio::test]
 async fn wrong_methods_are_refused_with_those_that_are_right() {
-    let world = World::start().await;
+    let (world, item) = World::selling(5).await;
     let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(5)).await;
     let shopper = world.shopper().await;
     let (buyer, operator) = (shopper.client().clone(), seller.client().clone());
     let id = &item.id;
@@ -165,12 +167,12 @@ async fn wrong_methods_are_refused_with_those_that_are_right() {
     ];
     for (client, method, path, right) in cases {
         let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
-        let answer = client.request(method, &path).send().await;
-        answer.expect_problem(405, "method-not-allowed");
+        let response = client.request(method, &path).send().await;
+        response.expect_problem(405, "method-not-allowed");
         let allow: Vec<&str> =
-            answer.header("allow").expect("405 has Allow").split(',').map(str::trim).collect();
+            response.header("allow").expect("405 has Allow").split(',').map(str::trim).collect();
         for method in right {
-            assert!(allow.contains(method), "no {method} in Allow of {answer}");
+            assert!(allow.contains(method), "no {method} in Allow of {response}");
         }
     }
 }
@@ -197,8 +199,8 @@ async fn unknown_routes_are_not_found() {
     ];
     let operator = world.seller().client().clone();
     for path in paths {
-        let answer = operator.get(path).header("accept", "application/json").send().await;
-        assert_eq!(answer.status, 404, "{answer}");
-        assert!(!String::from_utf8_lossy(&answer.body).contains("spin_manifest_version"), "{answer}");
+        let response = operator.get(path).header("accept", "application/json").send().await;
+        assert_eq!(response.status, 404, "{response}");
+        assert!(!String::from_utf8_lossy(&response.body).contains("spin_manifest_version"), "{response}");
     }
 }

@@ -1,11 +1,11 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use stampede_tests::{Answer, ItemTerms, Shopper, World, WorldBuilder, eventually};
+use stampede_tests::{ItemTerms, Response, Shopper, World, WorldBuilder, eventually};
 
 /// The number of `parameter` of the policy `name`, in a header such as `"shopper";r=7;t=1, "address";r=59;t=1`.
-fn parameter(answer: &Answer, header: &str, name: &str, parameter: &str) -> u64 {
-    let value = answer.header(header).unwrap_or_else(|| panic!("no {header} in {answer}"));
+fn parameter(response: &Response, header: &str, name: &str, parameter: &str) -> u64 {
+    let value = response.header(header).unwrap_or_else(|| panic!("no {header} in {response}"));
     let quoted = format!("\"{name}\"");
     let item = value.split(", ").find(|item| item.starts_with(&quoted)).unwrap_or_else(|| panic!("{value}"));
     let prefix = format!("{parameter}=");
@@ -22,34 +22,33 @@ fn limited() -> WorldBuilder {
         .set("captcha_kind", "off")
 }
 
-/// Fails unless this is a 429 that says in every way when to come again, consistently; gives the milliseconds.
-fn too_many(answer: &Answer, policy: Option<&str>) -> u64 {
-    let problem = answer.expect_problem(429, "rate-limited");
+/// Fails unless this is a 429 whose headers and body agree on when to come again. Returns the milliseconds.
+fn too_many(response: &Response, policy: Option<&str>) -> u64 {
+    let problem = response.expect_problem(429, "rate-limited");
     let milliseconds = problem["retry_after_ms"].as_u64().expect("exact to the millisecond");
-    let seconds: u64 = answer.header("retry-after").unwrap().parse().unwrap();
-    assert!(milliseconds > 0 && seconds == milliseconds.div_ceil(1_000), "{answer}");
+    let seconds: u64 = response.header("retry-after").unwrap().parse().unwrap();
+    assert!(milliseconds > 0 && seconds == milliseconds.div_ceil(1_000), "{response}");
     if let Some(policy) = policy {
-        assert_eq!(parameter(answer, "ratelimit", policy, "r"), 0);
-        assert_eq!(parameter(answer, "ratelimit", policy, "t"), seconds);
+        assert_eq!(parameter(response, "ratelimit", policy, "r"), 0);
+        assert_eq!(parameter(response, "ratelimit", policy, "t"), seconds);
     }
     milliseconds
 }
 
-async fn ask(shopper: &Shopper, item: &stampede_tests::Item, address: &str) -> Answer {
+async fn ask(shopper: &Shopper, item: &stampede_tests::Item, address: &str) -> Response {
     let path = format!("/api/items/{}/challenges", item.id);
     shopper.client().post(&path).header("x-forwarded-for", address).send().await
 }
 
 #[tokio::test]
 async fn a_shopper_has_so_many_tries_and_is_told_what_is_left() {
-    let world = limited().set("tries_per_ten_seconds", 5).start().await;
+    let (world, item) = limited().set("tries_per_ten_seconds", 5).selling(5).await;
     let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(5)).await;
     let shopper = world.shopper().await;
     let first = ask(&shopper, &item, "203.0.113.1").await;
     first.expect(201);
     assert_eq!(first.header("ratelimit-policy"), Some("\"shopper\";q=5;w=10, \"address\";q=240;w=10"));
-    let left = |answer: &Answer| parameter(answer, "ratelimit", "shopper", "r");
+    let left = |response: &Response| parameter(response, "ratelimit", "shopper", "r");
     assert_eq!(left(&first), 4);
     let mut last = first;
     for _ in 0..30 {
@@ -59,47 +58,45 @@ async fn a_shopper_has_so_many_tries_and_is_told_what_is_left() {
         }
     }
     let wait = too_many(&last, Some("shopper"));
-    // From another address the shopper is the same; another shopper is not, nor another item.
+    // The allowance is the same from another address. Another shopper has their own, and so has another item.
     too_many(&ask(&shopper, &item, "203.0.113.2").await, Some("shopper"));
     ask(&world.shopper().await, &item, "203.0.113.1").await.expect(201);
     let other = seller.publish(&ItemTerms::of(5)).await;
     ask(&shopper, &other, "203.0.113.1").await.expect(201);
-    // It is as good as told: afterwards there is a token, and the reservation that it buys says so.
+    // The time was right: after it there is a token, and the reservation that it buys says so.
     tokio::time::sleep(Duration::from_millis(wait)).await;
-    let answer = shopper.ask_reservation(&item, &json!({ "quantity": 1 })).await;
-    answer.expect(202);
-    assert_eq!(parameter(&answer, "ratelimit-policy", "shopper", "q"), 5);
+    let response = shopper.ask_reservation(&item, &json!({ "quantity": 1 })).await;
+    response.expect(202);
+    assert_eq!(parameter(&response, "ratelimit-policy", "shopper", "q"), 5);
 }
 
 #[tokio::test]
 async fn an_address_is_limited_whatever_its_shoppers_call_themselves() {
-    let world = limited().set("address_tries_per_ten_seconds", 6).start().await;
-    let item = world.seller().publish(&ItemTerms::of(100)).await;
-    // All in one /64, as one customer has.
+    let (world, item) = limited().set("address_tries_per_ten_seconds", 6).selling(100).await;
+    // All addresses are in one /64, as one customer has.
     let mut refused = None;
     for number in 0..40 {
         let shopper = world.shopper().await;
-        let answer = ask(&shopper, &item, &format!("2001:db8:7:7::{number:x}")).await;
-        if answer.status == 429 {
-            refused = Some((shopper, answer));
+        let response = ask(&shopper, &item, &format!("2001:db8:7:7::{number:x}")).await;
+        if response.status == 429 {
+            refused = Some((shopper, response));
             break;
         }
-        answer.expect(201);
+        response.expect(201);
     }
-    let (shopper, answer) = refused.expect("the limit is enforced");
-    too_many(&answer, Some("address"));
+    let (shopper, response) = refused.expect("the limit is enforced");
+    too_many(&response, Some("address"));
     ask(&shopper, &item, "2001:db8:7:8::1").await.expect(201);
     ask(&shopper, &item, "198.51.100.1").await.expect(201);
-    // What the client itself wrote before the proxy's entry is nobody's address.
-    let answer = ask(&world.shopper().await, &item, "198.51.100.9, 2001:db8:7:7::1").await;
-    assert!(matches!(answer.status, 201 | 429), "{answer}");
-    assert!(parameter(&answer, "ratelimit", "address", "r") < 3, "{answer}");
+    // The shop ignores the entries that the client itself wrote before the proxy's.
+    let response = ask(&world.shopper().await, &item, "198.51.100.9, 2001:db8:7:7::1").await;
+    assert!(matches!(response.status, 201 | 429), "{response}");
+    assert!(parameter(&response, "ratelimit", "address", "r") < 3, "{response}");
 }
 
 #[tokio::test]
 async fn a_refusal_for_too_many_tries_leaves_the_challenge_good() {
-    let world = limited().set("captcha_kind", "pow").set("tries_per_ten_seconds", 4).start().await;
-    let item = world.seller().publish(&ItemTerms::of(5)).await;
+    let (world, item) = limited().set("captcha_kind", "pow").set("tries_per_ten_seconds", 4).selling(5).await;
     let shopper = world.shopper().await;
     let solved = shopper.solved_challenge(&item).await.unwrap();
     let mut last = ask(&shopper, &item, "203.0.113.1").await;
@@ -110,27 +107,27 @@ async fn a_refusal_for_too_many_tries_leaves_the_challenge_good() {
         last = ask(&shopper, &item, "203.0.113.1").await;
     }
     too_many(&last, Some("shopper"));
-    let answer = eventually("a token", Duration::from_secs(20), async || {
-        let answer = shopper.ask_reservation(&item, &solved).await;
-        (answer.status != 429).then_some(answer)
+    let response = eventually("a token", Duration::from_secs(20), async || {
+        let response = shopper.ask_reservation(&item, &solved).await;
+        (response.status != 429).then_some(response)
     })
     .await;
-    answer.expect(202);
+    response.expect(202);
 }
 
 #[tokio::test]
 async fn an_item_admits_so_many_units_a_second_and_rules_change_that_at_once() {
-    let world = World::builder().set("captcha_kind", "off").set("units_per_second", 2).start().await;
+    let (world, item) =
+        World::builder().set("captcha_kind", "off").set("units_per_second", 2).selling(100).await;
     let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(100)).await;
     let wish = json!({ "quantity": 1 });
     let mut admitted = 0;
     let refused = loop {
-        let answer = world.shopper().await.ask_reservation(&item, &wish).await;
-        if answer.status == 429 {
-            break answer;
+        let response = world.shopper().await.ask_reservation(&item, &wish).await;
+        if response.status == 429 {
+            break response;
         }
-        answer.expect(202);
+        response.expect(202);
         admitted += 1;
         assert!(admitted < 60, "the admission rate is enforced");
     };
@@ -144,15 +141,14 @@ async fn an_item_admits_so_many_units_a_second_and_rules_change_that_at_once() {
 }
 
 #[tokio::test]
-async fn polls_have_a_limit_and_are_spread_over_those_who_wait() {
-    let world = limited()
+async fn polls_have_an_allowance_and_are_spread_over_those_who_wait() {
+    let (world, item) = limited()
         .set("polls_per_ten_seconds", 5)
         .set("polls_per_second", 2)
         .without_doorbells()
-        .start()
+        .selling(1)
         .await;
     let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(1)).await;
     seller.order(&item, "pause").await.expect(200);
     seller.order(&item, "resume").await.expect(200);
     let wish = json!({ "quantity": 1 });
@@ -168,10 +164,10 @@ async fn polls_have_a_limit_and_are_spread_over_those_who_wait() {
 
     let (shopper, reservation) = &reservations[0];
     let path = format!("/api/reservations/{}", reservation["id"].as_str().unwrap());
-    let answer = shopper.client().get(&path).send().await;
-    answer.expect(200);
-    assert_eq!(answer.header("ratelimit-policy"), Some("\"polls\";q=5;w=10"));
-    let mut last = answer;
+    let response = shopper.client().get(&path).send().await;
+    response.expect(200);
+    assert_eq!(response.header("ratelimit-policy"), Some("\"polls\";q=5;w=10"));
+    let mut last = response;
     for _ in 0..30 {
         last = shopper.client().get(&path).send().await;
         if last.status == 429 {
@@ -194,33 +190,32 @@ async fn sessions_say_what_is_left_and_off_is_off() {
     assert!(too_many(&open("203.0.113.1").await, Some("sessions")) <= 30_000);
     open("203.0.113.2").await.expect(201);
 
-    let world = limited().set("rate_limits", "off").set("tries_per_ten_seconds", 1).start().await;
-    let item = world.seller().publish(&ItemTerms::of(5)).await;
+    let (world, item) = limited().set("rate_limits", "off").set("tries_per_ten_seconds", 1).selling(5).await;
     let shopper = world.shopper().await;
     for _ in 0..10 {
-        let answer = ask(&shopper, &item, "203.0.113.1").await;
-        answer.expect(201);
-        assert_eq!((answer.header("ratelimit"), answer.header("ratelimit-policy")), (None, None));
+        let response = ask(&shopper, &item, "203.0.113.1").await;
+        response.expect(201);
+        assert_eq!((response.header("ratelimit"), response.header("ratelimit-policy")), (None, None));
     }
 }
 
 #[tokio::test]
-async fn guessing_at_the_operator_s_token_is_slowed_down_and_the_right_one_always_passes() {
+async fn guessing_the_operator_token_is_slowed_down_and_the_right_token_always_passes() {
     let world = limited().set("operator_failures_per_minute", 3).start().await;
     let guess = world.client().bearing("a-guess-at-the-operator-s-token-0123456789");
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     for _ in 0..6 {
-        answers.push(guess.get("/api/admin/sales").header("x-forwarded-for", "203.0.113.1").send().await);
+        responses.push(guess.get("/api/admin/sales").header("x-forwarded-for", "203.0.113.1").send().await);
     }
-    for answer in &answers[..3] {
-        answer.expect_problem(401, "unauthorized");
+    for response in &responses[..3] {
+        response.expect_problem(401, "unauthorized");
     }
-    assert!(too_many(&answers[5], None) <= 20_000);
+    assert!(too_many(&responses[5], None) <= 20_000);
     let elsewhere = guess.post("/internal/tick").header("x-forwarded-for", "203.0.113.2").send().await;
     elsewhere.expect_problem(401, "unauthorized");
     let operator = world.seller();
     for _ in 0..5 {
-        let answer = operator.client().get("/api/admin/sales").header("x-forwarded-for", "203.0.113.1");
-        answer.send().await.expect(200);
+        let response = operator.client().get("/api/admin/sales").header("x-forwarded-for", "203.0.113.1");
+        response.send().await.expect(200);
     }
 }

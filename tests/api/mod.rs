@@ -1,4 +1,4 @@
-//! Each call of the API: what it answers when all is well, and each refusal.
+//! Each call of the API: the response when all is well, and each refusal.
 
 /// Money that must go back, events that could not be recorded: the operator's books.
 mod books;
@@ -6,11 +6,11 @@ mod books;
 mod catalogue;
 /// Challenges: wrong, late, reused, foreign.
 mod challenges;
-/// What every answer tells the browser, and which pages may act for a shopper.
+/// The headers of every response, and which pages may act for a shopper.
 mod headers;
-/// What no caller should send: broken JSON, wrong types, huge bodies, wrong methods, unknown routes.
+/// Requests that no caller should send: broken JSON, wrong types, huge bodies, wrong methods, unknown routes.
 mod inputs;
-/// Limits: 429 and its headers, for shoppers, addresses, items, polls, sessions and the operator's token.
+/// Allowances: 429 and its headers, for shoppers, addresses, items, polls, sessions and the operator's token.
 mod limits;
 /// The operator's calls.
 mod operator;

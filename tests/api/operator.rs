@@ -4,9 +4,8 @@ use serde_json::{Value, json};
 use stampede_tests::{Counters, ItemTerms, World, eventually, timestamp_in};
 
 #[tokio::test]
-async fn nothing_of_the_operators_answers_without_the_token() {
-    let world = World::start().await;
-    let item = world.seller().publish(&ItemTerms::of(5)).await;
+async fn no_call_of_the_operator_works_without_the_token() {
+    let (world, item) = World::selling(5).await;
     let id = &item.id;
     let calls = [
         ("GET", "/api/admin/sales".to_owned()),
@@ -31,8 +30,8 @@ async fn nothing_of_the_operators_answers_without_the_token() {
     for (method, path) in calls {
         let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
         for stranger in &strangers {
-            let answer = stranger.request(method.clone(), &path).json(&json!({})).send().await;
-            answer.expect_problem(401, "unauthorized");
+            let response = stranger.request(method.clone(), &path).json(&json!({})).send().await;
+            response.expect_problem(401, "unauthorized");
         }
     }
     assert_eq!(world.seller().counters(&item).await, Counters::untouched(5));
@@ -80,8 +79,8 @@ async fn of_two_changes_at_once_one_is_refused() {
         async move { request.json(&body).send().await }
     })
     .await;
-    assert_eq!(outcomes.iter().filter(|answer| answer.status == 200).count(), 1);
-    for lost in outcomes.iter().filter(|answer| answer.status != 200) {
+    assert_eq!(outcomes.iter().filter(|response| response.status == 200).count(), 1);
+    for lost in outcomes.iter().filter(|response| response.status != 200) {
         lost.expect_problem(412, "version-mismatch");
     }
 }
@@ -92,8 +91,8 @@ async fn an_item_goes_from_draft_to_open_to_paused_to_open_to_closed() {
     let seller = world.seller();
     let item = seller.draft(&ItemTerms::of(5)).await;
     for (verb, state) in [("publish", "open"), ("pause", "paused"), ("resume", "open"), ("close", "ended")] {
-        let answer = seller.order(&item, verb).await.expect(200);
-        assert_eq!(answer["state"], state, "{verb}: {answer}");
+        let response = seller.order(&item, verb).await.expect(200);
+        assert_eq!(response["state"], state, "{verb}: {response}");
     }
     for verb in ["publish", "pause", "resume"] {
         seller.order(&item, verb).await.expect_problem(409, "conflict");
@@ -114,9 +113,8 @@ async fn a_draft_cannot_be_paused() {
 
 #[tokio::test]
 async fn publishing_twice_never_makes_stock() {
-    let world = World::start().await;
+    let (world, item) = World::selling(2).await;
     let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(2)).await;
     world.shopper().await.hold(&item).await;
     let again = seller.order(&item, "publish").await;
     assert!(matches!(again.status, 200 | 409), "{again}");
@@ -125,9 +123,8 @@ async fn publishing_twice_never_makes_stock() {
 
 #[tokio::test]
 async fn stock_grows_and_shrinks_but_never_below_what_is_taken() {
-    let world = World::start().await;
+    let (world, item) = World::selling(3).await;
     let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(3)).await;
     let (first, second) = (world.shopper().await, world.shopper().await);
     first.hold(&item).await;
     second.hold(&item).await;
@@ -139,24 +136,23 @@ async fn stock_grows_and_shrinks_but_never_below_what_is_taken() {
     seller.set_stock(&item, json!({ "add": 4 })).await.expect(200);
     seller.expect_counters(&item, Counters::held(6, 2)).await;
     for wrong in [json!({}), json!({ "add": 1, "total": 5 }), json!({ "total": -1 }), json!({ "add": "1" })] {
-        let answer = seller.set_stock(&item, wrong.clone()).await;
-        assert_eq!(answer.status, 422, "{wrong}: {answer}");
+        let response = seller.set_stock(&item, wrong.clone()).await;
+        assert_eq!(response.status, 422, "{wrong}: {response}");
     }
     seller.expect_counters(&item, Counters::held(6, 2)).await;
 }
 
 #[tokio::test]
 async fn new_stock_opens_a_sold_out_item_again() {
-    let world = World::start().await;
+    let (world, item) = World::selling(1).await;
     let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(1)).await;
     world.shopper().await.hold(&item).await;
     let late = world.shopper().await;
     late.reserve(&item).await.expect_problem(410, "sold-out");
     seller.set_stock(&item, json!({ "add": 1 })).await.expect(200);
     let reservation = eventually("the new unit can be had", Duration::from_secs(5), async || {
-        let answer = late.reserve(&item).await;
-        (answer.status == 202).then(|| answer.json())
+        let response = late.reserve(&item).await;
+        (response.status == 202).then(|| response.json())
     })
     .await;
     assert_eq!(late.result(&reservation).await["state"], "held");
@@ -165,9 +161,8 @@ async fn new_stock_opens_a_sold_out_item_again() {
 
 #[tokio::test]
 async fn a_pause_stops_the_queue_and_resuming_drains_it() {
-    let world = World::builder().set("captcha_kind", "off").start().await;
+    let (world, item) = World::builder().set("captcha_kind", "off").selling(5).await;
     let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(5)).await;
     let before = world.shopper().await.hold(&item).await;
     assert_eq!(before["state"], "held");
 
@@ -179,8 +174,8 @@ async fn a_pause_stops_the_queue_and_resuming_drains_it() {
 
     seller.order(&item, "resume").await.expect(200);
     let reservation = eventually("the item is open again", Duration::from_secs(5), async || {
-        let answer = shopper.ask_reservation(&item, &wish).await;
-        (answer.status == 202).then(|| answer.json())
+        let response = shopper.ask_reservation(&item, &wish).await;
+        (response.status == 202).then(|| response.json())
     })
     .await;
     shopper.wait_for_state(&reservation, "held").await;
@@ -188,9 +183,8 @@ async fn a_pause_stops_the_queue_and_resuming_drains_it() {
 
 #[tokio::test]
 async fn statistics_have_counters_and_a_series_over_time() {
-    let world = World::start().await;
+    let (world, item) = World::selling(5).await;
     let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(5)).await;
     world.shopper().await.hold(&item).await;
     let path = format!("/api/admin/items/{}/stats", item.id);
     let stats: Value = seller.client().get(&path).send().await.expect(200);

@@ -5,21 +5,20 @@ use stampede_tests::{Counters, ItemTerms, World, crowd, eventually, orders_in};
 
 #[tokio::test]
 async fn a_hold_becomes_one_order_however_often_checkout_is_sent() {
-    let world = World::start().await;
+    let (world, item) = World::selling(ItemTerms::of(3).limited_to(2)).await;
     let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(3).limited_to(2)).await;
     let shopper = world.shopper().await;
     let queued = shopper.reserve_units(&item, 2).await.expect(202);
     let held = shopper.result(&queued).await;
 
-    let answers = crowd(10, 10, |_| {
+    let responses = crowd(10, 10, |_| {
         let request = shopper.checkout_request(&held);
         async move { request.send().await }
     })
     .await;
-    let order = answers[0].expect(201);
-    for answer in &answers {
-        assert_eq!(answer.expect(201)["id"], order["id"], "{answer}");
+    let order = responses[0].expect(201);
+    for response in &responses {
+        assert_eq!(response.expect(201)["id"], order["id"], "{response}");
     }
     assert_eq!(order["reservation_id"], held["id"]);
     assert_eq!(order["item_id"], item.id.as_str());
@@ -32,13 +31,7 @@ async fn a_hold_becomes_one_order_however_often_checkout_is_sent() {
     }
     seller.expect_counters(&item, Counters::ordered(3, 2)).await;
 
-    let state = world.state_folder();
-    let rows = eventually("the order is in the database", Duration::from_secs(5), async || {
-        let rows = orders_in(state);
-        (!rows.is_empty()).then_some(rows)
-    })
-    .await;
-    assert_eq!(rows.len(), 1);
+    let rows = world.recorded_orders(1, Duration::from_secs(5)).await;
     assert_eq!(rows[0].id, order["id"].as_str().unwrap());
     assert_eq!((rows[0].quantity, rows[0].state.as_str()), (2, "unpaid"));
     assert_eq!(rows[0].user_id, shopper.user_id());
@@ -46,8 +39,7 @@ async fn a_hold_becomes_one_order_however_often_checkout_is_sent() {
 
 #[tokio::test]
 async fn an_order_just_made_is_shown_at_once_and_to_its_shopper_alone() {
-    let world = World::start().await;
-    let item = world.seller().publish(&ItemTerms::of(3)).await;
+    let (world, item) = World::selling(3).await;
     let (shopper, stranger) = (world.shopper().await, world.shopper().await);
     let held = shopper.hold(&item).await;
     let order = shopper.checkout(&held).await.expect(201);
@@ -59,8 +51,8 @@ async fn an_order_just_made_is_shown_at_once_and_to_its_shopper_alone() {
     stranger.client().get(&path).send().await.expect_problem(404, "not-found");
     world.client().get(&path).send().await.expect_problem(401, "unauthorized");
     for unknown in ["o-i0000000000-0-000000000000", "o-", "x"] {
-        let answer = shopper.client().get(&format!("/api/orders/{unknown}")).send().await;
-        answer.expect_problem(404, "not-found");
+        let response = shopper.client().get(&format!("/api/orders/{unknown}")).send().await;
+        response.expect_problem(404, "not-found");
     }
 
     eventually("my orders list it", Duration::from_secs(5), async || {
@@ -72,9 +64,8 @@ async fn an_order_just_made_is_shown_at_once_and_to_its_shopper_alone() {
 
 #[tokio::test]
 async fn only_a_hold_can_be_checked_out() {
-    let world = World::start().await;
+    let (world, item) = World::selling(3).await;
     let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(3)).await;
     let shopper = world.shopper().await;
     let held = shopper.hold(&item).await;
     shopper.give_back(&held).await.expect(204);
@@ -84,9 +75,8 @@ async fn only_a_hold_can_be_checked_out() {
 
 #[tokio::test]
 async fn checkout_wants_a_contact_and_an_address() {
-    let world = World::start().await;
+    let (world, item) = World::selling(3).await;
     let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(3)).await;
     let shopper = world.shopper().await;
     let held = shopper.hold(&item).await;
     let path = format!("/api/reservations/{}/checkout", held["id"].as_str().unwrap());
@@ -110,9 +100,8 @@ async fn checkout_wants_a_contact_and_an_address() {
 
 #[tokio::test]
 async fn an_order_that_is_not_paid_in_time_returns_its_units() {
-    let world = World::builder().set("pay_seconds", 2).start().await;
+    let (world, item) = World::builder().set("pay_seconds", 2).selling(1).await;
     let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(1)).await;
     let shopper = world.shopper().await;
     let held = shopper.hold(&item).await;
     let order = shopper.checkout(&held).await.expect(201);

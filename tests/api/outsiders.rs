@@ -2,16 +2,16 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use stampede_tests::{
-    Answer, Item, ItemTerms, Outsider, Question, Reply, Shopper, World, WorldBuilder, eventually,
+    Item, ItemTerms, Outsider, Question, Reply, Response, Shopper, World, WorldBuilder, eventually,
 };
 
 const SECRET: &str = "widget-secret-of-a-test-world";
 const TOKEN: &str = "hook-token-of-a-test-world";
 
-/// As the widget's service answers to what its widget gave out: here, whatever names the challenge it is for.
+/// The widget service's verdict on a solution: it accepts a solution that names the challenge that it is for.
 fn judge(question: &Question) -> Reply {
-    let answer = question.body["response"].as_str().unwrap_or_default();
-    let verdict = match answer.strip_prefix("good:") {
+    let response = question.body["response"].as_str().unwrap_or_default();
+    let verdict = match response.strip_prefix("good:") {
         Some(cdata) => json!({
             "success": true, "error-codes": [], "challenge_ts": "2026-11-21T10:00:00.000Z",
             "hostname": "127.0.0.1", "action": "reserve", "cdata": cdata,
@@ -35,20 +35,19 @@ fn with_widget(widget: &Outsider) -> WorldBuilder {
 /// A challenge, and the body of a reservation that passes it.
 async fn passed(shopper: &Shopper, item: &Item) -> Value {
     let challenge = shopper.ask_challenge(item).await.expect(201);
-    let answer = format!("good:{}", challenge["cdata"].as_str().unwrap());
-    json!({ "challenge": challenge["challenge"], "answer": answer, "quantity": 1 })
+    let solution = format!("good:{}", challenge["cdata"].as_str().unwrap());
+    json!({ "challenge": challenge["challenge"], "answer": solution, "quantity": 1 })
 }
 
-/// Asks until the shop answers something else than that it can't: after failures it leaves a service alone for a second.
-async fn insist(shopper: &Shopper, item: &Item, body: &Value) -> Answer {
+/// Asks until the response is not 503. After a failure the shop leaves a service alone for a second.
+async fn insist(shopper: &Shopper, item: &Item, body: &Value) -> Response {
     shopper.reservation_request(item, body).insist().await
 }
 
 #[tokio::test]
-async fn the_widget_s_service_decides_and_is_asked_once_for_a_reservation() {
+async fn a_widget_service_decides_and_is_asked_once_for_a_reservation() {
     let widget = Outsider::start(judge).await;
-    let world = with_widget(&widget).start().await;
-    let item = world.seller().publish(&ItemTerms::of(5).limited_to(2)).await;
+    let (world, item) = with_widget(&widget).selling(ItemTerms::of(5).limited_to(2)).await;
     let shopper = world.shopper().await;
 
     let challenge = shopper.ask_challenge(&item).await.expect(201);
@@ -67,7 +66,7 @@ async fn the_widget_s_service_decides_and_is_asked_once_for_a_reservation() {
     assert_eq!(question.body["remoteip"], "127.0.0.1");
     assert!(question.body["idempotency_key"].as_str().is_some_and(|key| key.len() == 36), "{question:?}");
 
-    // Asking again shows what there is, and a challenge that is used is worth no question.
+    // Asking again shows the reservation, and the shop does not ask the service about a used challenge.
     shopper.ask_reservation(&item, &body).await.expect(200);
     let held = shopper.result(&reservation).await;
     shopper.give_back(&held).await.expect(204);
@@ -76,10 +75,9 @@ async fn the_widget_s_service_decides_and_is_asked_once_for_a_reservation() {
 }
 
 #[tokio::test]
-async fn what_the_widget_s_service_refuses_is_burnt() {
+async fn a_solution_that_the_widget_service_refuses_burns_the_challenge() {
     let widget = Outsider::start(judge).await;
-    let world = with_widget(&widget).start().await;
-    let item = world.seller().publish(&ItemTerms::of(5)).await;
+    let (world, item) = with_widget(&widget).selling(5).await;
     let (shopper, other) = (world.shopper().await, world.shopper().await);
 
     let mut body = passed(&shopper, &item).await;
@@ -90,15 +88,15 @@ async fn what_the_widget_s_service_refuses_is_burnt() {
     shopper.ask_reservation(&item, &body).await.expect_problem(422, "challenge-failed");
     assert_eq!(widget.questions().len(), 1, "a burnt challenge is worth no question");
 
-    // An answer that somebody gave for another challenge.
+    // A solution that somebody gave for another challenge.
     let mut traded = passed(&other, &item).await;
     traded["answer"] = good;
     other.ask_reservation(&item, &traded).await.expect_problem(422, "challenge-failed");
-    // What no widget gives is not worth one either.
+    // The shop does not ask about a text that no widget produces.
     let asked = widget.questions().len();
-    for answer in [String::new(), "x".repeat(3_000)] {
+    for solution in [String::new(), "x".repeat(3_000)] {
         let mut body = passed(&other, &item).await;
-        body["answer"] = json!(answer);
+        body["answer"] = json!(solution);
         other.ask_reservation(&item, &body).await.expect_problem(422, "challenge-failed");
     }
     assert_eq!(widget.questions().len(), asked);
@@ -108,9 +106,7 @@ async fn what_the_widget_s_service_refuses_is_burnt() {
 #[tokio::test]
 async fn a_wish_without_a_chance_costs_no_question() {
     let widget = Outsider::start(judge).await;
-    let world = with_widget(&widget).start().await;
-    let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(1)).await;
+    let (world, item) = with_widget(&widget).selling(1).await;
     let (shopper, late) = (world.shopper().await, world.shopper().await);
     let too_late = passed(&late, &item).await;
     let body = passed(&shopper, &item).await;
@@ -121,17 +117,16 @@ async fn a_wish_without_a_chance_costs_no_question() {
 }
 
 #[tokio::test]
-async fn while_the_widget_s_service_can_t_say_nothing_is_lost() {
+async fn a_challenge_stays_good_while_the_widget_service_is_out_of_order() {
     let widget = Outsider::start(judge).await;
-    let world = with_widget(&widget).start().await;
-    let item = world.seller().publish(&ItemTerms::of(9)).await;
+    let (world, item) = with_widget(&widget).selling(9).await;
     let failures: [fn(&Question) -> Reply; 6] = [
         |_| Reply::Never,
         |_| Reply::Text(200, "<html>not JSON"),
         |_| Reply::Json(200, json!([])),
         |_| Reply::Json(200, json!({ "success": "yes" })),
         |_| Reply::Text(500, "on fire"),
-        // The shop's fault, not the shopper's.
+        // This is the shop's fault and not the shopper's.
         |_| Reply::Json(200, json!({ "success": false, "error-codes": ["invalid-input-secret"] })),
     ];
     for (number, failure) in failures.into_iter().enumerate() {
@@ -139,22 +134,22 @@ async fn while_the_widget_s_service_can_t_say_nothing_is_lost() {
         let body = passed(&shopper, &item).await;
         widget.change(failure);
         let before = widget.questions().len();
-        // Where the failure before this one left it alone, it is asked again after a moment.
+        // After the failure before this one, the shop leaves the service alone for a moment.
         eventually("the service is asked and fails", Duration::from_secs(10), async || {
             shopper.ask_reservation(&item, &body).await.expect_problem(503, "unavailable");
             (widget.questions().len() > before).then_some(())
         })
         .await;
         widget.change(judge);
-        let answer = insist(&shopper, &item, &body).await;
-        assert_eq!(answer.status, 202, "failure {number}: {answer}");
-        // The service takes each answer of its widget once, unless it is told that this is the same question.
+        let response = insist(&shopper, &item, &body).await;
+        assert_eq!(response.status, 202, "failure {number}: {response}");
+        // The service accepts each solution once, unless the shop says that it asks the same question again.
         let questions = widget.questions();
         let keys: Vec<&Value> =
             questions[before..].iter().map(|asked| &asked.body["idempotency_key"]).collect();
         assert!(keys.len() >= 2 && keys.iter().all(|key| *key == keys[0]), "{keys:?}");
     }
-    // A dead service: nobody listens.
+    // The service is dead: nobody listens.
     let shopper = world.shopper().await;
     let body = passed(&shopper, &item).await;
     drop(widget);
@@ -201,14 +196,13 @@ async fn solved(shopper: &Shopper, item: &Item) -> Value {
 #[tokio::test]
 async fn the_risk_hook_is_told_who_wants_what_and_may_refuse() {
     let hook = Outsider::start(allow).await;
-    let world = with_hook(&hook).start().await;
-    let item = world.seller().publish(&ItemTerms::of(5)).await;
+    let (world, item) = with_hook(&hook).selling(5).await;
     let (shopper, other) = (world.shopper().await, world.shopper().await);
 
     let body = solved(&shopper, &item).await;
     let request = shopper.reservation_request(&item, &body).header("user-agent", "Test/1.0");
-    let answer = request.header("x-request-id", "risk-question-1").send().await;
-    answer.expect(202);
+    let response = request.header("x-request-id", "risk-question-1").send().await;
+    response.expect(202);
     let [question] = &hook.questions()[..] else { panic!("{:?}", hook.questions()) };
     let expected = json!({
         "user_id": shopper.user_id(), "item_id": item.id, "quantity": 1, "address": "127.0.0.1",
@@ -218,7 +212,7 @@ async fn the_risk_hook_is_told_who_wants_what_and_may_refuse() {
     assert_eq!(question.headers["authorization"], format!("Bearer {TOKEN}"));
     assert_eq!(question.headers["x-request-id"], "risk-question-1");
 
-    // Asking again shows what there is; a wrong answer is no wish yet.
+    // Asking again shows the reservation; a wrong solution makes no wish.
     shopper.ask_reservation(&item, &body).await.expect(200);
     let mut wrong = solved(&other, &item).await;
     wrong["answer"] = json!("nonsense");
@@ -228,7 +222,7 @@ async fn the_risk_hook_is_told_who_wants_what_and_may_refuse() {
     hook.change(refuse);
     let body = solved(&other, &item).await;
     other.ask_reservation(&item, &body).await.expect_problem(403, "blocked");
-    // The challenge was used up: one answer is worth one question.
+    // The refusal spent the challenge: one solution buys one question to the hook.
     hook.change(allow);
     other.ask_reservation(&item, &body).await.expect_problem(422, "challenge-failed");
     assert_eq!(hook.questions().len(), 2);
@@ -239,8 +233,7 @@ async fn the_risk_hook_is_told_who_wants_what_and_may_refuse() {
 #[tokio::test]
 async fn without_challenges_the_risk_hook_still_decides() {
     let hook = Outsider::start(refuse).await;
-    let world = with_hook(&hook).set("captcha_kind", "off").start().await;
-    let item = world.seller().publish(&ItemTerms::of(5).instant()).await;
+    let (world, item) = with_hook(&hook).set("captcha_kind", "off").selling(ItemTerms::of(5).instant()).await;
     let shopper = world.shopper().await;
     shopper.ask_reservation(&item, &json!({ "quantity": 1 })).await.expect_problem(403, "blocked");
     world.seller().expect_counters(&item, stampede_tests::Counters::untouched(5)).await;
@@ -264,12 +257,12 @@ async fn when_the_risk_hook_fails_the_setting_decides() {
             hook.change(failure);
             let shopper = world.shopper().await;
             let body = solved(&shopper, &item).await;
-            let answer = shopper.ask_reservation(&item, &body).await;
+            let response = shopper.ask_reservation(&item, &body).await;
             if on_failure == "allow" {
-                answer.expect(202);
+                response.expect(202);
             } else {
-                answer.expect_problem(503, "unavailable");
-                // Nothing was used up.
+                response.expect_problem(503, "unavailable");
+                // The failure spent nothing.
                 hook.change(allow);
                 assert_eq!(insist(&shopper, &item, &body).await.status, 202);
             }
@@ -277,16 +270,16 @@ async fn when_the_risk_hook_fails_the_setting_decides() {
         let shopper = world.shopper().await;
         let body = solved(&shopper, &item).await;
         drop(hook);
-        let answer = shopper.ask_reservation(&item, &body).await;
-        assert_eq!(answer.status, if on_failure == "allow" { 202 } else { 503 }, "{answer}");
+        let response = shopper.ask_reservation(&item, &body).await;
+        assert_eq!(response.status, if on_failure == "allow" { 202 } else { 503 }, "{response}");
     }
 }
 
 #[tokio::test]
 async fn a_dead_risk_hook_is_not_asked_by_a_whole_crowd() {
     let hook = Outsider::start(|_| Reply::Never).await;
-    let world = with_hook(&hook).set("captcha_kind", "off").set("risk_timeout_ms", 200).start().await;
-    let item = world.seller().publish(&ItemTerms::of(100)).await;
+    let (world, item) =
+        with_hook(&hook).set("captcha_kind", "off").set("risk_timeout_ms", 200).selling(100).await;
     // One after the other, so that they meet the same instance or its successors.
     for _ in 0..20 {
         let shopper = world.shopper().await;

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use stampede_tests::{Answer, Client, World};
+use stampede_tests::{Client, Response, World};
 
 /// The assets that a page names, by their paths.
 fn assets_of(page: &str) -> BTreeSet<String> {
@@ -8,11 +8,11 @@ fn assets_of(page: &str) -> BTreeSet<String> {
     attributes.map(str::to_owned).collect()
 }
 
-async fn page(client: &Client, path: &str) -> Answer {
-    let answer = client.get(path).header("accept", "text/html").send().await;
-    assert_eq!(answer.status, 200, "{answer}");
-    assert!(answer.header("content-type").unwrap().starts_with("text/html"), "{answer}");
-    answer
+async fn page(client: &Client, path: &str) -> Response {
+    let response = client.get(path).header("accept", "text/html").send().await;
+    assert_eq!(response.status, 200, "{response}");
+    assert!(response.header("content-type").unwrap().starts_with("text/html"), "{response}");
+    response
 }
 
 #[tokio::test]
@@ -39,9 +39,9 @@ async fn assets_have_hashed_names_and_are_kept_for_good() {
     assert!(assets.iter().any(|path| path.ends_with(".css")), "{assets:?}");
     assert!(assets.iter().any(|path| path.ends_with(".js")), "{assets:?}");
     for path in assets {
-        let answer = client.get(&path).send().await;
-        assert_eq!(answer.status, 200, "{answer}");
-        let caching = answer.header("cache-control").unwrap();
+        let response = client.get(&path).send().await;
+        assert_eq!(response.status, 200, "{response}");
+        let caching = response.header("cache-control").unwrap();
         assert!(caching.contains("immutable") && caching.contains("max-age=31536000"), "{path}: {caching}");
     }
 }
@@ -59,10 +59,10 @@ async fn what_has_not_changed_is_answered_304_and_head_has_no_body() {
         assert!(tag.starts_with('"') && tag.ends_with('"'), "{path} has the weak or unquoted tag {tag}");
 
         for tags in [tag.clone(), format!("\"other\", {tag}"), format!("W/{tag}"), "*".to_owned()] {
-            let answer = client.get(&path).header("if-none-match", &tags).send().await;
-            assert_eq!(answer.status, 304, "{tags}: {answer}");
-            assert!(answer.body.is_empty());
-            assert_eq!(answer.header("etag"), Some(tag.as_str()));
+            let response = client.get(&path).header("if-none-match", &tags).send().await;
+            assert_eq!(response.status, 304, "{tags}: {response}");
+            assert!(response.body.is_empty());
+            assert_eq!(response.header("etag"), Some(tag.as_str()));
         }
         assert_eq!(client.get(&path).header("if-none-match", "\"other\"").send().await.status, 200);
 

@@ -3,10 +3,10 @@ use std::time::Duration;
 use hmac::{Hmac, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
-use stampede_tests::{Answer, Counters, Item, ItemTerms, Shopper, World, crowd, eventually, orders_in};
+use stampede_tests::{Counters, Item, ItemTerms, Response, Shopper, World, crowd, eventually, orders_in};
 use time::OffsetDateTime;
 
-/// Long enough for whatever happens by itself on a busy machine.
+/// Long enough for everything that happens by itself, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A shop with one item, and a shopper with an order and a payment begun for it.
@@ -22,14 +22,14 @@ fn text<'a>(object: &'a Value, name: &str) -> &'a str {
     object[name].as_str().unwrap_or_else(|| panic!("no `{name}` in {object}"))
 }
 
-fn page(answer: &Answer) -> String {
-    assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"), "{answer}");
-    String::from_utf8(answer.body.clone()).unwrap()
+fn page(response: &Response) -> String {
+    assert_eq!(response.header("content-type"), Some("text/html; charset=utf-8"), "{response}");
+    String::from_utf8(response.body.clone()).unwrap()
 }
 
 #[track_caller]
-fn leads_to(answer: &Answer, path: &str) {
-    assert_eq!((answer.status, answer.header("location")), (303, Some(path)), "{answer}");
+fn leads_to(response: &Response, path: &str) {
+    assert_eq!((response.status, response.header("location")), (303, Some(path)), "{response}");
 }
 
 fn order_path(order: &Value) -> String {
@@ -65,7 +65,7 @@ async fn a_payment_that_succeeds_makes_the_order_paid_and_leads_back_to_it() {
     assert_eq!(payment["state"], "pending");
     assert_eq!(shopper.look_at_order(&order).await["payment"]["state"], "pending");
 
-    // Anybody who knows the address sees what is to be paid, and nothing of the shopper.
+    // Anybody who knows the address sees the amount to pay, and nothing of the shopper.
     let pay_url = text(&payment, "pay_url");
     let shown = world.client().get(pay_url).send().await;
     assert_eq!(shown.status, 200, "{shown}");
@@ -95,7 +95,7 @@ async fn a_payment_that_succeeds_makes_the_order_paid_and_leads_back_to_it() {
         .await;
     recorded(&world, "paid").await;
 
-    // Chosen is chosen.
+    // A choice is final.
     leads_to(&shopper.choose(&payment, "failed").await, &order_path(&order));
     assert_eq!(shopper.look_at_order(&order).await["state"], "paid");
     let html = page(&world.client().get(pay_url).send().await);
@@ -128,12 +128,12 @@ async fn after_a_failed_payment_the_order_is_paid_by_a_new_attempt() {
 async fn of_many_choices_at_once_one_stands() {
     let world = World::start().await;
     let (_, shopper, order, payment) = paying(&world).await;
-    let answers = crowd(20, 20, |number| {
+    let responses = crowd(20, 20, |number| {
         let request = shopper.choice_request(&payment, if number % 2 == 0 { "succeeded" } else { "failed" });
         async move { request.send().await }
     })
     .await;
-    assert!(answers.iter().all(|answer| answer.status == 303), "{answers:?}");
+    assert!(responses.iter().all(|response| response.status == 303), "{responses:?}");
     let settled = eventually("the shop knows", PATIENCE, async || {
         let order = shopper.look_at_order(&order).await;
         (order["payment"]["state"] != "pending").then_some(order)
@@ -154,7 +154,7 @@ async fn a_success_after_the_deadline_is_told_by_itself_and_the_money_is_due_bac
     let html = page(&world.client().get(&waiting).send().await);
     assert!(html.contains("data-step=\"due\"") && html.contains("You may close this page"), "{html}");
 
-    // Nobody looks at the page any more.
+    // The shopper has left the page.
     let late = shopper.wait_for_order(&order, "refund_due").await;
     assert_eq!(late["payment"]["state"], "succeeded", "{late}");
     recorded(&world, "refund_due").await;
@@ -184,7 +184,7 @@ async fn what_was_chosen_outlives_a_killed_host() {
 async fn a_shop_that_does_not_answer_is_told_again_until_it_does() {
     let world = World::start().await;
     let (item, shopper, order, payment) = paying(&world).await;
-    // The webhook answers 503 while the lane's counters are gone; nothing else needs them now.
+    // The response to the webhook is 503 while the lane's counters are gone; nothing else needs them now.
     let lane = format!("{{{}:0}}:lane", item.id);
     let _: String = world.redis.command(&["RENAME", &lane, "aside"]).await;
     let waiting = format!("{}?lang=en", text(&payment, "pay_url"));
@@ -194,7 +194,7 @@ async fn a_shop_that_does_not_answer_is_told_again_until_it_does() {
     let failed: Vec<&str> = record.split('|').collect();
     assert_eq!((failed[0], failed[6], failed[7]), ("due", "1", "503"), "{record}");
 
-    // Again by itself, with the same event.
+    // The provider sends it again by itself, with the same event.
     shopper.wait_for_order(&order, "paid").await;
     let record = eventually("the provider knows that the shop knows", PATIENCE, async || {
         let record: String =
@@ -211,7 +211,7 @@ async fn a_shop_that_does_not_answer_is_told_again_until_it_does() {
 async fn a_refusal_of_the_shop_is_final_and_shown() {
     let world = World::start().await;
     let (item, shopper, order, payment) = paying(&world).await;
-    // An order that the shop has no more.
+    // The shop has lost this order.
     let (_, tail) = text(&order, "id").rsplit_once('-').unwrap();
     let orders = format!("{{{}:0}}:orders", item.id);
     let record: String = world.redis.command(&["HGET", &orders, tail]).await;
@@ -326,7 +326,7 @@ async fn settings_without_sense_begin_no_payment() {
 
 // --- The webhook ------------------------------------------------------------------------------------------------------------
 
-/// What a provider would say, and how it signs it.
+/// A webhook that a provider would send, and how it is signed.
 #[derive(Clone)]
 struct Event {
     body: Value,
@@ -353,7 +353,7 @@ impl Event {
         event
     }
 
-    async fn send(&self, world: &World) -> Answer {
+    async fn send(&self, world: &World) -> Response {
         let body = self.body.to_string();
         let time = OffsetDateTime::now_utc().unix_timestamp() + self.signed;
         let secret = self.secret.unwrap_or(world.webhook_secret());
@@ -414,23 +414,27 @@ async fn a_webhook_is_taken_once_however_often_it_comes() {
     let world = World::start().await;
     let (item, shopper, order, payment) = paying(&world).await;
     let right = Event::of(&order, &payment, "payment.succeeded");
-    let answers = crowd(10, 10, |_| {
+    let responses = crowd(10, 10, |_| {
         let (right, world) = (&right, &world);
         async move { right.send(world).await.expect(200) }
     })
     .await;
-    assert_eq!(answers.iter().filter(|answer| answer["changed"] == true).count(), 1, "{answers:?}");
-    for answer in &answers {
-        assert_eq!((&answer["event_id"], &answer["state"]), (&json!("evt-1"), &json!("paid")), "{answer}");
+    assert_eq!(responses.iter().filter(|response| response["changed"] == true).count(), 1, "{responses:?}");
+    for response in &responses {
+        assert_eq!(
+            (&response["event_id"], &response["state"]),
+            (&json!("evt-1"), &json!("paid")),
+            "{response}"
+        );
     }
-    // Under another name, unsaid, or with the amount alone: the payment went one way.
+    // The payment keeps its outcome, whatever another webhook names, leaves out, or says of the amount.
     for event in [
         right.with("event_id", json!("evt-2")),
         right.with("type", json!("payment.failed")),
         right.with("amount", json!(39_900)),
     ] {
-        let answer = event.send(&world).await.expect(200);
-        assert_eq!((&answer["changed"], &answer["state"]), (&json!(false), &json!("paid")), "{answer}");
+        let response = event.send(&world).await.expect(200);
+        assert_eq!((&response["changed"], &response["state"]), (&json!(false), &json!("paid")), "{response}");
     }
     assert_eq!(shopper.look_at_order(&order).await["state"], "paid");
     world

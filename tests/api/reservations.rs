@@ -5,15 +5,14 @@ use stampede_tests::{Counters, Item, ItemTerms, World, crowd, eventually};
 
 #[tokio::test]
 async fn a_queued_reservation_becomes_a_hold_by_itself() {
-    let world = World::start().await;
+    let (world, item) = World::selling(3).await;
     let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(3)).await;
     let shopper = world.shopper().await;
 
-    let answer = shopper.reserve(&item).await;
-    let queued = answer.expect(202);
+    let response = shopper.reserve(&item).await;
+    let queued = response.expect(202);
     let id = queued["id"].as_str().unwrap();
-    assert_eq!(answer.header("location"), Some(format!("/api/reservations/{id}").as_str()));
+    assert_eq!(response.header("location"), Some(format!("/api/reservations/{id}").as_str()));
     assert_eq!(queued["item_id"], item.id.as_str());
     assert_eq!(queued["quantity"], 1);
 
@@ -25,9 +24,8 @@ async fn a_queued_reservation_becomes_a_hold_by_itself() {
 
 #[tokio::test]
 async fn an_instant_item_is_decided_on_the_spot() {
-    let world = World::start().await;
+    let (world, item) = World::selling(ItemTerms::of(1).instant()).await;
     let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(1).instant()).await;
 
     let held = world.shopper().await.reserve(&item).await.expect(201);
     assert_eq!(held["state"], "held");
@@ -38,9 +36,8 @@ async fn an_instant_item_is_decided_on_the_spot() {
 
 #[tokio::test]
 async fn the_same_wish_again_gets_the_reservation_that_is_alive() {
-    let world = World::start().await;
+    let (world, item) = World::selling(3).await;
     let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(3)).await;
     let shopper = world.shopper().await;
 
     let held = shopper.hold(&item).await;
@@ -58,9 +55,8 @@ async fn the_same_wish_again_gets_the_reservation_that_is_alive() {
 
 #[tokio::test]
 async fn twenty_clicks_at_once_are_one_reservation() {
-    let world = World::start().await;
+    let (world, item) = World::selling(50).await;
     let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(50)).await;
     let shopper = world.shopper().await;
 
     let clicks = crowd(20, 20, |_| {
@@ -70,12 +66,12 @@ async fn twenty_clicks_at_once_are_one_reservation() {
     .await;
     let mut ids: Vec<String> = clicks
         .iter()
-        .map(|answer| {
-            assert!(matches!(answer.status, 200 | 202), "{answer}");
-            answer.json()["id"].as_str().unwrap().to_owned()
+        .map(|response| {
+            assert!(matches!(response.status, 200 | 202), "{response}");
+            response.json()["id"].as_str().unwrap().to_owned()
         })
         .collect();
-    assert_eq!(clicks.iter().filter(|answer| answer.status == 202).count(), 1);
+    assert_eq!(clicks.iter().filter(|response| response.status == 202).count(), 1);
     ids.dedup();
     assert_eq!(ids.len(), 1, "{ids:?}");
     shopper.result(&clicks[0].json()).await;
@@ -84,9 +80,8 @@ async fn twenty_clicks_at_once_are_one_reservation() {
 
 #[tokio::test]
 async fn one_challenge_sent_twenty_times_at_once_is_one_reservation() {
-    let world = World::start().await;
+    let (world, item) = World::selling(50).await;
     let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(50)).await;
     let shopper = world.shopper().await;
     let mut body = shopper.solved_challenge(&item).await.unwrap();
     body["quantity"] = json!(1);
@@ -96,19 +91,18 @@ async fn one_challenge_sent_twenty_times_at_once_is_one_reservation() {
         async move { shopper.ask_reservation(&item, &body).await }
     })
     .await;
-    for answer in &sent {
-        assert!(matches!(answer.status, 200 | 202 | 422), "{answer}");
+    for response in &sent {
+        assert!(matches!(response.status, 200 | 202 | 422), "{response}");
     }
-    assert_eq!(sent.iter().filter(|answer| answer.status == 202).count(), 1);
+    assert_eq!(sent.iter().filter(|response| response.status == 202).count(), 1);
     shopper.result(&shopper.reserve(&item).await.expect(200)).await;
     seller.expect_counters(&item, Counters::held(50, 1)).await;
 }
 
 #[tokio::test]
-async fn nobody_gets_more_than_the_limit() {
-    let world = World::start().await;
+async fn nobody_gets_more_than_the_cap() {
+    let (world, item) = World::selling(ItemTerms::of(10).limited_to(3)).await;
     let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(10).limited_to(3)).await;
     let shopper = world.shopper().await;
 
     shopper.reserve_units(&item, 4).await.expect_problem(409, "purchase-limit");
@@ -120,19 +114,18 @@ async fn nobody_gets_more_than_the_limit() {
 
 #[tokio::test]
 async fn a_quantity_that_is_no_whole_positive_number_names_the_field() {
-    let world = World::start().await;
-    let item = world.seller().publish(&ItemTerms::of(10).limited_to(3)).await;
+    let (world, item) = World::selling(ItemTerms::of(10).limited_to(3)).await;
     let shopper = world.shopper().await;
     for quantity in [json!(0), json!(-1), json!(1.5), json!("1"), json!(null), json!(1e12)] {
         let mut body = shopper.solved_challenge(&item).await.unwrap();
         body["quantity"] = quantity.clone();
-        let answer = shopper.ask_reservation(&item, &body).await;
-        // More than anybody may have is well-formed, and refused by the limit.
+        let response = shopper.ask_reservation(&item, &body).await;
+        // A quantity above the cap is well-formed; the cap refuses it.
         let problem =
-            if quantity == json!(1e12) { answer.json() } else { answer.expect_problem(422, "invalid") };
+            if quantity == json!(1e12) { response.json() } else { response.expect_problem(422, "invalid") };
         assert!(
             problem.to_string().contains("quantity") || problem["type"] == "/problems/purchase-limit",
-            "{answer}"
+            "{response}"
         );
     }
     assert_eq!(world.seller().counters(&item).await, Counters::untouched(10));
@@ -140,9 +133,8 @@ async fn a_quantity_that_is_no_whole_positive_number_names_the_field() {
 
 #[tokio::test]
 async fn a_reservation_belongs_to_its_shopper_alone() {
-    let world = World::start().await;
+    let (world, item) = World::selling(3).await;
     let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(3)).await;
     let (owner, stranger) = (world.shopper().await, world.shopper().await);
     let held = owner.hold(&item).await;
 
@@ -158,9 +150,8 @@ async fn a_reservation_belongs_to_its_shopper_alone() {
 
 #[tokio::test]
 async fn a_hold_that_is_given_back_goes_to_the_next_who_asks() {
-    let world = World::start().await;
+    let (world, item) = World::selling(1).await;
     let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(1)).await;
     let (first, second) = (world.shopper().await, world.shopper().await);
 
     let held = first.hold(&item).await;
@@ -170,8 +161,8 @@ async fn a_hold_that_is_given_back_goes_to_the_next_who_asks() {
     seller.expect_counters(&item, Counters::untouched(1)).await;
 
     let reservation = eventually("the unit can be had again", Duration::from_secs(5), async || {
-        let answer = second.reserve(&item).await;
-        (answer.status == 202).then(|| answer.json())
+        let response = second.reserve(&item).await;
+        (response.status == 202).then(|| response.json())
     })
     .await;
     assert_eq!(second.result(&reservation).await["state"], "held");
@@ -179,9 +170,8 @@ async fn a_hold_that_is_given_back_goes_to_the_next_who_asks() {
 
 #[tokio::test]
 async fn giving_back_twice_is_giving_back_once() {
-    let world = World::start().await;
+    let (world, item) = World::selling(2).await;
     let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(2)).await;
     let shopper = world.shopper().await;
     let held = shopper.hold(&item).await;
 
@@ -189,19 +179,18 @@ async fn giving_back_twice_is_giving_back_once() {
     let again = shopper.give_back(&held).await;
     assert!(matches!(again.status, 204 | 409), "{again}");
     seller.expect_counters(&item, Counters::untouched(2)).await;
-    // And the shopper may try anew.
+    // And the shopper may try again.
     shopper.hold(&item).await;
 }
 
 #[tokio::test]
 async fn a_hold_lapses_on_time_and_its_unit_comes_back() {
-    let world = World::builder().set("hold_seconds", 2).start().await;
+    let (world, item) = World::builder().set("hold_seconds", 2).selling(1).await;
     let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(1)).await;
     let (slow, next) = (world.shopper().await, world.shopper().await);
 
     let held = slow.hold(&item).await;
-    // Nobody looks at the reservation meanwhile: it is the alarm that has to do it, within a second.
+    // Nobody looks at the reservation meanwhile, so the alarm has to end it, within a second.
     eventually("the unit is free again", Duration::from_millis(3_500), async || {
         (seller.counters(&item).await == Counters::untouched(1)).then_some(())
     })
@@ -246,17 +235,20 @@ async fn an_unknown_reservation_is_not_found_whatever_its_id() {
     for id in
         ["r-i0000000000-0-000000000000", "r-", "x", "%7Bi:0%7D:lane", "r-i0000000000-99999-0", "*", "%00"]
     {
-        let answer = shopper.client().get(&format!("/api/reservations/{id}")).send().await;
-        answer.expect_problem(404, "not-found");
+        let response = shopper.client().get(&format!("/api/reservations/{id}")).send().await;
+        response.expect_problem(404, "not-found");
     }
 }
 
 #[tokio::test]
 async fn a_full_queue_says_so_and_never_sold_out() {
     // Nothing drains the queue here, so it fills.
-    let world =
-        World::builder().set("captcha_kind", "off").set("queue_factor", 2).without_doorbells().start().await;
-    let item = world.seller().publish(&ItemTerms::of(3)).await;
+    let (world, item) = World::builder()
+        .set("captcha_kind", "off")
+        .set("queue_factor", 2)
+        .without_doorbells()
+        .selling(3)
+        .await;
     let wish = json!({ "quantity": 1 });
     for _ in 0..6 {
         world.shopper().await.ask_reservation(&item, &wish).await.expect(202);

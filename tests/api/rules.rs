@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use stampede_tests::{ItemTerms, Seller, World};
 
-/// From when on a change by the operator must have reached everybody.
+/// How soon a change by the operator must have reached every instance.
 const SECOND: Duration = Duration::from_secs(1);
 
 async fn put_rules(seller: &Seller, path: &str, version: u64, rules: Value) -> Value {
@@ -12,14 +12,13 @@ async fn put_rules(seller: &Seller, path: &str, version: u64, rules: Value) -> V
 }
 
 #[tokio::test]
-async fn rules_are_versioned_and_an_item_s_own_come_first() {
-    let world = World::builder().set("queue_factor", 9).start().await;
+async fn rules_are_versioned_and_rules_of_an_item_come_first() {
+    let (world, item) = World::builder().set("queue_factor", 9).selling(5).await;
     let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(5)).await;
     let (shop, own) = ("/api/admin/rules", format!("/api/admin/items/{}/rules", item.id));
-    let answer = seller.client().get(shop).send().await;
-    assert_eq!(answer.header("etag"), Some("\"0\""));
-    let before = answer.expect(200);
+    let response = seller.client().get(shop).send().await;
+    assert_eq!(response.header("etag"), Some("\"0\""));
+    let before = response.expect(200);
     assert_eq!((&before["rules"], &before["effective"]["queue_factor"]), (&json!({}), &json!(9)));
     assert_eq!(before["effective"]["challenge_kind"], "pow");
 
@@ -39,7 +38,7 @@ async fn rules_are_versioned_and_an_item_s_own_come_first() {
     let of_item = put_rules(&seller, &own, 0, json!({ "queue_factor": 4 })).await;
     assert_eq!(of_item["effective"]["queue_factor"], 4);
     assert_eq!(of_item["effective"]["challenge_difficulty"], 7);
-    // Taken back, the shop's hold again.
+    // Without rules of its own, the item follows the shop's again.
     let of_item = put_rules(&seller, &own, 1, json!({ "queue_factor": null })).await;
     assert_eq!((&of_item["rules"], &of_item["effective"]["queue_factor"]), (&json!({}), &json!(3)));
 
@@ -53,8 +52,8 @@ async fn rules_are_versioned_and_an_item_s_own_come_first() {
         (json!({ "paused": "yes" }), "paused"),
         (json!({ "que_factor": 1 }), "que_factor"),
     ] {
-        let answer = seller.client().put(shop).header("if-match", "\"1\"").json(&wrong).send().await;
-        let problem = answer.expect_problem(422, "invalid");
+        let response = seller.client().put(shop).header("if-match", "\"1\"").json(&wrong).send().await;
+        let problem = response.expect_problem(422, "invalid");
         assert_eq!(problem["errors"][0]["field"], field, "{wrong}: {problem}");
     }
     let unknown = seller.client().get("/api/admin/items/i0000000000/rules").send().await;
@@ -63,10 +62,9 @@ async fn rules_are_versioned_and_an_item_s_own_come_first() {
 }
 
 #[tokio::test]
-async fn a_queue_s_bound_and_a_pause_hold_for_the_next_reservation() {
-    let world = World::builder().set("captcha_kind", "off").without_doorbells().start().await;
+async fn the_queue_factor_and_a_pause_hold_for_the_next_reservation() {
+    let (world, item) = World::builder().set("captcha_kind", "off").without_doorbells().selling(1).await;
     let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(1)).await;
     let other = seller.publish(&ItemTerms::of(1)).await;
     let wish = json!({ "quantity": 1 });
     world.shopper().await.ask_reservation(&item, &wish).await.expect(202);
@@ -91,9 +89,8 @@ async fn a_queue_s_bound_and_a_pause_hold_for_the_next_reservation() {
 
 #[tokio::test]
 async fn the_next_challenge_is_as_hard_as_the_rules_say_a_second_later_at_every_host() {
-    let world = World::start().await;
+    let (world, item) = World::selling(5).await;
     let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(5)).await;
     let shopper = world.shopper().await;
     let second_host = world.start_another_host().await;
     let elsewhere = shopper.at(&second_host.base());
@@ -102,7 +99,7 @@ async fn the_next_challenge_is_as_hard_as_the_rules_say_a_second_later_at_every_
     }
     put_rules(&seller, "/api/admin/rules", 0, json!({ "challenge_difficulty": 9 })).await;
     let changed = Instant::now();
-    // Kept warm all the while: what an instance remembers must lapse by itself.
+    // The instances stay busy meanwhile: what they remember must lapse by itself.
     while changed.elapsed() < SECOND {
         elsewhere.ask_challenge(&item).await.expect(201);
         shopper.ask_challenge(&item).await.expect(201);
@@ -113,10 +110,10 @@ async fn the_next_challenge_is_as_hard_as_the_rules_say_a_second_later_at_every_
 }
 
 #[tokio::test]
-async fn who_is_blocked_gets_nothing_a_second_later_at_every_host() {
-    let world = World::builder().set("captcha_kind", "off").set("trust_proxy", "on").start().await;
+async fn a_blocked_shopper_gets_nothing_a_second_later_at_every_host() {
+    let (world, item) =
+        World::builder().set("captcha_kind", "off").set("trust_proxy", "on").selling(50).await;
     let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(50)).await;
     let second_host = world.start_another_host().await;
     let wish = json!({ "quantity": 1 });
     let (ann, bob) = (world.shopper().await, world.shopper().await);
@@ -146,9 +143,9 @@ async fn who_is_blocked_gets_nothing_a_second_later_at_every_host() {
         {
             from(&bob, address).send().await.expect_problem(403, "blocked");
         }
-        // What the client wrote before the proxy's own entry says nothing.
-        let answer = from(&bob, "198.51.100.7, 203.0.113.1").send().await;
-        assert!(matches!(answer.status, 200 | 202), "{answer}");
+        // The shop ignores the entries that the client wrote before the proxy's own.
+        let response = from(&bob, "198.51.100.7, 203.0.113.1").send().await;
+        assert!(matches!(response.status, 200 | 202), "{response}");
     }
 
     let listed = seller.client().get("/api/admin/blocklist").send().await.expect(200);
@@ -176,16 +173,15 @@ async fn who_is_blocked_gets_nothing_a_second_later_at_every_host() {
     }
     from(&ann, "203.0.113.1").send().await.expect(202);
     for wrong in ["user/a%20b", "address/x", "address/1.2.3.4%2F40"] {
-        let answer = seller.client().put(&format!("/api/admin/blocklist/{wrong}")).send().await;
-        answer.expect_problem(422, "invalid");
+        let response = seller.client().put(&format!("/api/admin/blocklist/{wrong}")).send().await;
+        response.expect_problem(422, "invalid");
     }
 }
 
 #[tokio::test]
 async fn every_change_of_an_operator_is_in_the_log() {
-    let world = World::start().await;
+    let (world, item) = World::selling(5).await;
     let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(5)).await;
     seller.set_stock(&item, json!({ "add": 2 })).await.expect(200);
     seller.set_stock(&item, json!({ "total": -5 })).await.expect_problem(422, "invalid");
     seller.order(&item, "pause").await.expect(200);

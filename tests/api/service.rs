@@ -1,4 +1,4 @@
-use stampede_tests::{ItemTerms, World};
+use stampede_tests::World;
 
 #[tokio::test]
 async fn liveness_and_readiness_answer_each_for_what_it_needs() {
@@ -18,12 +18,11 @@ async fn liveness_and_readiness_answer_each_for_what_it_needs() {
 
 #[tokio::test]
 async fn metrics_are_prometheus_text_about_what_is_on_sale() {
-    let world = World::start().await;
-    let item = world.seller().publish(&ItemTerms::of(7)).await;
-    let answer = world.seller().client().get("/metrics").send().await;
-    assert_eq!(answer.status, 200, "{answer}");
-    assert!(answer.header("content-type").unwrap().starts_with("text/plain"), "{answer}");
-    let text = String::from_utf8(answer.body.clone()).unwrap();
+    let (world, item) = World::selling(7).await;
+    let response = world.seller().client().get("/metrics").send().await;
+    assert_eq!(response.status, 200, "{response}");
+    assert!(response.header("content-type").unwrap().starts_with("text/plain"), "{response}");
+    let text = String::from_utf8(response.body.clone()).unwrap();
     assert!(text.contains(&item.id), "{text}");
     for line in text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
         let value = line.rsplit(' ').next().unwrap();
@@ -44,10 +43,10 @@ async fn request_ids_are_taken_or_made_and_traces_go_on() {
     let parent = taken.header("traceparent").expect("the trace is returned");
     assert!(parent.starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-"), "{parent}");
 
-    // What could break a log line or a header is not taken over.
+    // An id that could break a log line or a header is replaced.
     let request = world.client().get("/api/sales").header("x-request-id", &"x".repeat(5_000));
-    let answer = request.send().await;
-    assert!(answer.header("x-request-id").is_some_and(|id| id.len() <= 128), "{answer}");
+    let response = request.send().await;
+    assert!(response.header("x-request-id").is_some_and(|id| id.len() <= 128), "{response}");
 }
 
 #[tokio::test]

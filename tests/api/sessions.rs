@@ -3,10 +3,10 @@ use stampede_tests::World;
 #[tokio::test]
 async fn a_guest_gets_a_session_as_token_and_as_cookie() {
     let world = World::start().await;
-    let answer = world.client().post("/api/session").send().await;
-    let session = answer.expect(201);
+    let response = world.client().post("/api/session").send().await;
+    let session = response.expect(201);
     assert!(session["user_id"].as_str().unwrap().starts_with("u-"));
-    let cookie = answer.header("set-cookie").expect("a cookie");
+    let cookie = response.header("set-cookie").expect("a cookie");
     assert!(cookie.starts_with("stampede_session="), "{cookie}");
     for attribute in ["HttpOnly", "SameSite=Lax"] {
         assert!(cookie.contains(attribute), "no {attribute} in {cookie}");
@@ -39,13 +39,13 @@ async fn without_a_true_session_nothing_of_a_shopper_is_shown() {
     ];
     world.client().get("/api/orders").send().await.expect_problem(401, "unauthorized");
     for forged in forgeries {
-        let answer = world
+        let response = world
             .client()
             .get("/api/orders")
             .header("authorization", &format!("Bearer {forged}"))
             .send()
             .await;
-        answer.expect_problem(401, "unauthorized");
+        response.expect_problem(401, "unauthorized");
     }
     // The operator is no shopper.
     let operator = world.seller().client().clone();
@@ -56,13 +56,13 @@ async fn without_a_true_session_nothing_of_a_shopper_is_shown() {
 async fn one_address_may_open_only_so_many_sessions_a_minute() {
     let world = World::builder().set("rate_limits", "on").set("sessions_per_minute", 5).start().await;
     let mut refused = None;
-    // The minute may turn once while we ask; twice the limit and one is too many in any case.
+    // The minute may turn once while we ask; one more than twice the allowance is too many in any case.
     for _ in 0..11 {
-        let answer = world.client().post("/api/session").send().await;
-        match answer.status {
+        let response = world.client().post("/api/session").send().await;
+        match response.status {
             201 => {}
             _ => {
-                refused = Some(answer);
+                refused = Some(response);
                 break;
             }
         }
@@ -77,8 +77,8 @@ async fn a_forwarded_address_counts_only_from_a_trusted_proxy() {
     let mut refused = 0;
     for number in 0..7 {
         let forged = format!("203.0.113.{number}");
-        let answer = world.client().post("/api/session").header("x-forwarded-for", &forged).send().await;
-        refused += usize::from(answer.status == 429);
+        let response = world.client().post("/api/session").header("x-forwarded-for", &forged).send().await;
+        refused += usize::from(response.status == 429);
     }
     assert!(refused > 0, "a forged X-Forwarded-For opened sessions without end");
 }

@@ -5,51 +5,48 @@ use stampede_tests::{Counters, ItemTerms, World, crowd};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_copies_of_one_request_are_one_reservation() {
-    let world = World::builder().unchecked().start().await;
+    let (world, item) = World::builder().unchecked().selling(ItemTerms::of(5).limited_to(3)).await;
     let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(5).limited_to(3)).await;
     let shopper = world.shopper().await;
     let mut body = shopper.solved_challenge(&item).await.unwrap();
     body["quantity"] = json!(1);
 
-    let answers = crowd(1_000, 200, |_| shopper.ask_reservation(&item, &body)).await;
+    let responses = crowd(1_000, 200, |_| shopper.ask_reservation(&item, &body)).await;
     let mut statuses = BTreeMap::new();
     let mut ids = BTreeSet::new();
-    for answer in &answers {
-        *statuses.entry(answer.status).or_insert(0) += 1;
-        ids.insert(answer.json()["id"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned());
+    for response in &responses {
+        *statuses.entry(response.status).or_insert(0) += 1;
+        ids.insert(response.json()["id"].as_str().unwrap_or_else(|| panic!("{response}")).to_owned());
     }
     assert_eq!(statuses, BTreeMap::from([(202, 1), (200, 999)]));
     assert_eq!(ids.len(), 1);
-    assert_eq!(shopper.result(&answers[0].json()).await["state"], "held");
+    assert_eq!(shopper.result(&responses[0].json()).await["state"], "held");
     seller.expect_counters(&item, Counters::held(5, 1)).await;
     assert_eq!(burnt(&world).await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_guesses_at_one_challenge_are_one_guess() {
-    let world = World::builder().set("captcha_difficulty", 16).unchecked().start().await;
-    let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(5)).await;
+    let (world, item) = World::builder().set("captcha_difficulty", 16).unchecked().selling(5).await;
     let shopper = world.shopper().await;
     let solved = shopper.solved_challenge(&item).await.unwrap();
     let token = &solved["challenge"];
 
-    let answers = crowd(1_000, 200, |number| {
+    let responses = crowd(1_000, 200, |number| {
         let body = json!({ "challenge": token, "answer": format!("{number}"), "quantity": 1 });
         let shopper = shopper.clone();
         let item = item.clone();
         async move { shopper.ask_reservation(&item, &body).await }
     })
     .await;
-    let right = answers.iter().filter(|answer| answer.status == 202).count();
-    for answer in &answers {
-        assert!(matches!(answer.status, 422 | 202 | 200), "{answer}");
+    let right = responses.iter().filter(|response| response.status == 202).count();
+    for response in &responses {
+        assert!(matches!(response.status, 422 | 202 | 200), "{response}");
     }
     // One in 65 of such runs guesses right by chance, with its first guess: that is what the difficulty is for.
     assert!(right <= 1, "{right} guesses were admitted");
     assert_eq!(burnt(&world).await, 1);
-    // The right answer comes too late now, unless the first guess was right.
+    // The right solution comes too late now, unless the first guess was right.
     let late = json!({ "challenge": token, "answer": solved["answer"], "quantity": 1 });
     let late = shopper.ask_reservation(&item, &late).await;
     assert_eq!(late.status, if right == 1 { 200 } else { 422 }, "{late}");
@@ -73,13 +70,13 @@ async fn nobody_trades_challenges() {
         for (who, shopper) in shoppers.iter().enumerate() {
             for (what, item) in items.iter().enumerate() {
                 if (who, what) != (*owner, *meant) {
-                    let answer = shopper.ask_reservation(item, body).await;
-                    answer.expect_problem(422, "challenge-failed");
+                    let response = shopper.ask_reservation(item, body).await;
+                    response.expect_problem(422, "challenge-failed");
                 }
             }
         }
     }
-    // No attempt cost an owner anything.
+    // The attempts cost the owners nothing.
     assert_eq!(burnt(&world).await, 0);
     for (owner, meant, body) in &solved {
         shoppers[*owner].ask_reservation(&items[*meant], body).await.expect(202);
@@ -96,14 +93,14 @@ async fn nothing_is_solved_before_the_start() {
     );
     let shopper = world.shopper().await;
     shopper.ask_challenge(&soon).await.expect_problem(403, "not-started");
-    // What is solved for an item that is open serves no other, now or at its start.
+    // A solution for an open item serves no other item, now or at its start.
     let mut body = shopper.solved_challenge(&now).await.unwrap();
     body["quantity"] = json!(1);
     let early = shopper.ask_reservation(&soon, &body).await;
     assert!(matches!(early.slug().as_deref(), Some("challenge-failed" | "not-started")), "{early}");
     let open = stampede_tests::eventually("the start", std::time::Duration::from_secs(20), async || {
-        let answer = shopper.ask_challenge(&soon).await;
-        (answer.status == 201).then_some(())
+        let response = shopper.ask_challenge(&soon).await;
+        (response.status == 201).then_some(())
     });
     open.await;
     shopper.ask_reservation(&soon, &body).await.expect_problem(422, "challenge-failed");

@@ -1,24 +1,23 @@
 use std::collections::BTreeMap;
 
-use stampede_tests::{ItemTerms, Shopper, World, crowd};
+use stampede_tests::{Shopper, World, crowd};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_sessions_from_one_address_are_limited_and_harm_nobody() {
-    let world = World::builder()
+    let (world, item) = World::builder()
         .set("rate_limits", "on")
         .set("sessions_per_minute", 60)
         .set("trust_proxy", "on")
         .unchecked()
-        .start()
+        .selling(100)
         .await;
-    let item = world.seller().publish(&ItemTerms::of(100)).await;
     let client = world.client();
-    // Warm: what the host keeps for any crowd is not the attacker's doing.
+    // Warm up first: the memory that the host keeps for any crowd is not the attacker's doing.
     crowd(500, 200, |_| client.get("/healthz").send()).await;
     let (host_before, redis_before) = (world.host.memory(), used_memory(&world).await);
 
-    // Behind the proxy the attacker is one address, whatever else is claimed: in front in the same line, in lines of
-    // their own, or by another spelling.
+    // Behind the proxy the attacker has one address. Claims of others do not count: in front in the same line, in lines of
+    // their own, or in another spelling.
     let attack = crowd(10_000, 200, |number| {
         let forged = format!("10.{}.{}.{}", number % 250, number / 250 % 250, number % 7);
         let request = client.post("/api/session").header("forwarded", &format!("for={forged}"));
@@ -41,10 +40,10 @@ async fn ten_thousand_sessions_from_one_address_are_limited_and_harm_nobody() {
     let (attack, people) = tokio::join!(attack, people);
 
     let mut statuses = BTreeMap::new();
-    for answer in &attack {
-        *statuses.entry(answer.status).or_insert(0) += 1;
-        if answer.status != 201 {
-            answer.expect_problem(429, "rate-limited");
+    for response in &attack {
+        *statuses.entry(response.status).or_insert(0) += 1;
+        if response.status != 201 {
+            response.expect_problem(429, "rate-limited");
         }
     }
     let minutes = 3;

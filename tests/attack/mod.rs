@@ -1,23 +1,23 @@
-//! What an attacker tries, from outside, against the running system. Nothing gets through, no input brings a 5xx of its
-//! own, and nobody learns of another shopper, in the logs neither. Tables: a line is an attack.
+//! Attacks from outside on the running system. Nothing gets through, and no input causes a 5xx. Nobody learns of another
+//! shopper, in the logs neither. Most tests are tables with one attack a line.
 
 /// Wrong, shared, repeated and early challenges.
 mod challenges;
 /// Ten thousand sessions from one address.
 mod crowds;
-/// What another site's page can make a browser do, and what somebody without the operator's token can.
+/// Pages of another site that use a browser, and callers without the operator's token.
 mod pages;
 /// Every id of another shopper.
 mod strangers;
 /// Sessions that nobody was given.
 mod tokens;
-/// What is left behind: logs, Redis, key-value.
+/// Traces of a purchase in logs, Redis and key-value.
 mod traces;
 /// Webhooks that the provider did not send, or not now.
 mod webhooks;
 /// HTTP that no browser speaks.
 mod wire;
-/// Characters that mean something to somebody, in every field and id.
+/// Characters with a special meaning in some language, in every field and id.
 mod words;
 
 use base64::Engine as _;
@@ -25,7 +25,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 
-/// HMAC-SHA256, which forgers can do as well as anybody.
+/// HMAC-SHA256, which forgers can compute too.
 fn mac(key: &[u8], message: &[u8]) -> Vec<u8> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
     mac.update(message);

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use stampede_tests::{Counters, ItemTerms, World};
 
 #[tokio::test]
-async fn another_site_s_page_changes_nothing_with_a_shopper_s_cookie() {
+async fn a_page_of_another_site_changes_nothing_with_the_cookie_of_a_shopper() {
     let world = World::start().await;
     let seller = world.seller();
     let (item, other) = (seller.publish(&ItemTerms::of(5)).await, seller.publish(&ItemTerms::of(5)).await);
@@ -32,7 +32,7 @@ async fn another_site_s_page_changes_nothing_with_a_shopper_s_cookie() {
         vec![("sec-fetch-site", "cross-site".to_owned())],
         vec![("sec-fetch-site", "same-site".to_owned())],
         vec![("sec-fetch-site", "cross-site".to_owned()), ("origin", format!("http://{authority}"))],
-        // What a client writes into a proxy's headers counts only where a proxy is trusted.
+        // A proxy's headers count only where the shop trusts a proxy.
         vec![("origin", "https://evil.example".to_owned()), ("x-forwarded-host", "evil.example".to_owned())],
     ];
     let cookie = format!("stampede_session={}", shopper.token());
@@ -42,22 +42,22 @@ async fn another_site_s_page_changes_nothing_with_a_shopper_s_cookie() {
             for (name, value) in headers {
                 request = request.header(name, value);
             }
-            let answer = match body {
+            let response = match body {
                 Some(body) => request.json(body).send().await,
                 None => request.send().await,
             };
-            answer.expect_problem(401, "unauthorized");
-            assert!(answer.header("set-cookie").is_none(), "{headers:?}: {answer}");
+            response.expect_problem(401, "unauthorized");
+            assert!(response.header("set-cookie").is_none(), "{headers:?}: {response}");
         }
     }
-    // Nobody else's script may read an answer either.
+    // No script of another site may read a response either.
     let request = world.client().get("/api/orders").header("cookie", &cookie);
-    let answer = request.header("origin", "https://evil.example").send().await;
-    assert!(answer.header("access-control-allow-origin").is_none(), "{answer}");
+    let response = request.header("origin", "https://evil.example").send().await;
+    assert!(response.header("access-control-allow-origin").is_none(), "{response}");
     let preflight = world.client().request(Method::OPTIONS, "/api/orders");
     let preflight = preflight.header("origin", "https://evil.example");
-    let answer = preflight.header("access-control-request-method", "GET").send().await;
-    assert!(answer.header("access-control-allow-origin").is_none(), "{answer}");
+    let response = preflight.header("access-control-request-method", "GET").send().await;
+    assert!(response.header("access-control-allow-origin").is_none(), "{response}");
 
     seller.expect_counters(&item, Counters::held(5, 1)).await;
     seller.expect_counters(&other, Counters::ordered(5, 1)).await;
@@ -68,22 +68,22 @@ async fn another_site_s_page_changes_nothing_with_a_shopper_s_cookie() {
 }
 
 #[tokio::test]
-async fn a_shopper_s_cookie_is_out_of_reach_of_scripts_and_other_sites() {
+async fn the_session_cookie_is_out_of_reach_of_scripts_and_other_sites() {
     let world = World::builder().set("trust_proxy", "on").start().await;
-    let answer = world.client().post("/api/session").header("x-forwarded-proto", "https").send().await;
-    let cookie = answer.header("set-cookie").unwrap().to_owned();
+    let response = world.client().post("/api/session").header("x-forwarded-proto", "https").send().await;
+    let cookie = response.header("set-cookie").unwrap().to_owned();
     for word in ["HttpOnly", "SameSite=Lax", "Secure", "Path=/"] {
         assert!(cookie.contains(word), "no {word} in {cookie}");
     }
     assert!(!cookie.contains("Domain"), "{cookie}");
-    // A client's own line in front of the proxy's says nothing.
+    // The shop ignores a client's own line in front of the proxy's.
     let request = world.client().post("/api/session").header("x-forwarded-proto", "https");
-    let answer = request.header("x-forwarded-proto", "http").send().await;
-    assert!(!answer.header("set-cookie").unwrap().contains("Secure"), "{answer}");
+    let response = request.header("x-forwarded-proto", "http").send().await;
+    assert!(!response.header("set-cookie").unwrap().contains("Secure"), "{response}");
 }
 
 #[tokio::test]
-async fn nobody_does_the_operator_s_work_without_the_operator_s_token() {
+async fn nobody_does_the_work_of_an_operator_without_the_operator_token() {
     let world = World::start().await;
     let item = world.seller().draft(&ItemTerms::of(5)).await;
     let shopper = world.shopper().await;
@@ -126,19 +126,19 @@ async fn nobody_does_the_operator_s_work_without_the_operator_s_token() {
     for (method, path) in &routes {
         for (name, value) in &guesses {
             let request = world.client().request(method.clone(), path).header(name, value);
-            let answer = request.header("if-match", "\"1\"").json(&json!({})).send().await;
-            // Too many guesses may be met by a limit; never by more.
+            let response = request.header("if-match", "\"1\"").json(&json!({})).send().await;
+            // The shop may slow down too many guesses; no guess gets further.
             assert!(
-                matches!(answer.slug().as_deref(), Some("unauthorized" | "rate-limited")),
-                "{value}: {answer}"
+                matches!(response.slug().as_deref(), Some("unauthorized" | "rate-limited")),
+                "{value}: {response}"
             );
         }
         // Neither the address nor a form carries it, where logs and histories would keep it.
         let query = format!("{path}?admin_token={token}&access_token={token}");
-        let answer = world.client().request(method.clone(), &query).send().await;
-        assert!(matches!(answer.slug().as_deref(), Some("unauthorized" | "rate-limited")), "{answer}");
+        let response = world.client().request(method.clone(), &query).send().await;
+        assert!(matches!(response.slug().as_deref(), Some("unauthorized" | "rate-limited")), "{response}");
     }
-    // And it was not for want of a right token.
+    // The right token works, so the refusals were due to the wrong ones.
     let found =
         world.seller().client().get(&format!("/api/admin/items/{}", item.id)).send().await.expect(200);
     assert_eq!(found["state"], "draft");

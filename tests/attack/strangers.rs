@@ -1,16 +1,16 @@
 use reqwest::Method;
 use serde_json::{Value, json};
-use stampede_tests::{Answer, Client, Counters, ItemTerms, World};
+use stampede_tests::{Client, Counters, ItemTerms, Response, World};
 
-/// What an answer tells, without what differs between any two answers.
-fn told(answer: &Answer) -> (u16, Value, Vec<String>) {
-    let mut body = answer.json();
+/// The content of a response, without the parts that differ between any two responses.
+fn told(response: &Response) -> (u16, Value, Vec<String>) {
+    let mut body = response.json();
     if let Some(body) = body.as_object_mut() {
         body.remove("request_id");
     }
-    let mut names: Vec<String> = answer.headers.keys().map(ToString::to_string).collect();
+    let mut names: Vec<String> = response.headers.keys().map(ToString::to_string).collect();
     names.sort();
-    (answer.status, body, names)
+    (response.status, body, names)
 }
 
 /// Everything that can be done with an id of this kind.
@@ -31,7 +31,7 @@ fn calls(prefix: &str) -> Vec<(Method, &'static str, Option<Value>)> {
     }
 }
 
-async fn act(client: &Client, call: &(Method, &'static str, Option<Value>), id: &str) -> Answer {
+async fn act(client: &Client, call: &(Method, &'static str, Option<Value>), id: &str) -> Response {
     let (method, template, body) = call;
     let request = client.request(method.clone(), &template.replace("{}", id));
     match body {
@@ -40,13 +40,13 @@ async fn act(client: &Client, call: &(Method, &'static str, Option<Value>), id: 
     }
 }
 
-/// The id with other characters at its end: of the same item, and nobody's.
+/// The id with other characters at its end: of the same item, and of no shopper.
 fn unknown(id: &str) -> String {
     format!("{}{}", &id[..id.len() - 4], if id.ends_with("2222") { "3333" } else { "2222" })
 }
 
 #[tokio::test]
-async fn what_is_another_s_is_not_found_exactly_as_what_never_was() {
+async fn ids_of_other_shoppers_are_not_found_exactly_like_ids_that_never_were() {
     let world = World::start().await;
     let seller = world.seller();
     let (victim, stranger) = (world.shopper().await, world.shopper().await);
@@ -63,7 +63,7 @@ async fn what_is_another_s_is_not_found_exactly_as_what_never_was() {
     let gone = victim.checkout(&given_up).await.expect(201);
     let cancel = format!("/api/orders/{}/cancel", gone["id"].as_str().unwrap());
     victim.client().post(&cancel).send().await.expect(200);
-    // The stranger is no stranger to the item: only the id is not theirs.
+    // The stranger may buy the item; only the id is not theirs.
     stranger.hold(&bought).await;
 
     let text = |value: &Value| value["id"].as_str().unwrap().to_owned();
@@ -73,23 +73,23 @@ async fn what_is_another_s_is_not_found_exactly_as_what_never_was() {
             let nobody_s = act(stranger.client(), &call, &unknown(&id)).await;
             assert_eq!(told(&theirs), told(&nobody_s), "{theirs}\n{nobody_s}");
             assert!(matches!(theirs.status, 404 | 422), "{theirs}");
-            // Without a session nobody learns anything at all.
+            // A caller without a session learns nothing at all.
             let client = world.client();
             for id in [&id, &unknown(&id)] {
-                let answer = act(&client, &call, id).await;
-                assert_eq!(answer.status, 401, "{answer}");
+                let response = act(&client, &call, id).await;
+                assert_eq!(response.status, 401, "{response}");
             }
         }
         // Ids of the other kind, and spellings of an id that are not the id.
         let twin = format!("{}{}", if id.starts_with('r') { "o" } else { "r" }, &id[1..]);
         for call in calls(&twin[..1]) {
-            let answer = act(stranger.client(), &call, &twin).await;
-            assert!(matches!(answer.status, 404 | 422), "{answer}");
+            let response = act(stranger.client(), &call, &twin).await;
+            assert!(matches!(response.status, 404 | 422), "{response}");
         }
         for other in [id.to_uppercase(), format!("{id}-1"), format!("{id}%00"), id.replace("-0-", "-00-")] {
             for call in calls(&id[..1]) {
-                let answer = act(victim.client(), &call, &other).await;
-                assert!(matches!(answer.status, 404 | 422), "{other}: {answer}");
+                let response = act(victim.client(), &call, &other).await;
+                assert!(matches!(response.status, 404 | 422), "{other}: {response}");
             }
         }
     }
@@ -105,7 +105,7 @@ async fn what_is_another_s_is_not_found_exactly_as_what_never_was() {
     seller.expect_counters(&kept, Counters::held(5, 1)).await;
     assert_eq!(victim.orders().await.len(), 2);
     assert_eq!(stranger.orders().await, Vec::<Value>::new());
-    // And the list takes no word for whose it is.
+    // And no parameter makes the list show the orders of another shopper.
     for query in ["user_id=", "user=", "sub=", "id="] {
         let path = format!("/api/orders?{query}{}", victim.user_id());
         stranger.client().get(&path).send().await.expect_problem(422, "invalid");

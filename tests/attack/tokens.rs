@@ -5,14 +5,14 @@ use super::{base64url, mac, now_seconds};
 
 const OUR_HEADER: &str = r#"{"alg":"HS256","typ":"JWT"}"#;
 
-/// A token signed by HMAC, whatever its header claims.
+/// A token signed by HMAC; its header may claim anything.
 fn token(header: &str, claims: impl AsRef<[u8]>, key: &[u8]) -> String {
     let signed = format!("{}.{}", base64url(header), base64url(claims));
     format!("{signed}.{}", base64url(mac(key, signed.as_bytes())))
 }
 
 /// The same token as a header and, where a header can carry it, as a cookie: the statuses of both.
-async fn present(client: &Client, token: &str) -> Vec<stampede_tests::Answer> {
+async fn present(client: &Client, token: &str) -> Vec<stampede_tests::Response> {
     let as_header = client.get("/api/orders").header("authorization", &format!("Bearer {token}"));
     let as_cookie = client.get("/api/orders").header("cookie", &format!("stampede_session={token}"));
     vec![as_header.send().await, as_cookie.send().await]
@@ -20,16 +20,16 @@ async fn present(client: &Client, token: &str) -> Vec<stampede_tests::Answer> {
 
 async fn expect_refused(client: &Client, forgeries: Vec<(&str, String)>) {
     for (what, token) in forgeries {
-        for answer in present(client, &token).await {
-            assert_eq!(answer.status, 401, "{what}: {answer}");
-            answer.expect_problem(401, "unauthorized");
+        for response in present(client, &token).await {
+            assert_eq!(response.status, 401, "{what}: {response}");
+            response.expect_problem(401, "unauthorized");
         }
     }
 }
 
 async fn expect_accepted(client: &Client, what: &str, token: &str) {
-    for answer in present(client, token).await {
-        assert_eq!(answer.status, 200, "{what}: {answer}");
+    for response in present(client, token).await {
+        assert_eq!(response.status, 200, "{what}: {response}");
     }
 }
 
@@ -47,7 +47,7 @@ async fn no_guest_session_is_good_but_our_own() {
     };
     let good = claims(&|_| {});
     let ours = |claims: String| token(OUR_HEADER, claims, key);
-    // Forgeries begin where the form is right: this one is as good as ours, since it is signed with our key.
+    // This token is good: we signed it with our key. The forgeries below change one thing each.
     expect_accepted(&client, "our own form and key", &ours(good.clone())).await;
 
     let set = |name: &'static str, value: Value| ours(claims(&|claims| claims[name] = value.clone()));
@@ -123,12 +123,12 @@ async fn no_guest_session_is_good_but_our_own() {
 }
 
 #[tokio::test]
-async fn a_forged_session_does_not_become_anybody_s() {
+async fn a_forged_session_becomes_nobody() {
     let world = World::start().await;
     let victim = world.shopper().await;
     let claims = json!({ "sub": victim.user_id(), "exp": now_seconds() + 3600, "aud": "stampede-session" });
     let forged = token(OUR_HEADER, claims.to_string(), b"another-secret-of-at-least-32-characters");
-    // Whoever asks for a session with a token that is not good becomes somebody new.
+    // A caller who asks for a session with a bad token becomes a new guest.
     let renewed = world.client().bearing(&forged).post("/api/session").send().await.expect(201);
     assert_ne!(renewed["user_id"], victim.user_id());
     let renewed = world.client().bearing(victim.token()).post("/api/session").send().await.expect(201);
@@ -137,8 +137,7 @@ async fn a_forged_session_does_not_become_anybody_s() {
 
 #[tokio::test]
 async fn a_challenge_is_no_session_and_a_session_no_challenge() {
-    let world = World::start().await;
-    let item = world.seller().publish(&ItemTerms::of(5)).await;
+    let (world, item) = World::selling(5).await;
     let shopper = world.shopper().await;
     let challenge = shopper.ask_challenge(&item).await.expect(201)["challenge"].as_str().unwrap().to_owned();
     expect_refused(&world.client(), vec![("a challenge", challenge)]).await;
@@ -148,7 +147,7 @@ async fn a_challenge_is_no_session_and_a_session_no_challenge() {
 
 /// A shop whose shoppers bring tokens of an issuer; the issuer's keys, and tokens that it signed.
 async fn shop_with_an_issuer() -> (World, Value) {
-    let path = checkout().join("crates/web/src/jwks/vectors.json");
+    let path = checkout().join("crates/web/src/caller/jwks/vectors.json");
     let vectors: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     let world = World::builder()
         .set("auth_mode", "jwt")
@@ -177,7 +176,7 @@ fn issued_to(sub: &str) -> Value {
 }
 
 #[tokio::test]
-async fn no_token_is_good_but_the_issuer_s() {
+async fn only_tokens_of_the_issuer_are_good() {
     let (world, vectors) = shop_with_an_issuer().await;
     let client = world.client();
     for name in ["rsa2048", "rsa3072", "rsa4096", "ec", "ed", "shared", "rsa2048_without_kid"] {
@@ -246,7 +245,7 @@ async fn no_token_is_good_but_the_issuer_s() {
         forgeries.push((name, vectors["tokens"][name].as_str().unwrap().to_owned()));
     }
     expect_refused(&client, forgeries).await;
-    // Guests have no door here at all.
+    // This shop has no guest sessions.
     client.post("/api/session").send().await.expect_problem(404, "not-found");
 }
 
@@ -258,7 +257,7 @@ async fn nobody_becomes_another_by_the_choice_of_a_name() {
         let token = token(SHARED_HEADER, issued_to(sub).to_string(), &SHARED);
         world.client().bearing(&token)
     };
-    // Names that could break a record, a key or a command; each is somebody, and nobody else.
+    // These names could break a record, a key or a command. Each is one shopper and no other.
     let names = [
         "anna",
         "Anna",
@@ -279,27 +278,27 @@ async fn nobody_becomes_another_by_the_choice_of_a_name() {
     for name in names {
         let client = bearing(name);
         let challenge = client.post(&format!("/api/items/{}/challenges", item.id)).send().await.expect(201);
-        let answer = stampede_tests::solve_proof_of_work(
+        let solution = stampede_tests::solve_proof_of_work(
             challenge["challenge"].as_str().unwrap(),
             challenge["difficulty"].as_u64().unwrap(),
         );
-        let body = json!({ "challenge": challenge["challenge"], "answer": answer, "quantity": 1 });
+        let body = json!({ "challenge": challenge["challenge"], "answer": solution, "quantity": 1 });
         let path = format!("/api/items/{}/reservations", item.id);
-        let answer = client.post(&path).json(&body).send().await;
-        assert!(matches!(answer.status, 202 | 410), "{name:?}: {answer}");
-        if answer.status == 202 {
-            own.push((name, answer.json()["id"].as_str().unwrap().to_owned()));
+        let response = client.post(&path).json(&body).send().await;
+        assert!(matches!(response.status, 202 | 410), "{name:?}: {response}");
+        if response.status == 202 {
+            own.push((name, response.json()["id"].as_str().unwrap().to_owned()));
         }
     }
     for (owner, reservation) in &own {
-        // The digest by which a strange name is known can be computed by anybody, and taken for a name.
+        // Anybody can compute the digest that stands for a strange name, and send it as a name.
         let digest = <sha2::Sha256 as sha2::Digest>::digest(owner.as_bytes());
         let digest: String = digest[..16].iter().map(|byte| format!("{byte:02x}")).collect();
         for (other, status) in
             [(owner.to_string(), 200), (format!("x-{digest}"), 404), ("bert".to_owned(), 404)]
         {
-            let answer = bearing(&other).get(&format!("/api/reservations/{reservation}")).send().await;
-            assert_eq!(answer.status, status, "{other:?} looks at {owner:?}'s: {answer}");
+            let response = bearing(&other).get(&format!("/api/reservations/{reservation}")).send().await;
+            assert_eq!(response.status, status, "{other:?} looks at {owner:?}'s: {response}");
         }
     }
 }

@@ -1,5 +1,5 @@
 use serde_json::{Value, json};
-use stampede_tests::{ItemTerms, World};
+use stampede_tests::World;
 
 /// Everything that Redis holds, as text: name and content of each key.
 async fn redis_content(world: &World) -> Vec<(String, String)> {
@@ -23,9 +23,8 @@ async fn redis_content(world: &World) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn a_purchase_leaves_no_secret_and_nobody_s_address_where_they_do_not_belong() {
-    let world = World::start().await;
-    let item = world.seller().publish(&ItemTerms::of(5)).await;
+async fn a_purchase_leaves_no_secret_and_no_postal_address_where_they_do_not_belong() {
+    let (world, item) = World::selling(5).await;
     let shopper = world.shopper().await;
     let mut body = shopper.solved_challenge(&item).await.unwrap();
     body["quantity"] = json!(1);
@@ -36,7 +35,7 @@ async fn a_purchase_leaves_no_secret_and_nobody_s_address_where_they_do_not_belo
     let id = order["id"].as_str().unwrap();
     let payment = shopper.client().post(&format!("/api/orders/{id}/payments")).send().await.expect(201);
     shopper.client().get(&format!("/api/orders/{id}")).send().await.expect(200);
-    // Refusals and mistakes, with what should not be repeated.
+    // Refusals and mistakes, with texts that no log may repeat.
     let client = world.client();
     client
         .get("/api/orders")
@@ -72,13 +71,13 @@ async fn a_purchase_leaves_no_secret_and_nobody_s_address_where_they_do_not_belo
         for secret in secrets {
             assert!(!key.contains(secret) && !value.contains(secret), "`{secret}` is in {key}");
         }
-        // Where an order goes is kept with the order, and on its way to the database; nowhere else.
+        // Only the order, and its event on the way to the database, have the postal address.
         let keeps_orders = key.ends_with(":details") || key.ends_with(":outbox");
         for word in personal {
             assert!(keeps_orders || !value.contains(word), "`{word}` is in {key}: {value}");
         }
     }
-    // Key-value remembers what everybody may see.
+    // The key-value store has only what everybody may see.
     let store = std::fs::read(world.state_folder().join("sqlite_key_value.db")).unwrap();
     let store = String::from_utf8_lossy(&store);
     for word in secrets.iter().chain(&personal).chain(&[shopper.user_id(), id]) {

@@ -1,5 +1,5 @@
 use serde_json::{Value, json};
-use stampede_tests::{Answer, Client, Counters, ItemTerms, World};
+use stampede_tests::{Client, Counters, ItemTerms, Response, World};
 
 use super::{mac, now_seconds};
 
@@ -12,12 +12,12 @@ fn signature(secret: &str, seconds: i64, body: &str) -> String {
     hex(&mac(secret.as_bytes(), format!("{seconds}.{body}").as_bytes()))
 }
 
-async fn deliver(client: &Client, header: &str, body: &str) -> Answer {
+async fn deliver(client: &Client, header: &str, body: &str) -> Response {
     let request = client.post("/api/payments/webhook").header("content-type", "application/json");
     request.header("stampede-signature", header).body(body.to_owned()).send().await
 }
 
-/// An unpaid order with a payment under way, and the provider's word that it was paid.
+/// An unpaid order with an open payment, and the webhook that it was paid.
 async fn pending_payment(world: &World) -> (stampede_tests::Item, String, Value) {
     let item = world.seller().publish(&ItemTerms::of(3)).await;
     let shopper = world.shopper().await;
@@ -32,7 +32,7 @@ async fn pending_payment(world: &World) -> (stampede_tests::Item, String, Value)
 }
 
 #[tokio::test]
-async fn only_the_provider_s_recent_word_moves_an_order() {
+async fn only_a_recent_webhook_of_the_provider_moves_an_order() {
     let world = World::start().await;
     let client = world.client();
     let (item, _, word) = pending_payment(&world).await;
@@ -89,9 +89,9 @@ async fn only_the_provider_s_recent_word_moves_an_order() {
         ("of 1970", format!("t=0,v1={}", signature(secret, 0, &body)), "stale-signature"),
     ];
     for (what, header, slug) in forged {
-        let answer = deliver(&client, &header, &body).await;
-        assert_eq!(answer.slug().as_deref(), Some(slug), "{what}: {answer}");
-        answer.expect_problem(401, slug);
+        let response = deliver(&client, &header, &body).await;
+        assert_eq!(response.slug().as_deref(), Some(slug), "{what}: {response}");
+        response.expect_problem(401, slug);
     }
     // The signature covers every byte, also those that mean nothing.
     for changed in [format!("{body}\n"), format!(" {body}"), body.replace(":", ": "), String::new()] {
@@ -109,7 +109,7 @@ async fn only_the_provider_s_recent_word_moves_an_order() {
 }
 
 #[tokio::test]
-async fn the_provider_s_word_counts_once_and_only_for_its_payment() {
+async fn a_webhook_counts_once_and_only_for_its_payment() {
     let world = World::start().await;
     let client = world.client();
     let (item, order, word) = pending_payment(&world).await;
@@ -124,7 +124,7 @@ async fn the_provider_s_word_counts_once_and_only_for_its_payment() {
         changed[name] = value;
         changed
     };
-    // Rightly signed, and wrong: a provider's mistake, or one of its customers with its key.
+    // These have a right signature and wrong content: the provider erred, or a customer of its has the key.
     let amount = word["amount"].as_i64().unwrap();
     let text = word["payment_id"].as_str().unwrap();
     for wrong in [
@@ -144,8 +144,8 @@ async fn the_provider_s_word_counts_once_and_only_for_its_payment() {
         json!("payment.succeeded"),
         json!({}),
     ] {
-        let answer = say(&wrong).await;
-        assert!(matches!(answer.status, 400 | 404 | 422), "{wrong}: {answer}");
+        let response = say(&wrong).await;
+        assert!(matches!(response.status, 400 | 404 | 422), "{wrong}: {response}");
     }
     world.seller().expect_counters(&item, Counters::ordered(3, 1)).await;
 
@@ -154,8 +154,8 @@ async fn the_provider_s_word_counts_once_and_only_for_its_payment() {
         assert_eq!(say(&repeated).await.expect(200)["changed"], false);
     }
     // A failure after the success does not take it back.
-    let answer = say(&with("type", json!("payment.failed"))).await;
-    assert!(answer.status < 500, "{answer}");
+    let response = say(&with("type", json!("payment.failed"))).await;
+    assert!(response.status < 500, "{response}");
     let sold = Counters { available: 2, sold: 1, ..Counters::untouched(3) };
     world.seller().expect_counters(&item, sold).await;
     assert!(order.starts_with("o-"));

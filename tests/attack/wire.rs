@@ -1,26 +1,25 @@
-use stampede_tests::{Client, ItemTerms, Wire, WireAnswer, World, crowd};
+use stampede_tests::{Client, ItemTerms, Wire, WireResponse, World, crowd};
 
 /// One connection, these bytes, and all that came back until the host closed it.
-async fn tell(world: &World, bytes: impl AsRef<[u8]>) -> Vec<WireAnswer> {
+async fn tell(world: &World, bytes: impl AsRef<[u8]>) -> Vec<WireResponse> {
     let mut wire = Wire::open(&world.host.base()).await;
     wire.send(bytes).await;
-    wire.answers().await
+    wire.responses().await
 }
 
 fn get(path: &str, headers: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nhost: shop.example\r\nconnection: close\r\n{headers}\r\n")
 }
 
-fn assert_harmless(what: &str, answers: &[WireAnswer]) {
-    for answer in answers {
-        assert!(answer.status < 500, "{what:?}: {answer:?}");
+fn assert_harmless(what: &str, responses: &[WireResponse]) {
+    for response in responses {
+        assert!(response.status < 500, "{what:?}: {response:?}");
     }
 }
 
 #[tokio::test]
 async fn no_header_comes_back_as_another_header() {
-    let world = World::start().await;
-    let item = world.seller().publish(&ItemTerms::of(5)).await;
+    let (world, item) = World::selling(5).await;
     let values: [&[u8]; 14] = [
         b"a%0d%0aevil: 1",
         b"a%E5%98%8D%E5%98%8Aevil: 1",
@@ -69,14 +68,14 @@ async fn no_header_comes_back_as_another_header() {
                 }
                 request.extend([name.as_bytes(), b": ", value, b"\r\n\r\n"].concat());
                 let what = format!("{name}: {}", String::from_utf8_lossy(value));
-                let answers = tell(&world, request).await;
-                assert!(answers.len() <= 1, "{what:?}: {answers:?}");
-                assert_harmless(&what, &answers);
-                for answer in &answers {
+                let responses = tell(&world, request).await;
+                assert!(responses.len() <= 1, "{what:?}: {responses:?}");
+                assert_harmless(&what, &responses);
+                for response in &responses {
                     // An id of plain characters may come back, as an id.
-                    let injected = answer.head.lines().any(|line| line.trim_start().starts_with("evil"));
-                    assert!(!injected && !answer.head.contains("<evil>"), "{what:?}: {answer:?}");
-                    let body = String::from_utf8_lossy(&answer.body);
+                    let injected = response.head.lines().any(|line| line.trim_start().starts_with("evil"));
+                    assert!(!injected && !response.head.contains("<evil>"), "{what:?}: {response:?}");
+                    let body = String::from_utf8_lossy(&response.body);
                     assert!(!body.contains("<evil>") && !body.contains("evil.example"), "{what:?}: {body}");
                 }
             }
@@ -158,17 +157,17 @@ async fn no_spelling_of_a_path_leads_where_it_should_not() {
     .collect();
     for path in &paths {
         for headers in ["", "accept: text/html\r\n", "authorization: Bearer x\r\n"] {
-            let answers = tell(&world, get(path, headers)).await;
-            assert_eq!(answers.len(), 1, "{path}");
-            let answer = &answers[0];
-            assert!((400..500).contains(&answer.status), "{path}: {answer:?}");
-            let body = String::from_utf8_lossy(&answer.body);
+            let responses = tell(&world, get(path, headers)).await;
+            assert_eq!(responses.len(), 1, "{path}");
+            let response = &responses[0];
+            assert!((400..500).contains(&response.status), "{path}: {response:?}");
+            let body = String::from_utf8_lossy(&response.body);
             for word in ["spin_manifest_version", "root:", "\"sale_id\"", "Aurora"] {
                 assert!(!body.contains(word), "{path} shows {word}: {body}");
             }
         }
     }
-    // The plain spellings lead somewhere: it was not for want of a shop.
+    // The plain spellings work, so the shop was up.
     for path in [format!("/api/items/{id}"), format!("/items/{id}"), "/pictures/keyboard.svg".to_owned()] {
         assert_eq!(tell(&world, get(&path, "")).await[0].status, 200, "{path}");
     }
@@ -239,18 +238,18 @@ async fn two_readings_of_one_request_are_never_two_requests() {
         wire.send(&request).await;
         // Where the host took one request, one more may follow on the connection; this one asks for its end.
         wire.send(get("/healthz", "x-request-id: last\r\n")).await;
-        let answers = wire.answers().await;
-        assert!(!answers.is_empty(), "{what}: no answer");
-        assert_harmless(what, &answers);
-        for answer in &answers {
-            assert_ne!(answer.header("x-request-id"), Some("smuggled"), "{what}: {answers:?}");
+        let responses = wire.responses().await;
+        assert!(!responses.is_empty(), "{what}: no response");
+        assert_harmless(what, &responses);
+        for response in &responses {
+            assert_ne!(response.header("x-request-id"), Some("smuggled"), "{what}: {responses:?}");
         }
     }
     assert_eq!(world.client().get("/healthz").send().await.status, 200);
 }
 
 #[tokio::test]
-async fn what_is_no_request_of_ours_is_refused_and_harms_nobody() {
+async fn malformed_requests_are_refused_and_harm_nobody() {
     let world = World::start().await;
     let host = "host: shop.example\r\nconnection: close\r\n\r\n";
     let many: String = (0..5_000).map(|number| format!("x-{number}: y\r\n")).collect();
@@ -306,14 +305,14 @@ async fn what_is_no_request_of_ours_is_refused_and_harms_nobody() {
     for (what, bytes) in cases {
         let mut wire = Wire::open(&world.host.base()).await;
         wire.send(&bytes).await;
-        // What the host may wait for is no more of the same.
+        // The host may wait for more of the same input, so end it.
         wire.finish().await;
-        let answers = wire.answers().await;
-        assert!(answers.len() <= 1, "{what}: {answers:?}");
-        assert_harmless(what, &answers);
+        let responses = wire.responses().await;
+        assert!(responses.len() <= 1, "{what}: {responses:?}");
+        assert_harmless(what, &responses);
     }
-    let answer = &tell(&world, "GET /healthz HTTP/1.0\r\n\r\n").await[0];
-    assert_eq!(answer.status, 200, "HTTP/1.0: {answer:?}");
+    let response = &tell(&world, "GET /healthz HTTP/1.0\r\n\r\n").await[0];
+    assert_eq!(response.status, 200, "HTTP/1.0: {response:?}");
 }
 
 #[tokio::test]
@@ -324,9 +323,9 @@ async fn requests_in_one_breath_are_answered_in_their_order() {
         |number: usize| format!("GET /api/sales HTTP/1.1\r\nhost: a\r\nx-request-id: n-{number}\r\n\r\n");
     wire.send((0..100).map(request).collect::<String>()).await;
     for number in 0..100 {
-        let answer = wire.answer().await.unwrap();
+        let response = wire.response().await.unwrap();
         assert_eq!(
-            (answer.status, answer.header("x-request-id")),
+            (response.status, response.header("x-request-id")),
             (200, Some(format!("n-{number}").as_str()))
         );
     }
@@ -334,10 +333,9 @@ async fn requests_in_one_breath_are_answered_in_their_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_slow_clients_keep_nobody_waiting() {
-    let world = World::builder().argue(&["--read-timeout", "5s"]).unchecked().start().await;
-    let item = world.seller().publish(&ItemTerms::of(50)).await;
+    let (world, item) = World::builder().argue(&["--read-timeout", "5s"]).unchecked().selling(50).await;
     let base = world.host.base();
-    // More than the host serves at once, each with something unfinished: a head, a body, a chunk.
+    // These are more connections than the host serves at once. Each leaves something unfinished: a head, a body, a chunk.
     let slow = crowd(1_200, 100, |number| {
         let base = base.clone();
         async move {
@@ -362,8 +360,8 @@ async fn a_thousand_slow_clients_keep_nobody_waiting() {
     })
     .await;
     assert!(bought.iter().all(|state| state == "held"), "{bought:?}");
-    // And the slow ones hear that they were.
+    // And the host tells the slow clients that they were slow.
     for mut wire in slow {
-        assert_eq!(wire.answer().await.map(|answer| answer.status), Some(408));
+        assert_eq!(wire.response().await.map(|response| response.status), Some(408));
     }
 }

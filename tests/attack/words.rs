@@ -2,9 +2,9 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use stampede_tests::{Answer, Counters, ItemTerms, World, eventually, orders_in};
+use stampede_tests::{Counters, ItemTerms, Response, World, eventually, orders_in};
 
-/// What means something to Redis, Lua, SQL, JSON, HTML, a shell, a template, a terminal, or to nobody.
+/// Texts with a special meaning in Redis, Lua, SQL, JSON, HTML, a shell, a template or a terminal.
 const WORDS: [&str; 26] = [
     "'\"`\\",
     "{}:{x}:lane",
@@ -39,12 +39,12 @@ fn percent(text: &str) -> String {
 }
 
 #[track_caller]
-fn assert_harmless(what: &str, answer: &Answer) {
-    assert!(answer.status < 500, "{what:?}: {answer}");
-    assert!(!String::from_utf8_lossy(&answer.body).contains("redis.call("), "{what:?}: {answer}");
+fn assert_harmless(what: &str, response: &Response) {
+    assert!(response.status < 500, "{what:?}: {response}");
+    assert!(!String::from_utf8_lossy(&response.body).contains("redis.call("), "{what:?}: {response}");
 }
 
-/// Every key that there is, is one that we make.
+/// Fails if Redis has a key that is not one of ours.
 async fn assert_keys_are_ours(world: &World) {
     let keys: Vec<String> = world.redis.command(&["KEYS", "*"]).await;
     for key in keys {
@@ -56,8 +56,7 @@ async fn assert_keys_are_ours(world: &World) {
 
 #[tokio::test]
 async fn no_id_is_anything_but_an_id() {
-    let world = World::start().await;
-    let item = world.seller().publish(&ItemTerms::of(5)).await;
+    let (world, item) = World::selling(5).await;
     let shopper = world.shopper().await;
     let document = world.client().get("/api/openapi.json").send().await.expect(200);
     let long = "i".repeat(20_000);
@@ -83,9 +82,9 @@ async fn no_id_is_anything_but_an_id() {
             {
                 let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
                 let request = who.request(method, &path.join("/")).header("if-match", "\"1\"");
-                let answer = request.json(&json!({})).send().await;
-                assert_harmless(&word, &answer);
-                assert!((400..500).contains(&answer.status), "{word:?}: {answer}");
+                let response = request.json(&json!({})).send().await;
+                assert_harmless(&word, &response);
+                assert!((400..500).contains(&response.status), "{word:?}: {response}");
                 tried += 1;
             }
         }
@@ -103,14 +102,14 @@ async fn what_a_shopper_writes_is_kept_to_the_letter_or_refused() {
     for word in WORDS {
         let item = seller.publish(&ItemTerms::of(1)).await;
         let shopper = world.shopper().await;
-        // In the challenge and its answer first: both are texts of the shopper's own.
+        // The challenge and its solution first: both are texts from the shopper.
         for body in [
             json!({ "challenge": word, "answer": word, "quantity": 1 }),
             json!({ "challenge": word, "answer": word, "quantity": word }),
             json!({ word: word }),
         ] {
-            let answer = shopper.ask_reservation(&item, &body).await;
-            assert!(matches!(answer.status, 400 | 422), "{word:?}: {answer}");
+            let response = shopper.ask_reservation(&item, &body).await;
+            assert!(matches!(response.status, 400 | 422), "{word:?}: {response}");
         }
         let solved = shopper.solved_challenge(&item).await.unwrap();
         let body = json!({ "challenge": solved["challenge"], "answer": word, "quantity": 1 });
@@ -119,11 +118,11 @@ async fn what_a_shopper_writes_is_kept_to_the_letter_or_refused() {
         let held = shopper.hold(&item).await;
         let path = format!("/api/reservations/{}/checkout", held["id"].as_str().unwrap());
         let body = json!({ "contact": format!("c {word}"), "address": format!("a {word}"), "note": word });
-        let answer = shopper.client().post(&path).json(&body).send().await;
+        let response = shopper.client().post(&path).json(&body).send().await;
         let has_control = word.chars().any(|c| c.is_control() && !"\r\n\t".contains(c));
-        assert_eq!(answer.status, if has_control { 422 } else { 201 }, "{word:?}: {answer}");
-        if answer.status == 201 {
-            let order = answer.json()["id"].as_str().unwrap().to_owned();
+        assert_eq!(response.status, if has_control { 422 } else { 201 }, "{word:?}: {response}");
+        if response.status == 201 {
+            let order = response.json()["id"].as_str().unwrap().to_owned();
             let shown = shopper.client().get(&format!("/api/orders/{order}")).send().await.expect(200);
             for (field, sent) in body.as_object().unwrap() {
                 assert_eq!(shown[field], sent.as_str().unwrap().trim(), "{word:?}");
@@ -131,7 +130,7 @@ async fn what_a_shopper_writes_is_kept_to_the_letter_or_refused() {
             kept += 1;
         }
     }
-    // Each of them reached the database too, as an order like any other.
+    // Each of them is in the database too, as an order like any other.
     eventually("the database has every order", Duration::from_secs(30), async || {
         (orders_in(world.state_folder()).len() == kept).then_some(())
     })
@@ -149,12 +148,12 @@ async fn what_an_operator_writes_is_shown_to_the_letter_or_refused() {
         for field in ["title", "subtitle", "description", "image", "mode", "starts_at"] {
             let mut body = ItemTerms::of(1).body();
             body[field] = json!(word);
-            let answer =
+            let response =
                 seller.client().post(&format!("/api/admin/sales/{sale}/items")).json(&body).send().await;
-            assert!(matches!(answer.status, 201 | 422), "{field}={word:?}: {answer}");
-            if answer.status == 201 {
-                assert_eq!(answer.json()[field], word);
-                let id = answer.json()["id"].as_str().unwrap().to_owned();
+            assert!(matches!(response.status, 201 | 422), "{field}={word:?}: {response}");
+            if response.status == 201 {
+                assert_eq!(response.json()[field], word);
+                let id = response.json()["id"].as_str().unwrap().to_owned();
                 seller.client().post(&format!("/api/admin/items/{id}/publish")).send().await.expect(200);
                 let shown = world.client().get(&format!("/api/items/{id}")).send().await.expect(200);
                 assert_eq!(shown[field], word);
@@ -171,27 +170,26 @@ async fn what_an_operator_writes_is_shown_to_the_letter_or_refused() {
 
 #[tokio::test]
 async fn long_texts_are_refused_before_they_cost_anything() {
-    let world = World::start().await;
-    let item = world.seller().publish(&ItemTerms::of(1)).await;
+    let (world, item) = World::selling(1).await;
     let shopper = world.shopper().await;
     for length in [600, 15_000, 64 * 1024, 1024 * 1024] {
         let text = "中".repeat(length / 3);
         for body in [json!({ "challenge": text, "answer": "1" }), json!({ "challenge": "x", "answer": text })]
         {
-            let answer = shopper.ask_reservation(&item, &body).await;
-            assert!(matches!(answer.status, 413 | 422), "{length}: {}", answer.status);
+            let response = shopper.ask_reservation(&item, &body).await;
+            assert!(matches!(response.status, 413 | 422), "{length}: {}", response.status);
         }
     }
     let held = shopper.hold(&item).await;
     let path = format!("/api/reservations/{}/checkout", held["id"].as_str().unwrap());
     for (length, status) in [(501, 422), (64 * 1024, 413)] {
         let body = json!({ "contact": "c", "address": "a", "note": "x".repeat(length) });
-        let answer = shopper.client().post(&path).json(&body).send().await;
-        assert_eq!(answer.status, status, "{length}");
+        let response = shopper.client().post(&path).json(&body).send().await;
+        assert_eq!(response.status, status, "{length}");
     }
     for query in [format!("q={}", "x".repeat(30_000)), "a=&".repeat(5_000), "q=%F0%9F".to_owned()] {
-        let answer = world.client().get(&format!("/api/sales?{query}")).send().await;
-        assert!((400..500).contains(&answer.status), "{}", answer.status);
+        let response = world.client().get(&format!("/api/sales?{query}")).send().await;
+        assert!((400..500).contains(&response.status), "{}", response.status);
     }
     let deep: Value = (0..100).fold(json!(1), |inner, _| json!({ "a": inner }));
     shopper.client().post(&path).json(&deep).send().await.expect_problem(400, "malformed");

@@ -50,9 +50,9 @@ async fn picture_world() -> World {
 }
 
 #[tokio::test]
-async fn a_picture_is_read_and_answered_by_keyboard_alone() {
-    let world = World::builder().set("captcha_kind", "image").set("captcha_difficulty", 4).start().await;
-    let item = world.seller().publish(&ItemTerms::of(3)).await;
+async fn a_picture_is_read_and_solved_by_keyboard_alone() {
+    let (world, item) =
+        World::builder().set("captcha_kind", "image").set("captcha_difficulty", 4).selling(3).await;
     let browser = Chromium::start().await;
     open(&browser, &world, &item).await;
     browser.run("document.querySelector('#reserve').focus()").await;
@@ -74,37 +74,37 @@ async fn a_picture_is_read_and_answered_by_keyboard_alone() {
         assert!(name.as_str().is_some_and(|text| !text.is_empty() && text != "false"), "{names}");
     }
 
-    // Nothing typed: it says so, and nothing is sent.
+    // With nothing typed, the page says so and sends nothing.
     browser.press(ENTER).await;
     assert!(!browser.text("#challenge-missing").await.is_empty());
-    // A wrong answer: told, and a new picture to read, with the focus where one types.
+    // After a wrong solution the page says so and shows a new picture, with the focus in the field.
     browser.press("999999").await;
     browser.press(ENTER).await;
     shown(&browser, 2).await;
     assert!(!browser.text(".challenge .hint").await.is_empty());
     assert_eq!(browser.focused().await, "challenge-answer");
-    // Another picture, for the asking.
+    // The shopper may ask for another picture.
     browser.press(SHIFT_TAB).await;
     assert_eq!(browser.focused().await, "challenge-refresh");
     browser.press(ENTER).await;
     let challenge = shown(&browser, 3).await;
     assert_eq!(browser.focused().await, "challenge-answer");
 
-    let answer = read_picture(world.session_secret(), challenge["challenge"].as_str().unwrap());
-    browser.press(&answer.to_lowercase()).await;
+    let solution = read_picture(world.session_secret(), challenge["challenge"].as_str().unwrap());
+    browser.press(&solution.to_lowercase()).await;
     browser.press(ENTER).await;
     browser.wait_for_step(&["held"]).await;
 }
 
 #[tokio::test]
-async fn whoever_can_t_see_the_picture_lets_the_device_work_instead() {
+async fn a_shopper_who_cannot_see_the_picture_lets_the_device_work_instead() {
     let world = picture_world().await;
     let item = world.seller().publish(&ItemTerms::of(3)).await;
     let browser = Chromium::start().await;
     open(&browser, &world, &item).await;
     browser.click("#reserve").await;
     shown(&browser, 1).await;
-    // From the field over the button that sends to the one that offers another way.
+    // The tab key leads from the field to the button that sends, and to the one that offers another way.
     browser.press(TAB).await;
     browser.press(TAB).await;
     assert_eq!(browser.focused().await, "challenge-alternative");
@@ -116,9 +116,8 @@ async fn whoever_can_t_see_the_picture_lets_the_device_work_instead() {
 
 #[tokio::test]
 async fn the_page_lives_on_while_the_device_works() {
-    // So hard that it is not done while we look.
-    let world = World::builder().set("captcha_difficulty", 30).start().await;
-    let item = world.seller().publish(&ItemTerms::of(3)).await;
+    // So hard that the device does not finish while we look.
+    let (world, item) = World::builder().set("captcha_difficulty", 30).selling(3).await;
     let browser = Chromium::start().await;
     open(&browser, &world, &item).await;
     browser.run("window.beats = 0; setInterval(() => window.beats++, 20);").await;
@@ -138,7 +137,7 @@ async fn the_page_lives_on_while_the_device_works() {
     })
     .await;
     browser.picture("challenge-work").await;
-    // And it can be left.
+    // And the shopper can leave it.
     browser.run("document.querySelector('[data-action=cancel-challenge]').focus()").await;
     browser.press(ENTER).await;
     browser.wait_for_step(&["ready"]).await;
@@ -169,7 +168,7 @@ async fn a_challenge_fits_a_phone() {
     assert!(at(3) >= 40.0 && at(4) >= 40.0 && at(5) >= 40.0, "too small for a thumb: {measures}");
 }
 
-/// A widget as small as can be: a button that passes it, for what the page told it.
+/// The smallest widget: a button that passes the challenge that the page gave it.
 const WIDGET: &str = "window.turnstile = {
   render: (place, { sitekey, action, cData, callback }) => {
     const button = document.createElement('button');
@@ -183,8 +182,8 @@ const WIDGET: &str = "window.turnstile = {
 };";
 
 fn judge(question: &Question) -> Reply {
-    let answer = question.body["response"].as_str().unwrap_or_default();
-    let words: Vec<&str> = answer.split(' ').collect();
+    let response = question.body["response"].as_str().unwrap_or_default();
+    let words: Vec<&str> = response.split(' ').collect();
     match words[..] {
         ["passed", action, cdata] => {
             Reply::Json(200, json!({ "success": true, "action": action, "cdata": cdata }))
@@ -195,7 +194,7 @@ fn judge(question: &Question) -> Reply {
 
 #[tokio::test]
 async fn a_hosted_widget_is_loaded_passed_and_tried_again_when_something_fails() {
-    // First its script can't be had, then its service is down, then all is well.
+    // First the browser can't load the script, then the service is down, then all is well.
     let (scripts, verdicts) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let widget = Outsider::start(move |question| {
         if question.path == "/api.js" {
@@ -211,16 +210,15 @@ async fn a_hosted_widget_is_loaded_passed_and_tried_again_when_something_fails()
         }
     })
     .await;
-    let world = World::builder()
+    let (world, item) = World::builder()
         .set("captcha_kind", "turnstile")
         .set("turnstile_site_key", "a-site-key")
         .set("turnstile_secret", "a-secret")
         .set("turnstile_script_url", widget.url("/api.js"))
         .set("turnstile_url", widget.url("/siteverify"))
         .set("turnstile_origin", widget.origin())
-        .start()
+        .selling(3)
         .await;
-    let item = world.seller().publish(&ItemTerms::of(3)).await;
     let browser = Chromium::start().await;
     open(&browser, &world, &item).await;
     browser.click("#reserve").await;
@@ -228,7 +226,7 @@ async fn a_hosted_widget_is_loaded_passed_and_tried_again_when_something_fails()
     browser.find("#widget").await;
     browser.picture("challenge-widget").await;
     browser.click("#widget").await;
-    // The page sends the same answer again by itself.
+    // The page sends the same solution again by itself.
     browser.wait_for_step(&["held"]).await;
     let asked = widget.questions().iter().filter(|question| question.path == "/siteverify").count();
     assert_eq!(asked, 2);

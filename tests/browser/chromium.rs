@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use stampede_tests::{Process, eventually, free_port, program, screenshots};
 use tempfile::TempDir;
 
-/// How long a page may take to get where a test wants it: a loaded machine is slow.
+/// How long a page may take to reach a step; a loaded machine is slow.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A browser of a test's own, with an empty profile.

@@ -1,4 +1,4 @@
-//! What shoppers see in a real Chromium.
+//! The pages in a real Chromium, as shoppers see them.
 
 /// Challenges of each kind, by keyboard, on a phone, and when something fails.
 mod challenges;

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use stampede_tests::{Counters, Item, ItemTerms, World, eventually, orders_in};
+use stampede_tests::{Counters, Item, World, eventually, orders_in};
 
 use super::chromium::Chromium;
 use super::purchase::{fill_in, reserve, world};
@@ -40,13 +40,12 @@ async fn payments_of(world: &World, order_id: &str) -> usize {
 
 #[tokio::test]
 async fn a_shopper_pays_and_comes_back_to_an_order_that_is_paid() {
-    let world = world().start().await;
+    let (world, item) = world().selling(3).await;
     let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(3)).await;
     let browser = Chromium::start().await;
     let order_id = order(&browser, &world, &item).await;
 
-    // However often it is pressed, it is one payment.
+    // However often the shopper presses it, there is one payment.
     browser.run("const pay = document.querySelector('#pay'); pay.click(); pay.click(); pay.click()").await;
     browser.wait_for_step(&["open"]).await;
     assert_eq!(browser.text("#amount").await, "¥399.00");
@@ -58,7 +57,7 @@ async fn a_shopper_pays_and_comes_back_to_an_order_that_is_paid() {
     // Nothing is wider than a phone.
     let overhang = browser.run("return document.documentElement.scrollWidth - innerWidth").await;
     assert!(overhang.as_i64().unwrap() <= 0, "{overhang}");
-    // Back without having paid: the order waits, and says for what.
+    // Back without having paid, the order waits for its payment and says so.
     browser.back().await;
     browser.wait_for_step(&["ordered"]).await;
     browser.find("#pay-awaited").await;
@@ -73,8 +72,8 @@ async fn a_shopper_pays_and_comes_back_to_an_order_that_is_paid() {
     browser.picture("paid").await;
     browser.reload().await;
     browser.wait_for_step(&["paid"]).await;
-    // The provider's page, met again by the back button, leads back by itself; or, where the browser kept it as it was,
-    // whatever is chosen now: chosen is chosen.
+    // The back button leads to the provider's page, which leads back by itself. Where the browser kept the page as it was,
+    // a second choice changes nothing.
     browser.back().await;
     if browser.wait_for_step(&["open", "delivered"]).await == "open" {
         browser.click("button[value='failed']").await;
@@ -91,9 +90,8 @@ async fn a_shopper_pays_and_comes_back_to_an_order_that_is_paid() {
 
 #[tokio::test]
 async fn a_payment_that_failed_is_tried_again() {
-    let world = world().start().await;
+    let (world, item) = world().selling(3).await;
     let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(3)).await;
     let browser = Chromium::start().await;
     let order_id = order(&browser, &world, &item).await;
 
@@ -117,11 +115,10 @@ async fn a_payment_that_failed_is_tried_again() {
 }
 
 #[tokio::test]
-async fn who_pays_after_the_deadline_is_told_that_the_money_comes_back() {
+async fn a_shopper_who_pays_after_the_deadline_is_told_that_the_money_comes_back() {
     // Time enough for a slow browser to get to the provider's page.
-    let world = world().set("pay_seconds", 30).start().await;
+    let (world, item) = world().set("pay_seconds", 30).selling(3).await;
     let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(3)).await;
     let browser = Chromium::start().await;
     let order_id = order(&browser, &world, &item).await;
 
@@ -130,7 +127,7 @@ async fn who_pays_after_the_deadline_is_told_that_the_money_comes_back() {
     browser.wait_for_step(&["due"]).await;
     browser.picture("pay-late").await;
     browser.click("#back").await;
-    // The page of the order sees the deadline pass, and then the money come too late.
+    // The page of the order shows that the deadline has passed, and then that the money came too late.
     browser.wait_for_step(&["unpaid", "timed_out", "refund_due"]).await;
     browser.wait_for_step(&["refund_due"]).await;
     assert_eq!(browser.text("#order-id").await, order_id);
@@ -145,19 +142,18 @@ async fn who_pays_after_the_deadline_is_told_that_the_money_comes_back() {
 
 #[tokio::test]
 async fn a_payment_goes_on_although_the_host_is_killed_around_it() {
-    let mut world = world().start().await;
+    let (mut world, item) = world().selling(3).await;
     let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(3)).await;
     let browser = Chromium::start().await;
     let order_id = order(&browser, &world, &item).await;
 
-    // Dead when the shopper clicks: the page asks again until somebody answers.
+    // The host is dead when the shopper clicks: the page asks again until it gets a response.
     world.host.kill9();
     browser.click("#pay").await;
     world.host.restart().await;
     browser.wait_for_step(&["open"]).await;
     choose(&browser, &world, "succeeded", &order_id).await;
-    // Dead while the order's page asks how it went.
+    // The host is dead while the order's page asks how the payment went.
     world.host.kill9();
     world.host.restart().await;
     browser.wait_for_step(&["paid"]).await;

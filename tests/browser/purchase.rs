@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use stampede_tests::{Counters, ItemTerms, World, eventually, orders_in};
+use stampede_tests::{Counters, World};
 
 use super::chromium::Chromium;
 
@@ -24,9 +24,8 @@ pub async fn fill_in(browser: &Chromium) {
 
 #[tokio::test]
 async fn an_item_is_bought_by_clicks_from_the_list_to_an_order_in_the_database() {
-    let world = world().start().await;
+    let (world, item) = world().selling(3).await;
     let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(3)).await;
     let browser = Chromium::start().await;
 
     browser.open(&world.host.base()).await;
@@ -44,13 +43,7 @@ async fn an_item_is_bought_by_clicks_from_the_list_to_an_order_in_the_database()
     let order_id = browser.text("#order-id").await;
     browser.picture("ordered").await;
 
-    let state = world.state_folder();
-    let rows = eventually("the order is in the database", Duration::from_secs(10), async || {
-        let rows = orders_in(state);
-        (!rows.is_empty()).then_some(rows)
-    })
-    .await;
-    assert_eq!(rows.len(), 1);
+    let rows = world.recorded_orders(1, Duration::from_secs(10)).await;
     assert_eq!(rows[0].id, order_id);
     seller.expect_counters(&item, Counters::ordered(3, 1)).await;
 
@@ -61,16 +54,15 @@ async fn an_item_is_bought_by_clicks_from_the_list_to_an_order_in_the_database()
 
 #[tokio::test]
 async fn a_reload_at_each_step_loses_nothing() {
-    let world = world().start().await;
+    let (world, item) = world().selling(3).await;
     let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(3)).await;
     let browser = Chromium::start().await;
 
     browser.open(&format!("{}/items/{}", world.host.base(), item.id)).await;
     browser.wait_for_step(&["ready"]).await;
     browser.reload().await;
     browser.wait_for_step(&["ready"]).await;
-    // In the middle of the challenge, or of waiting: whichever the reload meets.
+    // The reload comes in the middle of the challenge or of the wait.
     browser.click("#reserve").await;
     browser.reload().await;
     if browser.wait_for_step(&["ready", "held"]).await == "ready" {
@@ -86,7 +78,7 @@ async fn a_reload_at_each_step_loses_nothing() {
     assert_eq!(browser.value("#contact").await, "+86 138 0000 0000");
     browser.click("#checkout").await;
     browser.reload().await;
-    // The order may have been made before or after; either way the shopper goes on.
+    // The reload may come before or after the order is made; the shopper goes on either way.
     if browser.wait_for_step(&["held", "ordered"]).await == "held" {
         fill_in(&browser).await;
         browser.click("#checkout").await;
@@ -101,20 +93,19 @@ async fn a_reload_at_each_step_loses_nothing() {
 
 #[tokio::test]
 async fn the_page_goes_on_although_the_host_is_killed_at_each_step() {
-    let mut world = world().start().await;
+    let (mut world, item) = world().selling(3).await;
     let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(3)).await;
     let browser = Chromium::start().await;
 
     browser.open(&format!("{}/items/{}", world.host.base(), item.id)).await;
     browser.wait_for_step(&["ready"]).await;
 
-    // Dead when the shopper clicks: the page asks again until somebody answers.
+    // The host is dead when the shopper clicks: the page asks again until it gets a response.
     world.host.kill9();
     browser.click("#reserve").await;
     world.host.restart().await;
     browser.wait_for_step(&["challenge", "queued", "held"]).await;
-    // Dead while the challenge is solved or the result awaited.
+    // The host is dead while the page solves the challenge or waits for the result.
     world.host.kill9();
     world.host.restart().await;
     if browser.wait_for_step(&["held", "ready"]).await == "ready" {

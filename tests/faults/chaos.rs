@@ -23,7 +23,7 @@ impl Chance {
     }
 }
 
-/// A word of the provider on a payment, forged or not, and when it is said.
+/// A webhook about a payment, forged or not, and when it is sent.
 struct Message {
     payment: Value,
     kind: &'static str,
@@ -31,7 +31,7 @@ struct Message {
     at: Duration,
 }
 
-/// What a provider may come to say of one shopper's payments, in any order, more than once.
+/// The webhooks that may come about one shopper's payments, in any order and more than once.
 fn messages(chance: &mut Chance, payments: &[Value]) -> Vec<Message> {
     let mut messages = Vec::new();
     for payment in payments {
@@ -81,7 +81,7 @@ async fn order(shopper: &Shopper, provider: &Provider, item: &Item, twice: bool)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_providers_say_and_whoever_dies_every_order_ends_legally_and_is_recorded_once() {
+async fn every_order_ends_legally_and_is_recorded_once_whatever_webhooks_come_and_hosts_die() {
     let seed = std::env::var("STAMPEDE_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or_else(|| {
         u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
     });
@@ -115,8 +115,8 @@ async fn whatever_providers_say_and_whoever_dies_every_order_ends_legally_and_is
             for message in plan {
                 tokio::time::sleep(message.at.saturating_sub(made.elapsed())).await;
                 if message.forged {
-                    let answer = provider.forge(&message.payment, message.kind, PRICE).insist().await;
-                    answer.expect_problem(401, "bad-signature");
+                    let response = provider.forge(&message.payment, message.kind, PRICE).insist().await;
+                    response.expect_problem(401, "bad-signature");
                     provider
                         .tell(&message.payment, message.kind, PRICE - 1)
                         .insist()
@@ -124,19 +124,19 @@ async fn whatever_providers_say_and_whoever_dies_every_order_ends_legally_and_is
                         .expect_problem(422, "invalid");
                     *forgeries.borrow_mut() += 1;
                 } else {
-                    // A host that dies with the answer leaves the provider to say it again.
+                    // A host that dies before it responds leaves the provider to send the webhook again.
                     provider.tell(&message.payment, message.kind, PRICE).insist().await.expect(200);
                 }
                 if cancels && chance.borrow_mut().below(3) == 0 {
                     let path = format!("/api/orders/{}/cancel", order["id"].as_str().unwrap());
-                    let answer = shopper.client().post(&path).insist().await;
-                    assert!(matches!(answer.status, 200 | 409), "{answer}");
+                    let response = shopper.client().post(&path).insist().await;
+                    assert!(matches!(response.status, 200 | 409), "{response}");
                 }
             }
             order
         }
     });
-    // A host with all its workers dies every now and then, now the one, now the other.
+    // Every now and then one of the two hosts dies, with all its workers.
     let host = &mut world.host;
     let (orders, kills) = meanwhile(work, usize::MAX, async || {
         let (wait, which) = {
@@ -151,7 +151,7 @@ async fn whatever_providers_say_and_whoever_dies_every_order_ends_legally_and_is
     assert!(*expected_forgeries.borrow() > 0);
     assert_eq!(orders.len(), ORDERS);
 
-    // Every deadline passes, and what must go back goes back.
+    // Every deadline passes, and the units of lapsed holds and orders go back.
     let state = world.state_folder().to_owned();
     eventually("no order waits for its money", Duration::from_secs(60), async || {
         let rows = orders_in(&state);
@@ -189,7 +189,7 @@ async fn whatever_providers_say_and_whoever_dies_every_order_ends_legally_and_is
     let database = rusqlite::Connection::open(state.join("sqlite_db.db")).unwrap();
     let count = |what: &str| database.query_row(what, [], |row| row.get::<_, i64>(0)).unwrap();
     assert_eq!(count("SELECT count(*) FROM events"), lane["written"].as_i64().unwrap(), "each event once");
-    assert_eq!(count("SELECT count(*) FROM poison"), 0);
+    assert_eq!(count("SELECT count(*) FROM set_aside"), 0);
     assert_eq!(
         count("SELECT count(*) FROM payments WHERE state = 'succeeded'"),
         counters.sold,

@@ -5,20 +5,19 @@ use time::format_description::well_known::Rfc3339;
 
 const HOUR: i64 = 3600;
 
-/// How far a time in an answer is from now, in seconds.
-fn seconds_from_now(answer: &Value, name: &str) -> f64 {
-    let text = answer[name].as_str().unwrap_or_else(|| panic!("no `{name}` in {answer}"));
+/// How far a time in a response is from now, in seconds.
+fn seconds_from_now(response: &Value, name: &str) -> f64 {
+    let text = response[name].as_str().unwrap_or_else(|| panic!("no `{name}` in {response}"));
     let moment = OffsetDateTime::parse(text, &Rfc3339).expect("times are RFC 3339");
     (moment - OffsetDateTime::now_utc()).as_seconds_f64()
 }
 
 /// Sells one unit, lets another come back, and looks at every time that a shopper is told.
 async fn sell_with_clock_off_by(offset: i64) {
-    let world = World::builder().with_clock_off_by(offset).set("hold_seconds", 3).start().await;
+    let (world, item) = World::builder().with_clock_off_by(offset).set("hold_seconds", 3).selling(2).await;
     let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(2)).await;
 
-    // The host's clock really is wrong: a session, which only this machine ever checks, tells.
+    // A session shows that the host's clock really is wrong: only this machine checks sessions.
     let session = world.client().post("/api/session").send().await.expect(201);
     let right_host = world.start_host_with_clock_off_by(0).await;
     let right = world.client().at(&right_host.base()).post("/api/session").send().await.expect(201);
@@ -46,7 +45,7 @@ async fn sell_with_clock_off_by(offset: i64) {
 
     let order = shopper.checkout(&shopper.hold(&item).await).await.expect(201);
     assert!(seconds_from_now(&order, "created_at").abs() < 10.0, "{order}");
-    // The other unit is not bought, and comes back by itself, on time.
+    // Nobody buys the other unit, so it comes back by itself, on time.
     let idle = world.shopper().await;
     let hold = idle.hold(&item).await;
     idle.wait_for_state(&hold, "expired").await;
@@ -63,7 +62,7 @@ async fn an_hour_behind_the_host_sells_as_ever() {
     sell_with_clock_off_by(-HOUR).await;
 }
 
-/// A challenge lives two minutes. One that a host gave an hour ago, by its own clock, is a late one everywhere else.
+/// A challenge lives two minutes. A challenge that a host gave an hour ago by its own clock is late at every other host.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_late_challenge_buys_nothing_and_still_shows_what_one_has() {
     let world = World::start().await;
@@ -80,7 +79,7 @@ async fn a_late_challenge_buys_nothing_and_still_shows_what_one_has() {
     assert_eq!(again["id"], held["id"]);
 }
 
-/// Whoever is refused by the host with the wrong clock succeeds with one try more; nothing is sold twice meanwhile.
+/// A shopper whom the host with the wrong clock refuses succeeds with one more try. No unit is sold twice meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn three_hosts_an_hour_apart_sell_no_unit_twice() {
     let world = World::builder().unchecked().start().await;
@@ -105,7 +104,8 @@ async fn three_hosts_an_hour_apart_sell_no_unit_twice() {
     seller.expect_counters(&item, Counters::held(20, 20)).await;
 }
 
-/// Tries until it is decided, each request at the next host; the reservation's state, or `sold_out` if told so at once.
+/// Tries until the wish is decided, with each request at the next host. Returns the reservation's state, or `sold_out`
+/// when the shop says so at once.
 async fn try_everywhere(shopper: &Shopper, item: &Item, bases: &[String; 3], number: usize) -> String {
     for attempt in number..number + 60 {
         let at = |step: usize| shopper.at(&bases[(attempt + step) % 3]);
@@ -115,16 +115,16 @@ async fn try_everywhere(shopper: &Shopper, item: &Item, bases: &[String; 3], num
             Err(refusal) => panic!("{refusal}"),
         };
         body["quantity"] = json!(1);
-        let answer = at(1 + attempt / 3).ask_reservation(item, &body).await;
-        match (answer.status, answer.slug().as_deref()) {
+        let response = at(1 + attempt / 3).ask_reservation(item, &body).await;
+        match (response.status, response.slug().as_deref()) {
             (200..=202, _) => {
-                let result = at(2).result(&answer.json()).await;
+                let result = at(2).result(&response.json()).await;
                 return result["state"].as_str().expect("a state").to_owned();
             }
             (410, Some("sold-out")) => return "sold_out".to_owned(),
-            // Too old or too young for the clock that looked at it.
+            // The host that checked it has a clock by which it is too old or too young.
             (422, Some("challenge-failed")) => {}
-            _ => panic!("{answer}"),
+            _ => panic!("{response}"),
         }
     }
     panic!("no host took the challenge of any host")

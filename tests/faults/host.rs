@@ -1,13 +1,12 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use stampede_tests::{Counters, ItemTerms, Shopper, World, crowd, eventually, meanwhile, orders_in};
+use stampede_tests::{Counters, World, crowd, meanwhile};
 
 #[tokio::test]
 async fn a_purchase_completes_although_the_host_is_killed_at_each_of_its_steps() {
-    let mut world = World::builder().unchecked().start().await;
+    let (mut world, item) = World::builder().unchecked().selling(3).await;
     let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(3)).await;
 
     let shopper = world.shopper().await;
     kill_and_restart(&mut world).await;
@@ -24,11 +23,7 @@ async fn a_purchase_completes_although_the_host_is_killed_at_each_of_its_steps()
     let again = shopper.checkout(&held).await.expect(201);
     assert_eq!(again["id"], order["id"]);
 
-    let state = world.state_folder();
-    eventually("the order is in the database", Duration::from_secs(10), async || {
-        (orders_in(state).len() == 1).then_some(())
-    })
-    .await;
+    world.recorded_orders(1, Duration::from_secs(10)).await;
     seller.expect_counters(&item, Counters::ordered(3, 1)).await;
 }
 
@@ -39,24 +34,13 @@ async fn kill_and_restart(world: &mut World) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crowd_gets_its_result_although_the_host_is_killed_again_and_again() {
-    let mut world = World::builder().unchecked().start().await;
+    let (mut world, item) = World::builder().unchecked().selling(50).await;
     let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(50)).await;
-    let client = world.client();
-    let shoppers = crowd(50, 50, |_| {
-        let client = client.clone();
-        async move { Shopper::arrive(&client).await }
-    })
-    .await;
+    let shoppers = world.shoppers(50).await;
 
     let buy = crowd(50, 50, |number| {
         let (shopper, item) = (shoppers[number].clone(), item.clone());
-        async move {
-            let reservation = shopper.insist_on_reservation(&item).await;
-            let held = shopper.result(&reservation).await;
-            assert_eq!(held["state"], "held", "{held}");
-            shopper.checkout(&held).await.expect(201)
-        }
+        async move { shopper.insist_on_order(&item).await }
     });
     let host = &mut world.host;
     let (orders, kills): (Vec<Value>, usize) = meanwhile(buy, 8, async || {
@@ -67,19 +51,12 @@ async fn a_crowd_gets_its_result_although_the_host_is_killed_again_and_again() {
     assert!(kills > 0);
 
     seller.expect_counters(&item, Counters::ordered(50, 50)).await;
-    let state = world.state_folder();
-    let rows = eventually("every order is in the database, once", Duration::from_secs(20), async || {
-        let rows = orders_in(state);
-        (rows.len() >= 50).then_some(rows)
-    })
-    .await;
-    assert_eq!(rows.len(), orders.len());
+    world.recorded_orders(orders.len(), Duration::from_secs(20)).await;
 }
 
 #[tokio::test]
 async fn asked_to_stop_the_host_finishes_and_ends_well() {
-    let mut world = World::start().await;
-    let item = world.seller().publish(&ItemTerms::of(3)).await;
+    let (mut world, item) = World::selling(3).await;
     let shopper = world.shopper().await;
     let held = shopper.hold(&item).await;
     assert_eq!(world.host.stop().await, Some(0));

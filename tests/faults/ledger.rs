@@ -4,7 +4,7 @@ use stampede_tests::{
     Item, ItemTerms, Postgres, Shopper, World, crowd, eventually, lock_database, orders_in,
 };
 
-/// A whole purchase up to the order, by somebody who does not ask twice: an answer that is no success is a failure.
+/// A purchase up to the order by a shopper who does not ask twice. Any response but a success is a failure.
 async fn notices_nothing(world: &World, item: &Item) {
     let shopper = Shopper::arrive(&world.client()).await;
     let held = shopper.hold(item).await;
@@ -17,7 +17,7 @@ async fn notices_nothing(world: &World, item: &Item) {
     shopper.client().post(&payments).send().await.expect(201);
 }
 
-/// Shoppers buy, a few at a time, for `seconds`; gives how many.
+/// Shoppers buy, a few at a time, for `seconds`. Returns how many bought.
 async fn shop_for(world: &World, item: &Item, seconds: u64) -> usize {
     let until = std::time::Instant::now() + Duration::from_secs(seconds);
     let mut shoppers = 0;
@@ -29,7 +29,7 @@ async fn shop_for(world: &World, item: &Item, seconds: u64) -> usize {
     shoppers
 }
 
-/// The orders in a PostgreSQL database, and its events; an error where it can't be asked.
+/// The numbers of orders and of events in a PostgreSQL database; an error where it can't be asked.
 async fn counts(url: &str) -> anyhow::Result<(usize, i64, i64)> {
     let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await?;
     let connection = tokio::spawn(connection);
@@ -58,9 +58,8 @@ async fn on_postgres(server: &Postgres) -> (World, String) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sqlite_file_locked_for_thirty_seconds_of_a_sale_is_noticed_by_no_shopper() {
-    let world = World::start().await;
+    let (world, item) = World::selling(1_000).await;
     let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(1_000)).await;
     let before = shop_for(&world, &item, 1).await;
     let state = world.state_folder();
     eventually("the first orders are in the database", Duration::from_secs(10), async || {
@@ -124,7 +123,7 @@ async fn postgresql_restarted_in_mid_sale_has_every_order_once() {
         .await;
     assert_eq!((orders, events), (shoppers, written));
     seller.audit(&item).await;
-    // What only an operator asks of the database answers too, with what it has.
+    // The operator's calls that read the database work too, and show what it has.
     let totals =
         seller.client().post(&format!("/api/admin/items/{}/audit", item.id)).send().await.expect(200);
     assert_eq!(totals["recorded"][0]["orders"], shoppers);

@@ -9,7 +9,7 @@ use crate::provider::{Provider, pay};
 const UNITS: i64 = 20;
 const STOCK: i64 = 10_000;
 
-/// Shoppers `range` buy their units, whatever happens meanwhile; gives their orders.
+/// Shoppers `range` buy their units, whatever happens meanwhile. Returns their orders.
 async fn buy(shoppers: &[Shopper], item: &Item) -> Vec<Value> {
     let (shoppers, item) = (shoppers.to_vec(), item.clone());
     crowd(shoppers.len(), 32, move |number| {
@@ -19,47 +19,32 @@ async fn buy(shoppers: &[Shopper], item: &Item) -> Vec<Value> {
     .await
 }
 
-/// Insists until there is an order. A hold that Redis forgot is reserved anew, as its page would.
+/// Insists until there is an order. Reserves again when Redis forgot the hold, as the page would.
 async fn buy_one(shopper: &Shopper, item: &Item) -> Value {
     eventually("an order", Duration::from_secs(120), async || {
         let mut body = shopper.solved_challenge(item).await.ok()?;
         body["quantity"] = UNITS.into();
-        let answer = shopper.reservation_request(item, &body).try_send().await.ok()?;
-        let mut reservation = matches!(answer.status, 200..=202).then(|| answer.json())?;
+        let response = shopper.reservation_request(item, &body).try_send().await.ok()?;
+        let mut reservation = matches!(response.status, 200..=202).then(|| response.json())?;
         while reservation["state"] == "queued" {
             let path = format!("/api/reservations/{}", reservation["id"].as_str()?);
-            let answer = shopper.client().get(&path).try_send().await.ok()?;
-            match answer.status {
-                200 => reservation = answer.json(),
+            let response = shopper.client().get(&path).try_send().await.ok()?;
+            match response.status {
+                200 => reservation = response.json(),
                 404 => return None,
                 _ => {}
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        let answer = shopper.checkout_request(&reservation).try_send().await.ok()?;
-        (answer.status == 201).then(|| answer.json())
-    })
-    .await
-}
-
-async fn arrive(world: &World, count: usize) -> Vec<Shopper> {
-    let client = world.client();
-    crowd(count, 64, |_| {
-        let client = client.clone();
-        async move { Shopper::arrive(&client).await }
+        let response = shopper.checkout_request(&reservation).try_send().await.ok()?;
+        (response.status == 201).then(|| response.json())
     })
     .await
 }
 
 /// Waits until all of these orders, and no others, are in the order database.
 async fn recorded(world: &World, orders: usize) {
-    let state = world.state_folder();
-    let rows = eventually("every order is in the database", Duration::from_secs(60), async || {
-        let rows = orders_in(state);
-        (rows.len() >= orders).then_some(rows)
-    })
-    .await;
-    assert_eq!(rows.len(), orders);
+    world.recorded_orders(orders, Duration::from_secs(60)).await;
 }
 
 /// Waits until the order database has every event of the item.
@@ -73,8 +58,8 @@ async fn recorded_events(seller: &Seller, item: &Item) {
 
 async fn reconcile(seller: &Seller) -> Value {
     eventually("all is reconciled", Duration::from_secs(60), async || {
-        let answer = seller.client().post("/api/admin/reconcile").insist().await.expect(200);
-        (answer["finished"] == true).then_some(answer)
+        let response = seller.client().post("/api/admin/reconcile").insist().await.expect(200);
+        (response["finished"] == true).then_some(response)
     })
     .await
 }
@@ -84,11 +69,10 @@ fn terms() -> ItemTerms {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn redis_killed_in_a_sale_of_10_000_loses_nothing_and_emptied_is_made_anew() {
-    let mut world = World::builder().unchecked().start().await;
+async fn redis_killed_in_a_sale_of_10_000_loses_nothing_and_is_rebuilt_when_emptied() {
+    let (mut world, item) = World::builder().unchecked().selling(terms()).await;
     let seller = world.seller();
-    let item = seller.publish(&terms()).await;
-    let shoppers = arrive(&world, 500).await;
+    let shoppers = world.shoppers(500).await;
 
     let redis = &mut world.redis;
     let mut sold = 0;
@@ -114,21 +98,21 @@ async fn redis_killed_in_a_sale_of_10_000_loses_nothing_and_emptied_is_made_anew
     let payment = pay(payer, &orders[1]).await;
     recorded_events(&seller, &item).await;
 
-    // Now all of it is gone: nobody is sold anything, everybody is told to wait, until it is made anew.
+    // Now Redis is empty. Until the lane is rebuilt, the shop sells nothing and tells everybody to wait.
     let _: String = world.redis.command(&["FLUSHALL"]).await;
     let late = &shoppers[300];
     eventually("the item is not for sale", Duration::from_secs(10), async || {
-        let answer = late.ask_challenge(&item).await;
-        matches!(answer.status, 404 | 503).then_some(())
+        let response = late.ask_challenge(&item).await;
+        matches!(response.status, 404 | 503).then_some(())
     })
     .await;
     let operator = seller.client();
     let audit = operator.post(&format!("/api/admin/items/{}/audit", item.id)).send().await.expect(200);
     assert!(audit["differences"][0].as_str().unwrap().contains("lost"), "{audit}");
-    // Money that comes now is not turned away for good, and nobody is told that their order can't be paid.
+    // The shop does not turn away money that comes now, and tells nobody that their order can't be paid.
     let total = UNITS * 39900;
-    let answer = provider.tell(&payment, "payment.succeeded", total).send().await;
-    answer.expect_problem(503, "unavailable");
+    let response = provider.tell(&payment, "payment.succeeded", total).send().await;
+    response.expect_problem(503, "unavailable");
     let path = format!("/api/orders/{}/payments", orders[2]["id"].as_str().unwrap());
     shoppers[2].client().post(&path).send().await.expect_problem(503, "unavailable");
     let mended = reconcile(&seller).await;
@@ -139,11 +123,11 @@ async fn redis_killed_in_a_sale_of_10_000_loses_nothing_and_emptied_is_made_anew
         (counters.total, counters.held, counters.ordered, counters.available),
         (STOCK, 0, 6_000, 4_000)
     );
-    let answer = provider.tell(&payment, "payment.succeeded", total).insist().await.expect(200);
-    assert_eq!(answer["state"], "paid");
+    let response = provider.tell(&payment, "payment.succeeded", total).insist().await.expect(200);
+    assert_eq!(response["state"], "paid");
     seller.audit(&item).await;
 
-    // The sale goes on to its last unit, and not one further.
+    // The sale goes on to its last unit, and not further.
     let more = buy(&shoppers[300..], &item).await;
     assert_eq!(more.len(), 200);
     recorded(&world, 500).await;
@@ -151,11 +135,11 @@ async fn redis_killed_in_a_sale_of_10_000_loses_nothing_and_emptied_is_made_anew
     assert_eq!((counters.ordered, counters.sold, counters.available), (STOCK - UNITS, UNITS, 0));
     let one_more = world.shopper().await;
     eventually("it is sold out", Duration::from_secs(10), async || {
-        let answer = one_more.ask_challenge(&item).await;
-        (answer.status == 410).then_some(())
+        let response = one_more.ask_challenge(&item).await;
+        (response.status == 410).then_some(())
     })
     .await;
-    // Who bought before Redis was lost is known, and cancels, and may buy again.
+    // The shop knows the shoppers who bought before Redis was lost: they can cancel and buy again.
     let path = format!("/api/orders/{}/cancel", orders[0]["id"].as_str().unwrap());
     shoppers[0].client().post(&path).insist().await.expect(200);
     buy(&shoppers[..1], &item).await;
@@ -164,27 +148,26 @@ async fn redis_killed_in_a_sale_of_10_000_loses_nothing_and_emptied_is_made_anew
 
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_back_from_an_old_copy_is_noticed_and_brought_forward_in_mid_sale() {
-    let mut world = World::builder().unchecked().start().await;
+    let (mut world, item) = World::builder().unchecked().selling(terms()).await;
     let seller = world.seller();
-    let item = seller.publish(&terms()).await;
-    let shoppers = arrive(&world, 500).await;
+    let shoppers = world.shoppers(500).await;
     let copy = world.folder().join("copy-of-redis");
 
     buy(&shoppers[..100], &item).await;
     recorded(&world, 100).await;
     world.redis.save_copy(&copy).await;
-    // What the copy does not know: 200 orders that are in the database.
+    // The copy does not have these 200 orders; the order database does.
     buy(&shoppers[100..300], &item).await;
     recorded(&world, 300).await;
 
-    // A crowd goes on buying while Redis is put back by hours, as it were.
+    // A crowd goes on buying while Redis comes back from the old copy.
     let redis = &mut world.redis;
     let (orders, _) = meanwhile(buy(&shoppers[300..], &item), 1, async || {
         redis.come_back_with(&copy).await;
     })
     .await;
     assert_eq!(orders.len(), 200);
-    // By itself: what is behind is brought forward when the host reaches Redis again, or when events contradict.
+    // Nobody asks for it: the ledger brings a lane forward when the host reaches Redis again, or when events contradict.
     let counters = eventually("the lane is what it should be", Duration::from_secs(60), async || {
         seller.tick().await;
         let counters = seller.counters(&item).await;

@@ -1,4 +1,4 @@
-//! What breaks, and that everything goes on by itself afterwards, with nothing oversold, lost or doubled.
+//! Things break, and everything goes on by itself afterwards, with nothing oversold, lost or doubled.
 
 /// Payments doubled, reordered, late and forged, while hosts are killed.
 mod chaos;

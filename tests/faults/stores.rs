@@ -1,19 +1,18 @@
 use std::time::Duration;
 
-use stampede_tests::{Counters, ItemTerms, World, empty_key_value, eventually};
+use stampede_tests::{Counters, World, empty_key_value, eventually};
 
 #[tokio::test]
 async fn an_emptied_key_value_store_costs_nobody_anything() {
-    let world = World::start().await;
+    let (world, item) = World::selling(3).await;
     let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(3)).await;
     let shopper = world.shopper().await;
     let held = shopper.hold(&item).await;
 
     empty_key_value(world.state_folder());
     assert_eq!(shopper.look(&held).await.expect(200)["state"], "held");
     world.shopper().await.hold(&item).await;
-    // What was published is found again, in the list too.
+    // The shop finds its published items again, in the list too.
     let client = world.client();
     eventually("the item is shown again", Duration::from_secs(5), async || {
         (client.get(&format!("/api/items/{}", item.id)).send().await.status == 200).then_some(())

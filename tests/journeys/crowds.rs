@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::Value;
-use stampede_tests::{Answer, Counters, Item, ItemTerms, Shopper, World, crowd, eventually, orders_in};
+use stampede_tests::{Counters, Item, ItemTerms, Response, Shopper, World, crowd};
 
 /// How many requests are under way at once.
 const AT_ONCE: usize = 256;
@@ -15,33 +15,23 @@ enum Outcome {
     Other(String),
 }
 
-/// Sessions for a crowd, opened before the doors.
-async fn arrive(world: &World, count: usize) -> Vec<Shopper> {
-    let client = world.client();
-    crowd(count, AT_ONCE, |_| {
-        let client = client.clone();
-        async move { Shopper::arrive(&client).await }
-    })
-    .await
-}
-
 /// Everybody tries for one unit and waits for the result.
 async fn rush(shoppers: &[Shopper], item: &Item) -> Vec<(Outcome, Value)> {
     crowd(shoppers.len(), AT_ONCE, |number| {
         let (shopper, item) = (shoppers[number].clone(), item.clone());
         async move {
-            let answer: Answer = shopper.reserve(&item).await;
-            match (answer.status, answer.slug().as_deref()) {
+            let response: Response = shopper.reserve(&item).await;
+            match (response.status, response.slug().as_deref()) {
                 (410, Some("sold-out")) => (Outcome::SoldOut, Value::Null),
                 (202, _) => {
-                    let result = shopper.result(&answer.json()).await;
+                    let result = shopper.result(&response.json()).await;
                     match result["state"].as_str() {
                         Some("held") => (Outcome::Held, result),
                         Some("sold_out") => (Outcome::SoldOut, result),
                         _ => (Outcome::Other(result.to_string()), result),
                     }
                 }
-                _ => (Outcome::Other(answer.to_string()), Value::Null),
+                _ => (Outcome::Other(response.to_string()), Value::Null),
             }
         }
     })
@@ -58,10 +48,9 @@ fn count(outcomes: &[(Outcome, Value)]) -> BTreeMap<Outcome, usize> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn seven_thousand_shoppers_for_a_hundred_units() {
-    let world = World::builder().unchecked().start().await;
+    let (world, item) = World::builder().unchecked().selling(100).await;
     let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(100)).await;
-    let shoppers = arrive(&world, 7_000).await;
+    let shoppers = world.shoppers(7_000).await;
 
     let outcomes = rush(&shoppers, &item).await;
     assert_eq!(count(&outcomes), BTreeMap::from([(Outcome::Held, 100), (Outcome::SoldOut, 6_900)]));
@@ -83,12 +72,7 @@ async fn seven_thousand_shoppers_for_a_hundred_units() {
     assert_eq!(bought.len(), 100);
     seller.expect_counters(&item, Counters::ordered(100, 100)).await;
 
-    let state = world.state_folder();
-    let rows = eventually("all orders are in the database", Duration::from_secs(20), async || {
-        let rows = orders_in(state);
-        (rows.len() >= 100).then_some(rows)
-    })
-    .await;
+    let rows = world.recorded_orders(100, Duration::from_secs(20)).await;
     let recorded: BTreeSet<String> = rows.into_iter().map(|row| row.id).collect();
     assert_eq!(recorded, bought);
 }
@@ -101,7 +85,7 @@ async fn three_items_of_fifty_and_a_thousand_shoppers_for_each() {
     for _ in 0..3 {
         items.push(seller.publish(&ItemTerms::of(50)).await);
     }
-    let shoppers = arrive(&world, 1_000).await;
+    let shoppers = world.shoppers(1_000).await;
 
     let (first, second, third) =
         tokio::join!(rush(&shoppers, &items[0]), rush(&shoppers, &items[1]), rush(&shoppers, &items[2]));
@@ -113,10 +97,9 @@ async fn three_items_of_fifty_and_a_thousand_shoppers_for_each() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_every_doorbell_lost_polls_alone_bring_the_crowd_its_result() {
-    let world = World::builder().unchecked().without_doorbells().start().await;
+    let (world, item) = World::builder().unchecked().without_doorbells().selling(100).await;
     let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(100)).await;
-    let shoppers = arrive(&world, 1_000).await;
+    let shoppers = world.shoppers(1_000).await;
 
     let outcomes = rush(&shoppers, &item).await;
     assert_eq!(count(&outcomes), BTreeMap::from([(Outcome::Held, 100), (Outcome::SoldOut, 900)]));
@@ -124,20 +107,18 @@ async fn with_every_doorbell_lost_polls_alone_bring_the_crowd_its_result() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_asks_first_is_served_first() {
-    let world = World::builder().unchecked().start().await;
-    let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(20)).await;
-    let shoppers = arrive(&world, 40).await;
+async fn shoppers_are_served_in_the_order_in_which_they_asked() {
+    let (world, item) = World::builder().unchecked().selling(20).await;
+    let shoppers = world.shoppers(40).await;
 
     // One after the other, so that the order of admission is known.
     let mut reservations = Vec::new();
     for shopper in &shoppers {
-        let answer = shopper.reserve(&item).await;
-        match answer.status {
-            202 => reservations.push(Some(answer.json())),
+        let response = shopper.reserve(&item).await;
+        match response.status {
+            202 => reservations.push(Some(response.json())),
             _ => {
-                answer.expect_problem(410, "sold-out");
+                response.expect_problem(410, "sold-out");
                 reservations.push(None);
             }
         }

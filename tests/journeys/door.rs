@@ -1,21 +1,18 @@
 //! `cargo xtask up` as a newcomer meets it: one command, two lines, a shop.
 
-use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::process::Command;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, kill_process};
 use serde_json::{Value, json};
-use stampede_tests::{Client, Item, Shopper, checkout, eventually, free_port};
+use stampede_tests::{Client, Item, Process, Shopper, Signal, checkout, eventually, free_port};
 use tempfile::TempDir;
 
 /// A running `cargo xtask up`.
 struct Door {
-    child: Child,
-    lines: Receiver<String>,
+    process: Process,
 }
 
 /// What it printed when it was ready.
@@ -28,7 +25,8 @@ impl Door {
     fn open(data: &Path, listen: &str) -> Door {
         let binary = checkout().join("target/debug/xtask");
         assert!(binary.is_file(), "{} is not built; run `cargo xtask test`", binary.display());
-        let mut child = Command::new(binary)
+        let mut command = Command::new(binary);
+        command
             .args([
                 "up",
                 "--listen",
@@ -41,37 +39,26 @@ impl Door {
             ])
             .arg(data)
             .current_dir(checkout())
-            .env("CI", "true")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (sender, lines) = channel();
-        let output = child.stdout.take().unwrap();
-        std::thread::spawn(move || {
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    break;
-                }
-            }
-        });
-        Door { child, lines }
+            .env("CI", "true");
+        Door { process: Process::start_with_outputs_apart(&mut command) }
     }
 
     /// Waits for the two lines that the contract promises.
-    fn ready(&mut self) -> Opened {
+    async fn ready(&mut self) -> Opened {
+        // The first start may compile components to machine code.
+        let output = eventually("`up` has printed two lines", Duration::from_secs(300), async || {
+            let has_ended = self.process.ended().is_some();
+            assert!(!has_ended, "`up` is not ready:\n{}", self.process.stderr());
+            let output = self.process.stdout();
+            (output.matches('\n').count() >= 2).then_some(output)
+        })
+        .await;
+        let mut lines = output.lines();
         let mut next = |prefix: &str| -> String {
-            // The first start may compile components to machine code.
-            match self.lines.recv_timeout(Duration::from_secs(300)) {
-                Ok(line) => match line.strip_prefix(prefix) {
-                    Some(value) => value.to_owned(),
-                    None => panic!("`up` printed `{line}` instead of `{prefix}…`"),
-                },
-                Err(_) => {
-                    let _ = self.child.kill();
-                    panic!("`up` is not ready:\n{}", errors(&mut self.child))
-                }
+            let line = lines.next().unwrap();
+            match line.strip_prefix(prefix) {
+                Some(value) => value.to_owned(),
+                None => panic!("`up` printed `{line}` instead of `{prefix}…`"),
             }
         };
         let base = next("Ready: ");
@@ -79,34 +66,18 @@ impl Door {
         Opened { base, token }
     }
 
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-
-    /// How it ended, and what it said on standard error.
+    /// Its exit code, and what it wrote to standard error.
     async fn ended(mut self) -> (Option<i32>, String) {
-        let status =
-            eventually("`up` ends", Duration::from_secs(60), async || self.child.try_wait().unwrap()).await;
-        (status.code(), errors(&mut self.child))
+        let status = eventually("`up` ends", Duration::from_secs(60), async || self.process.ended()).await;
+        (status.code(), self.process.stderr())
     }
 }
 
 impl Drop for Door {
     fn drop(&mut self) {
-        if self.child.try_wait().is_ok_and(|status| status.is_none()) {
-            // It takes its servers with it; after SIGKILL they would stay.
-            self.signal(Signal::TERM);
-            let _ = self.child.wait();
-        }
+        // `up` takes its servers with it; after SIGKILL they would stay.
+        self.process.signal_to_end(Duration::from_secs(60));
     }
-}
-
-fn errors(child: &mut Child) -> String {
-    let mut text = String::new();
-    if let Some(mut output) = child.stderr.take() {
-        let _ = output.read_to_string(&mut text);
-    }
-    text
 }
 
 async fn open_item(client: &Client) -> Item {
@@ -124,7 +95,7 @@ async fn open_item(client: &Client) -> Item {
 async fn up_opens_a_shop_that_survives_kills_and_is_found_again() {
     let data = TempDir::with_prefix("stampede-door-").unwrap();
     let mut door = Door::open(data.path(), "127.0.0.1:0");
-    let opened = door.ready();
+    let opened = door.ready().await;
     let client = Client::new(&opened.base);
 
     // The demo has items in every state that a visitor should see.
@@ -152,21 +123,21 @@ async fn up_opens_a_shop_that_survives_kills_and_is_found_again() {
     assert_eq!(held["state"], "held");
     let order = shopper.checkout(&held).await.expect(201);
 
-    door.signal(Signal::INT);
+    door.process.signal(Signal::INT);
     let (code, said) = door.ended().await;
     assert_eq!(code, Some(0), "{said}");
     assert!(!said.contains('\x1b'), "colours in CI: {said}");
 
     // The second time everything is as it was left, the operator's token too.
     let mut door = Door::open(data.path(), "127.0.0.1:0");
-    let again = door.ready();
+    let again = door.ready().await;
     assert_eq!(again.token, opened.token);
     let client = Client::new(&again.base);
     let orders: Value = client.bearing(shopper.token()).get("/api/orders").send().await.expect(200);
     assert_eq!(orders["orders"][0]["id"], order["id"], "{orders}");
     let after = client.get("/api/sales?page_size=100").send().await.expect(200);
     assert_eq!(after["total"], sales["total"], "the demo was published twice");
-    door.signal(Signal::TERM);
+    door.process.signal(Signal::TERM);
     assert_eq!(door.ended().await.0, Some(0));
 }
 
@@ -174,7 +145,7 @@ async fn up_opens_a_shop_that_survives_kills_and_is_found_again() {
 async fn up_refuses_a_folder_or_a_port_in_use_in_one_line() {
     let data = TempDir::with_prefix("stampede-door-").unwrap();
     let mut door = Door::open(data.path(), &format!("127.0.0.1:{}", free_port()));
-    let opened = door.ready();
+    let opened = door.ready().await;
 
     let (code, said) = Door::open(data.path(), "127.0.0.1:0").ended().await;
     assert_eq!(code, Some(1));
@@ -188,10 +159,10 @@ async fn up_refuses_a_folder_or_a_port_in_use_in_one_line() {
     let address = taken.local_addr().unwrap().to_string();
     let (code, said) = Door::open(other.path(), &address).ended().await;
     assert_eq!(code, Some(1));
-    assert!(said.contains(&address) && said.contains("taken") && said.trim().lines().count() == 1, "{said}");
+    assert!(said.contains(&address) && said.contains("in use") && said.trim().lines().count() == 1, "{said}");
 
-    // The first is none the worse for it.
+    // The first one goes on as before.
     Client::new(&opened.base).get("/healthz").send().await.expect(200);
-    door.signal(Signal::TERM);
+    door.process.signal(Signal::TERM);
     assert_eq!(door.ended().await.0, Some(0));
 }

@@ -1,12 +1,11 @@
 use std::time::Duration;
 
-use stampede_tests::{Counters, ItemTerms, World, eventually, orders_in};
+use stampede_tests::{Counters, ItemTerms, World};
 
 #[tokio::test]
 async fn a_shopper_buys_from_the_list_to_an_order_in_the_database() {
-    let world = World::start().await;
+    let (world, item) = World::selling(10).await;
     let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(10)).await;
 
     // The list leads to the item, as a page would follow it.
     let sales = world.client().get("/api/sales").send().await.expect(200);
@@ -22,13 +21,7 @@ async fn a_shopper_buys_from_the_list_to_an_order_in_the_database() {
     assert_eq!(bought["state"], "ordered");
     assert_eq!(bought["order_id"], order["id"]);
 
-    let state = world.state_folder();
-    let rows = eventually("the order is in the database", Duration::from_secs(5), async || {
-        let rows = orders_in(state);
-        (!rows.is_empty()).then_some(rows)
-    })
-    .await;
-    assert_eq!(rows.len(), 1);
+    let rows = world.recorded_orders(1, Duration::from_secs(5)).await;
     assert_eq!(rows[0].id, order["id"].as_str().unwrap());
     assert_eq!(rows[0].reservation_id, held["id"].as_str().unwrap());
     assert_eq!(rows[0].item_id, item.id);

@@ -1,4 +1,4 @@
-//! Where the things are that a test starts. They are built by `cargo xtask test`, never by a test.
+//! Where a test finds the artefacts that it starts. `cargo xtask test` builds them; a test never does.
 
 use std::path::{Path, PathBuf};
 
@@ -26,17 +26,7 @@ pub fn screenshots() -> PathBuf {
     folder
 }
 
-/// An installed program, also one that only administrators have in their PATH.
-pub fn program(name: &str) -> PathBuf {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from))
-        .map(|folder| folder.join(name))
-        .find(|candidate| candidate.is_file())
-        .unwrap_or_else(|| panic!("`{name}` is not installed; run `cargo xtask test`, which installs it"))
-}
-
-/// The library that shows a program another time than it is.
+/// The library that shows a program a wrong time.
 pub(crate) fn fake_clock() -> PathBuf {
     let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
     folders

@@ -1,4 +1,4 @@
-//! Challenges as only the shop itself can solve them.
+//! Solves challenges with the shop's own key.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,7 +14,7 @@ pub fn id_of_challenge(token: &str) -> [u8; 9] {
     bytes[11..20].try_into().expect("nine bytes are nine")
 }
 
-/// What a picture reads, found by trying all there is. That takes the shop's own key, which no shopper has.
+/// The text in a picture, found by trying every text. That takes the shop's own key, which no shopper has.
 pub fn read_picture(session_secret: &str, token: &str) -> String {
     let keyed = |key: &[u8]| Hmac::<Sha256>::new_from_slice(key).expect("a key may have any length");
     let key =

@@ -7,8 +7,9 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
+use testkit::eventually;
+
 use crate::contract::Contract;
-use crate::eventually;
 
 /// Speaks to one host, as one person.
 #[derive(Clone)]
@@ -28,9 +29,9 @@ pub struct Request {
     builder: reqwest::RequestBuilder,
 }
 
-/// A complete answer.
+/// A complete response.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct Response {
     pub status: u16,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
@@ -43,7 +44,7 @@ impl Client {
         let http = reqwest::Client::builder()
             .timeout(Duration::from_secs(60))
             .redirect(reqwest::redirect::Policy::none())
-            // Whether something is compressed is a test's business.
+            // Tests look at compression themselves.
             .no_gzip()
             .no_brotli()
             .no_proxy()
@@ -57,17 +58,17 @@ impl Client {
         Client { base: base.to_owned(), ..self.clone() }
     }
 
-    /// The same host, as whoever bears this token.
+    /// The same host, as the bearer of this token.
     pub fn bearing(&self, token: &str) -> Client {
         Client { token: Some(token.to_owned()), ..self.clone() }
     }
 
-    /// The same host behind a proxy, which says that this one comes from this address.
+    /// The same host behind a proxy, which says that the client has this address.
     pub fn from_address(&self, address: &str) -> Client {
         Client { address: Some(address.to_owned()), ..self.clone() }
     }
 
-    /// From now on every answer has to be as the document says.
+    /// From now on every response has to be as the document says.
     pub fn checked_against(&self, contract: Arc<Contract>) -> Client {
         Client { contract: Some(contract), ..self.clone() }
     }
@@ -121,36 +122,36 @@ impl Request {
         self
     }
 
-    /// Panics when there is no answer.
-    pub async fn send(self) -> Answer {
+    /// Panics when there is no response.
+    pub async fn send(self) -> Response {
         let asked = self.asked();
-        self.try_send().await.unwrap_or_else(|error| panic!("{asked} got no answer: {error:?}"))
+        self.try_send().await.unwrap_or_else(|error| panic!("{asked} got no response: {error:?}"))
     }
 
-    /// Fails when there is no answer, as while a host is dead.
-    pub async fn try_send(self) -> Result<Answer, reqwest::Error> {
+    /// Fails when there is no response, as while a host is dead.
+    pub async fn try_send(self) -> Result<Response, reqwest::Error> {
         let asked = self.asked();
         let response = self.builder.send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body = response.bytes().await?.to_vec();
-        let answer = Answer { status, headers, body, asked };
+        let response = Response { status, headers, body, asked };
         if let Some(contract) = &self.contract {
-            contract.check(&self.method, &self.path, &answer);
+            contract.check(&self.method, &self.path, &response);
         }
-        Ok(answer)
+        Ok(response)
     }
 
-    /// Tries again for as long as there is no answer, or one that says to try later, as a page does.
-    pub async fn insist(self) -> Answer {
+    /// Tries again for as long as there is no response, or one that says to try later, as a page does.
+    pub async fn insist(self) -> Response {
         let asked = self.asked();
-        eventually(&format!("an answer to {asked}"), Duration::from_secs(60), async || {
+        eventually(&format!("a response to {asked}"), Duration::from_secs(60), async || {
             let attempt = Request {
                 method: self.method.clone(),
                 path: self.path.clone(),
                 contract: self.contract.clone(),
                 builder: self.builder.try_clone().expect("bodies are bytes"),
             };
-            attempt.try_send().await.ok().filter(|answer| answer.status != 503)
+            attempt.try_send().await.ok().filter(|response| response.status != 503)
         })
         .await
     }
@@ -160,20 +161,20 @@ impl Request {
     }
 }
 
-impl Answer {
+impl Response {
     /// The body, which has to be JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{self} is not JSON: {error}"))
     }
 
-    /// Fails unless the status is this one; then gives the body.
+    /// Fails unless the status is this one. Returns the body.
     #[track_caller]
     pub fn expect(&self, status: u16) -> Value {
         assert_eq!(self.status, status, "{self}");
         if self.body.is_empty() { Value::Null } else { self.json() }
     }
 
-    /// Fails unless the answer is a problem with this status and slug, shaped as the contract says.
+    /// Fails unless the response is a problem with this status and slug, shaped as the contract says.
     #[track_caller]
     pub fn expect_problem(&self, status: u16, slug: &str) -> Value {
         assert_eq!(self.status, status, "{self}");
@@ -204,7 +205,7 @@ impl Answer {
     }
 }
 
-impl std::fmt::Display for Answer {
+impl std::fmt::Display for Response {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let status =
             StatusCode::from_u16(self.status).map_or_else(|_| self.status.to_string(), |s| s.to_string());

@@ -1,4 +1,4 @@
-//! Answers compared with the OpenAPI document that the system itself serves.
+//! Compares responses with the OpenAPI document that the system itself serves.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::client::Answer;
+use crate::client::Response;
 
 /// The document, ready to judge.
 pub struct Contract {
@@ -26,48 +26,48 @@ impl Contract {
         &self.document
     }
 
-    /// Panics when the answer is not one that the document knows. What the document does not describe at all
-    /// (pages, unknown routes) is not judged.
-    pub fn check(&self, method: &Method, path: &str, answer: &Answer) {
+    /// Panics when the document does not know the response. Paths that the document does not describe at all (pages,
+    /// unknown routes) are not judged.
+    pub fn check(&self, method: &Method, path: &str, response: &Response) {
         let path = path.split('?').next().unwrap_or_default();
         let Some((template, operations)) = self.find_path(path) else { return };
         let Some(operation) = operations.get(method.as_str().to_lowercase()) else {
             // HEAD is GET without a body, and OPTIONS a browser's question; any other method that is not described must be
             // refused.
-            let is_permission = *method == Method::OPTIONS && answer.status == 204;
+            let is_permission = *method == Method::OPTIONS && response.status == 204;
             assert!(
-                *method == Method::HEAD || is_permission || matches!(answer.status, 405 | 404 | 501),
-                "the document has no {method} {template}, but: {answer}"
+                *method == Method::HEAD || is_permission || matches!(response.status, 405 | 404 | 501),
+                "the document has no {method} {template}, but: {response}"
             );
             return;
         };
         let responses = &operation["responses"];
-        let (key, response) = [answer.status.to_string(), "default".to_owned()]
+        let (key, described) = [response.status.to_string(), "default".to_owned()]
             .into_iter()
-            .find_map(|key| responses.get(&key).map(|response| (key.clone(), response)))
+            .find_map(|key| responses.get(&key).map(|described| (key.clone(), described)))
             .unwrap_or_else(|| {
-                panic!("the document does not know this answer of {method} {template}: {answer}")
+                panic!("the document does not know this response of {method} {template}: {response}")
             });
-        let response = self.resolve(response);
-        let Some(content) = response.get("content") else {
-            assert!(answer.body.is_empty(), "the document says that there is no body: {answer}");
+        let described = self.resolve(described);
+        let Some(content) = described.get("content") else {
+            assert!(response.body.is_empty(), "the document says that there is no body: {response}");
             return;
         };
-        if answer.body.is_empty() && matches!(answer.status, 304) {
+        if response.body.is_empty() && matches!(response.status, 304) {
             return;
         }
         let media =
-            answer.header("content-type").and_then(|value| value.split(';').next()).unwrap_or_default();
+            response.header("content-type").and_then(|value| value.split(';').next()).unwrap_or_default();
         let described =
-            content.get(media).unwrap_or_else(|| panic!("the document has no `{media}` here: {answer}"));
+            content.get(media).unwrap_or_else(|| panic!("the document has no `{media}` here: {response}"));
         if !media.ends_with("json") {
             return;
         }
         let place = format!("{method} {template} {key} {media}");
-        self.judge(&place, &described["schema"], answer);
+        self.judge(&place, &described["schema"], response);
     }
 
-    fn judge(&self, place: &str, schema: &Value, answer: &Answer) {
+    fn judge(&self, place: &str, schema: &Value, response: &Response) {
         let mut schemas = self.schemas.lock().expect("no test panics while it holds this");
         let validator = schemas.entry(place.to_owned()).or_insert_with(|| {
             // References in the document start at its root, so the root of the schema gets the same components.
@@ -78,11 +78,11 @@ impl Contract {
             jsonschema::draft202012::new(&root)
                 .unwrap_or_else(|error| panic!("the schema of {place} is wrong: {error}"))
         });
-        let body = answer.json();
+        let body = response.json();
         let errors: Vec<String> =
             validator.iter_errors(&body).map(|error| format!("{}: {error}", error.instance_path())).collect();
         drop(schemas);
-        assert!(errors.is_empty(), "not as the document says:\n{}\n{answer}", errors.join("\n"));
+        assert!(errors.is_empty(), "not as the document says:\n{}\n{response}", errors.join("\n"));
     }
 
     /// The path's template and operations; a template without parameters wins.

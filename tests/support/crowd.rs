@@ -4,7 +4,7 @@ use std::pin::pin;
 
 use futures_util::{StreamExt, stream};
 
-/// Runs `act` for 0, 1, … `count - 1`, at most `at_once` of them at a time, and gives all outcomes in order.
+/// Runs `act` for 0, 1, … `count - 1`, at most `at_once` of them at a time. Returns all outcomes in order.
 pub async fn crowd<T, F: Future<Output = T>>(
     count: usize,
     at_once: usize,
@@ -13,8 +13,8 @@ pub async fn crowd<T, F: Future<Output = T>>(
     stream::iter(0..count).map(act).buffered(at_once).collect().await
 }
 
-/// Makes trouble again and again, at most `most` times, for as long as `work` lasts. Gives what the work gave, and
-/// how often there was trouble.
+/// Makes trouble again and again, at most `most` times, for as long as `work` lasts. Returns the outcome of the work,
+/// and how often there was trouble.
 pub async fn meanwhile<T>(
     work: impl Future<Output = T>,
     most: usize,
@@ -25,7 +25,7 @@ pub async fn meanwhile<T>(
         let mut trouble = pin!(trouble());
         tokio::select! {
             outcome = &mut work => {
-                // Trouble that has begun is brought to its end: what was killed comes back.
+                // Let trouble that has begun finish: a server that it killed must come back.
                 trouble.await;
                 return (outcome, times + 1);
             }

@@ -59,7 +59,7 @@ pub fn empty_key_value(state: &Path) {
     assert!(deleted > 0, "the key-value store was empty already: the test shows nothing");
 }
 
-/// The values in the key-value stores whose keys begin so.
+/// The values in the key-value stores whose keys have this beginning.
 pub fn values_in_store(state: &Path, beginning: &str) -> Vec<Vec<u8>> {
     let path = state.join("sqlite_key_value.db");
     // No file yet means nothing was stored yet.

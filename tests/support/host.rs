@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::process::{Process, free_port};
-use crate::{artefacts, eventually};
+use testkit::{Process, Signal, eventually, free_port};
+
+use crate::artefacts;
 
 /// A running host. Several may share one Redis and one state folder.
 pub struct Host {
@@ -15,7 +16,7 @@ pub struct Host {
     process: Process,
 }
 
-/// What a start needs, so that a restart is the same start.
+/// All that a start needs, so that a restart is the same start.
 #[derive(Clone)]
 pub(crate) struct Plan {
     pub(crate) state: PathBuf,
@@ -28,7 +29,7 @@ pub(crate) struct Plan {
 
 impl Host {
     pub(crate) async fn start(plan: Plan) -> Host {
-        // Somebody may take the port between our look and the host's; then we look again.
+        // Another process may take the port between our look and the host's; then we look again.
         let mut last_words = String::new();
         for _ in 0..5 {
             let port = free_port();
@@ -47,7 +48,7 @@ impl Host {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// SIGKILL: requests under way get no answer.
+    /// SIGKILL: requests under way get no response.
     pub fn kill9(&mut self) {
         self.process.kill9();
     }
@@ -61,17 +62,17 @@ impl Host {
 
     /// SIGSTOP: it keeps its connections and does nothing until [`Host::go_on`].
     pub fn freeze(&self) {
-        self.process.signal(rustix::process::Signal::STOP);
+        self.process.signal(Signal::STOP);
     }
 
     /// SIGCONT.
     pub fn go_on(&self) {
-        self.process.signal(rustix::process::Signal::CONT);
+        self.process.signal(Signal::CONT);
     }
 
     /// SIGTERM, and waits until it has ended; the exit code, if it was not killed.
     pub async fn stop(&mut self) -> Option<i32> {
-        self.process.signal(rustix::process::Signal::TERM);
+        self.process.signal(Signal::TERM);
         let status =
             eventually("the host ends after SIGTERM", Duration::from_secs(30), async || self.process.ended())
                 .await;
@@ -85,7 +86,7 @@ impl Host {
 
     /// All that it and its functions have logged.
     pub fn log(&self) -> String {
-        self.process.everything()
+        self.process.stderr()
     }
 
     pub(crate) fn last_words(&self) -> String {
@@ -100,8 +101,8 @@ impl Host {
             if self.process.ended().is_some() {
                 return Some(false);
             }
-            let answer = http.get(&url).send().await.ok()?;
-            answer.status().is_success().then_some(true)
+            let response = http.get(&url).send().await.ok()?;
+            response.status().is_success().then_some(true)
         })
         .await
     }
@@ -126,7 +127,7 @@ fn spawn(plan: &Plan, port: u16) -> Process {
             .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
             .env("NO_FAKE_STAT", "1");
     }
-    // Where its functions behind Redis triggers find it, unless a test says otherwise.
+    // Its functions behind Redis triggers find the host here, unless a test says otherwise.
     command.env("SPIN_VARIABLE_OWN_ORIGIN", format!("http://127.0.0.1:{port}"));
     for (name, value) in &plan.variables {
         command.env(format!("SPIN_VARIABLE_{}", name.to_uppercase()), value);

@@ -1,5 +1,5 @@
-//! Somebody else's HTTP service, as Stampede's functions call it: a server of its own that remembers what it was asked and
-//! answers as the test says.
+//! An HTTP service of somebody else, as Stampede's functions call it. It remembers the requests and responds as the test
+//! says.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-/// What it was asked.
+/// A request that the service got.
 #[derive(Clone, Debug)]
 pub struct Question {
     pub path: String,
@@ -20,18 +20,18 @@ pub struct Question {
     pub body: Value,
 }
 
-/// What it does about a question.
+/// What the service does about a request.
 pub enum Reply {
     Json(u16, Value),
     /// A body of any kind.
     Text(u16, &'static str),
-    /// Takes the question and never answers.
+    /// Takes the request and never responds.
     Never,
 }
 
 type Manner = Box<dyn Fn(&Question) -> Reply + Send>;
 
-/// A running service. It ends with this value; then nobody listens at its address.
+/// A running service. Dropping it closes its port.
 pub struct Outsider {
     origin: String,
     questions: Arc<Mutex<Vec<Question>>>,
@@ -40,7 +40,7 @@ pub struct Outsider {
 }
 
 impl Outsider {
-    /// Starts one that answers in this manner.
+    /// Starts a service that responds in this manner.
     pub async fn start(manner: impl Fn(&Question) -> Reply + Send + 'static) -> Outsider {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let origin = format!("http://{}", listener.local_addr().expect("a bound socket has an address"));
@@ -60,12 +60,12 @@ impl Outsider {
         format!("{}{path}", self.origin)
     }
 
-    /// From now on it answers in this manner.
+    /// From now on it responds in this manner.
     pub fn change(&self, manner: impl Fn(&Question) -> Reply + Send + 'static) {
         *self.manner.lock().unwrap() = Box::new(manner);
     }
 
-    /// What it was asked so far.
+    /// The requests so far.
     pub fn questions(&self) -> Vec<Question> {
         self.questions.lock().unwrap().clone()
     }
@@ -84,7 +84,7 @@ async fn serve(listener: TcpListener, questions: Arc<Mutex<Vec<Question>>>, mann
         let (questions, manner) = (questions.clone(), manner.clone());
         connections.spawn(async move {
             let service = service_fn(|request| answer(request, &questions, &manner));
-            // A caller that goes away in the middle is what some tests are about.
+            // Some tests have callers that go away in the middle.
             let _ = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(socket), service)
                 .await;

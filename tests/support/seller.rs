@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use crate::client::{Answer, Client};
+use crate::client::{Client, Response};
 
 /// Publishes, pauses and looks after items.
 #[derive(Clone)]
@@ -41,6 +41,12 @@ pub struct Counters {
     pub held: i64,
     pub ordered: i64,
     pub sold: i64,
+}
+
+impl From<i64> for ItemTerms {
+    fn from(stock: i64) -> ItemTerms {
+        ItemTerms::of(stock)
+    }
 }
 
 impl ItemTerms {
@@ -129,11 +135,11 @@ impl Seller {
     }
 
     /// `publish`, `pause`, `resume` or `close`.
-    pub async fn order(&self, item: &Item, verb: &str) -> Answer {
+    pub async fn order(&self, item: &Item, verb: &str) -> Response {
         self.client.post(&format!("/api/admin/items/{}/{verb}", item.id)).send().await
     }
 
-    pub async fn set_stock(&self, item: &Item, change: Value) -> Answer {
+    pub async fn set_stock(&self, item: &Item, change: Value) -> Response {
         self.client.post(&format!("/api/admin/items/{}/stock", item.id)).json(&change).send().await
     }
 
@@ -143,8 +149,8 @@ impl Seller {
         Counters::read(&self.client.get(&path).insist().await.expect(200))
     }
 
-    /// The recount from the reservations themselves; fails unless it agrees with the counters, and with the order
-    /// database as soon as that has caught up: it follows.
+    /// Recounts the units from the reservations themselves. Fails unless the recount agrees with the counters, and with
+    /// the order database as soon as that has caught up.
     pub async fn audit(&self, item: &Item) -> Value {
         let path = format!("/api/admin/items/{}/audit", item.id);
         let mut last = Value::Null;
@@ -158,7 +164,7 @@ impl Seller {
         panic!("{last:#}");
     }
 
-    /// Fails unless stock is where it should be, and adds up, by the counters and by the recount alike.
+    /// Fails unless the counters are as expected, add up, and agree with the recount.
     pub async fn expect_counters(&self, item: &Item, expected: Counters) {
         let counters = self.counters(item).await;
         assert_eq!(counters, expected);
@@ -166,7 +172,7 @@ impl Seller {
         self.audit(item).await;
     }
 
-    /// What doorbells and alarms would have done.
+    /// Does what doorbells and alarms would have done.
     pub async fn tick(&self) -> Value {
         self.client.post("/internal/tick").insist().await.expect(200)
     }

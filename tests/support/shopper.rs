@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::client::{Answer, Client, Request};
+use crate::client::{Client, Request, Response};
 use crate::eventually;
 use crate::seller::Item;
 
@@ -26,12 +26,12 @@ impl Shopper {
         Shopper::from_session(client, &client.post("/api/session").insist().await.expect(201))
     }
 
-    /// The same, at one of several hosts.
+    /// Opens a guest session at one of several hosts.
     pub async fn arrive_at(client: &Client, base: &str) -> Shopper {
         Shopper::arrive(&client.at(base)).await
     }
 
-    /// Whoever got this answer of `POST /api/session`.
+    /// The shopper with this session, as `POST /api/session` responds.
     pub fn from_session(client: &Client, session: &Value) -> Shopper {
         let token = session["token"].as_str().expect("a session has a token").to_owned();
         let user_id = session["user_id"].as_str().expect("a session has a user").to_owned();
@@ -55,18 +55,18 @@ impl Shopper {
         Shopper { client: self.client.at(base), ..self.clone() }
     }
 
-    pub async fn ask_challenge(&self, item: &Item) -> Answer {
+    pub async fn ask_challenge(&self, item: &Item) -> Response {
         self.client.post(&format!("/api/items/{}/challenges", item.id)).send().await
     }
 
-    /// A challenge asked for and solved: the members that a reservation needs of it.
-    pub async fn solved_challenge(&self, item: &Item) -> Result<Value, Answer> {
+    /// Asks for a challenge and solves it. Returns the members that a reservation needs of it.
+    pub async fn solved_challenge(&self, item: &Item) -> Result<Value, Response> {
         let path = format!("/api/items/{}/challenges", item.id);
-        let answer = self.client.post(&path).insist().await;
-        if answer.status != 201 {
-            return Err(answer);
+        let response = self.client.post(&path).insist().await;
+        if response.status != 201 {
+            return Err(response);
         }
-        Ok(solve(&answer.json()))
+        Ok(solve(&response.json()))
     }
 
     /// The request for a reservation, ready to be sent.
@@ -74,16 +74,16 @@ impl Shopper {
         self.client.post(&format!("/api/items/{}/reservations", item.id)).json(body)
     }
 
-    pub async fn ask_reservation(&self, item: &Item, body: &Value) -> Answer {
+    pub async fn ask_reservation(&self, item: &Item, body: &Value) -> Response {
         self.reservation_request(item, body).send().await
     }
 
-    /// The whole of it: challenge, solution, reservation of one unit. A refusal at any step is the answer.
-    pub async fn reserve(&self, item: &Item) -> Answer {
+    /// Challenge, solution, and reservation of one unit. Returns the response of the last step, or the first refusal.
+    pub async fn reserve(&self, item: &Item) -> Response {
         self.reserve_units(item, 1).await
     }
 
-    pub async fn reserve_units(&self, item: &Item, quantity: i64) -> Answer {
+    pub async fn reserve_units(&self, item: &Item, quantity: i64) -> Response {
         match self.solved_challenge(item).await {
             Ok(mut body) => {
                 body["quantity"] = json!(quantity);
@@ -93,29 +93,37 @@ impl Shopper {
         }
     }
 
-    /// Reserves one unit whatever happens to the host meanwhile, and gives the reservation.
+    /// Reserves one unit whatever happens to the host meanwhile. Returns the reservation.
     pub async fn insist_on_reservation(&self, item: &Item) -> Value {
         eventually("a reservation", PATIENCE, async || {
             let mut body = self.solved_challenge(item).await.ok()?;
             body["quantity"] = json!(1);
-            let answer = self.reservation_request(item, &body).try_send().await.ok()?;
-            // A lost answer may have burnt the challenge; the next try gets the reservation that it made.
-            matches!(answer.status, 200..=202).then(|| answer.json())
+            let response = self.reservation_request(item, &body).try_send().await.ok()?;
+            // The request of a lost response may have spent the challenge; the next try gets the reservation that it made.
+            matches!(response.status, 200..=202).then(|| response.json())
         })
         .await
     }
 
-    /// Reserves one unit, waits, and gives the reservation that is held.
+    /// Reserves one unit and checks it out, whatever happens to the host meanwhile. Returns the order.
+    pub async fn insist_on_order(&self, item: &Item) -> Value {
+        let reservation = self.insist_on_reservation(item).await;
+        let held = self.result(&reservation).await;
+        assert_eq!(held["state"], "held", "{held}");
+        self.checkout(&held).await.expect(201)
+    }
+
+    /// Reserves one unit and waits. Returns the reservation that is held.
     pub async fn hold(&self, item: &Item) -> Value {
-        let answer = self.reserve(item).await;
-        assert!(matches!(answer.status, 200..=202), "{answer}");
-        let result = self.result(&answer.json()).await;
+        let response = self.reserve(item).await;
+        assert!(matches!(response.status, 200..=202), "{response}");
+        let result = self.result(&response.json()).await;
         assert_eq!(result["state"], "held", "{result}");
         result
     }
 
     /// Looks at a reservation once.
-    pub async fn look(&self, reservation: &Value) -> Answer {
+    pub async fn look(&self, reservation: &Value) -> Response {
         self.client.get(&format!("/api/reservations/{}", id(reservation))).insist().await
     }
 
@@ -147,11 +155,11 @@ impl Shopper {
         .await
     }
 
-    pub async fn give_back(&self, reservation: &Value) -> Answer {
+    pub async fn give_back(&self, reservation: &Value) -> Response {
         self.client.delete(&format!("/api/reservations/{}", id(reservation))).insist().await
     }
 
-    pub async fn checkout(&self, reservation: &Value) -> Answer {
+    pub async fn checkout(&self, reservation: &Value) -> Response {
         self.checkout_request(reservation).insist().await
     }
 
@@ -183,13 +191,13 @@ impl Shopper {
         .await
     }
 
-    /// Asks to pay: the answer is a payment with the page where that is done.
-    pub async fn begin_payment(&self, order: &Value) -> Answer {
+    /// Asks to pay. The response is a payment with the address of the page to pay on.
+    pub async fn begin_payment(&self, order: &Value) -> Response {
         self.client.post(&format!("/api/orders/{}/payments", id(order))).insist().await
     }
 
     /// Chooses on the simulated provider's page how a payment goes: `succeeded`, `failed` or `late`.
-    pub async fn choose(&self, payment: &Value, outcome: &str) -> Answer {
+    pub async fn choose(&self, payment: &Value, outcome: &str) -> Response {
         self.choice_request(payment, outcome).send().await
     }
 
@@ -200,12 +208,12 @@ impl Shopper {
     }
 
     pub async fn orders(&self) -> Vec<Value> {
-        let answer = self.client.get("/api/orders").insist().await.expect(200);
-        answer["orders"].as_array().unwrap_or_else(|| panic!("no `orders` in {answer}")).clone()
+        let response = self.client.get("/api/orders").insist().await.expect(200);
+        response["orders"].as_array().unwrap_or_else(|| panic!("no `orders` in {response}")).clone()
     }
 }
 
-/// The answer to a challenge of a kind that a program can solve, with the challenge itself.
+/// The solution of a challenge of a kind that a program can solve, with the challenge itself.
 fn solve(challenge: &Value) -> Value {
     let token = challenge["challenge"].as_str().expect("a challenge has its token");
     match challenge["kind"].as_str() {
@@ -218,7 +226,7 @@ fn solve(challenge: &Value) -> Value {
     }
 }
 
-/// The first decimal for which SHA-256 of `challenge:answer` begins with that many zero bits.
+/// The first decimal for which SHA-256 of `challenge:solution` begins with that many zero bits.
 pub fn solve_proof_of_work(challenge: &str, difficulty: u64) -> String {
     (0u64..)
         .map(|candidate| candidate.to_string())
@@ -226,9 +234,9 @@ pub fn solve_proof_of_work(challenge: &str, difficulty: u64) -> String {
         .expect("there is always one")
 }
 
-/// With how many zero bits SHA-256 of `challenge:answer` begins.
-pub fn zero_bits(challenge: &str, answer: &str) -> u64 {
-    let digest = Sha256::digest(format!("{challenge}:{answer}"));
+/// With how many zero bits SHA-256 of `challenge:solution` begins.
+pub fn zero_bits(challenge: &str, solution: &str) -> u64 {
+    let digest = Sha256::digest(format!("{challenge}:{solution}"));
     let zeros = digest.iter().try_fold(0, |zeros, byte| match byte.leading_zeros() {
         8 => Ok(zeros + 8),
         some => Err(zeros + u64::from(some)),

@@ -1,4 +1,4 @@
-//! HTTP as no library would send it: bytes on a socket, and what comes back.
+//! HTTP that no library would send: bytes on a socket, and the bytes that come back.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// How long a test waits for an answer, or for the connection's end, before it has failed.
+/// How long a test waits for a response, or for the connection's end, before it has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One connection to a host.
@@ -15,9 +15,9 @@ pub struct Wire {
     buffer: Vec<u8>,
 }
 
-/// An answer as it came.
+/// A response as it came.
 #[derive(Debug)]
-pub struct WireAnswer {
+pub struct WireResponse {
     pub status: u16,
     /// The status line and the headers.
     pub head: String,
@@ -33,7 +33,7 @@ impl Wire {
         Wire { stream, buffer: Vec::new() }
     }
 
-    /// Sends all of it, unless the other side has had enough before.
+    /// Sends all of it, unless the other side closes the connection before.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.stream.write_all(bytes.as_ref()).await;
     }
@@ -43,14 +43,14 @@ impl Wire {
         let _ = self.stream.shutdown().await;
     }
 
-    /// The next answer; nothing where the connection ends without one.
-    pub async fn answer(&mut self) -> Option<WireAnswer> {
+    /// The next response; nothing where the connection ends without one.
+    pub async fn response(&mut self) -> Option<WireResponse> {
         let end = loop {
             if let Some(at) = self.buffer.windows(4).position(|window| window == b"\r\n\r\n") {
                 break at + 4;
             }
             if !self.fill().await {
-                assert!(self.buffer.is_empty(), "half an answer: {}", self.rest());
+                assert!(self.buffer.is_empty(), "half a response: {}", self.rest());
                 return None;
             }
         };
@@ -58,28 +58,28 @@ impl Wire {
         self.buffer.drain(..end);
         let status =
             head.get(9..12).and_then(|digits| digits.parse().ok()).unwrap_or_else(|| panic!("{head}"));
-        let answer = WireAnswer { status, head, body: Vec::new() };
-        let length = answer.header("content-length").map_or(0, |length| length.parse().expect("a length"));
+        let response = WireResponse { status, head, body: Vec::new() };
+        let length = response.header("content-length").map_or(0, |length| length.parse().expect("a length"));
         while self.buffer.len() < length {
-            assert!(self.fill().await, "the answer breaks off: {}", answer.head);
+            assert!(self.fill().await, "the response breaks off: {}", response.head);
         }
         let body = self.buffer.drain(..length).collect();
-        Some(WireAnswer { body, ..answer })
+        Some(WireResponse { body, ..response })
     }
 
-    /// Every answer up to the end of the connection, which the other side has to bring about.
-    pub async fn answers(mut self) -> Vec<WireAnswer> {
-        let mut answers = Vec::new();
-        while let Some(answer) = self.answer().await {
-            answers.push(answer);
+    /// Every response up to the end of the connection, which the other side has to close.
+    pub async fn responses(mut self) -> Vec<WireResponse> {
+        let mut responses = Vec::new();
+        while let Some(response) = self.response().await {
+            responses.push(response);
         }
-        answers
+        responses
     }
 
     async fn fill(&mut self) -> bool {
         let read = timeout(PATIENCE, self.stream.read_buf(&mut self.buffer)).await;
         // A reset is an end too.
-        matches!(read.unwrap_or_else(|_| panic!("no answer in {PATIENCE:?}: {}", self.rest())), Ok(1..))
+        matches!(read.unwrap_or_else(|_| panic!("no response in {PATIENCE:?}: {}", self.rest())), Ok(1..))
     }
 
     fn rest(&self) -> String {
@@ -87,7 +87,7 @@ impl Wire {
     }
 }
 
-impl WireAnswer {
+impl WireResponse {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().skip(1).find_map(|line| {
             let (found, value) = line.split_once(':')?;

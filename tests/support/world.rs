@@ -3,15 +3,18 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tempfile::TempDir;
+use testkit::{AppendOnly, RedisServer, eventually};
 
 use crate::client::Client;
 use crate::contract::Contract;
+use crate::crowd::crowd;
+use crate::database::{OrderRow, orders_in};
 use crate::host::{Host, Plan};
 use crate::proxy::Proxy;
-use crate::redis_server::RedisServer;
-use crate::seller::Seller;
+use crate::seller::{Item, ItemTerms, Seller};
 use crate::shopper::Shopper;
 
 const OPERATOR_TOKEN: &str = "operator-token-of-a-test-world-0123456789";
@@ -20,7 +23,7 @@ const WEBHOOK_SECRET: &str = "webhook-secret-of-a-test-world-0123456789";
 
 /// A private shop. Its servers end with it.
 pub struct World {
-    // In the order of dropping: who uses Redis, Redis, the folder that both write to.
+    // In the order of dropping: the host uses Redis, and writes to the folder.
     pub host: Host,
     pub redis: RedisServer,
     /// Between hosts and Redis, where the test asked for one.
@@ -30,7 +33,7 @@ pub struct World {
     folder: TempDir,
 }
 
-/// How a world differs from the ordinary one: limits off, a proof of work that takes no time.
+/// How a world differs from the ordinary one, which has allowances off and a proof of work that takes no time.
 pub struct WorldBuilder {
     variables: BTreeMap<String, String>,
     arguments: Vec<String>,
@@ -42,6 +45,11 @@ pub struct WorldBuilder {
 impl World {
     pub async fn start() -> World {
         World::builder().start().await
+    }
+
+    /// A world, and one published item in it that is on sale: `3` for its stock, or [`ItemTerms`].
+    pub async fn selling(terms: impl Into<ItemTerms>) -> (World, Item) {
+        World::builder().selling(terms).await
     }
 
     pub fn builder() -> WorldBuilder {
@@ -68,6 +76,15 @@ impl World {
     /// A shopper with a session of their own.
     pub async fn shopper(&self) -> Shopper {
         Shopper::arrive(&self.client).await
+    }
+
+    /// So many shoppers, each with a session of their own.
+    pub async fn shoppers(&self, count: usize) -> Vec<Shopper> {
+        crowd(count, 64, |_| {
+            let client = self.client.clone();
+            async move { Shopper::arrive(&client).await }
+        })
+        .await
     }
 
     /// One more host on the same Redis and the same stores, as a second machine or a rolling update would be.
@@ -100,6 +117,17 @@ impl World {
         &self.plan.state
     }
 
+    /// Waits until the order database has `count` orders. Fails unless it then has exactly so many.
+    pub async fn recorded_orders(&self, count: usize, patience: Duration) -> Vec<OrderRow> {
+        let rows = eventually("every order is in the database", patience, async || {
+            let rows = orders_in(self.state_folder());
+            (rows.len() >= count).then_some(rows)
+        })
+        .await;
+        assert_eq!(rows.len(), count, "every order is in the database, and once");
+        rows
+    }
+
     /// A place for a test's own files, gone with the world.
     pub fn folder(&self) -> PathBuf {
         self.folder.path().to_owned()
@@ -119,7 +147,7 @@ impl WorldBuilder {
         self
     }
 
-    /// The host's machine has a clock that is wrong by so many seconds. Redis's is right.
+    /// The clock of the host's machine is wrong by so many seconds. The clock of Redis is right.
     pub fn with_clock_off_by(mut self, seconds: i64) -> WorldBuilder {
         self.clock_off_by = seconds;
         self
@@ -131,20 +159,27 @@ impl WorldBuilder {
         self
     }
 
-    /// No doorbell is heard and no alarm: everything has to be driven by polls and ticks.
+    /// The host hears no doorbell and no alarm, so polls and ticks have to drive everything.
     pub fn without_doorbells(self) -> WorldBuilder {
         self.argue(&["--triggers", "http"])
     }
 
-    /// Answers are not compared with the OpenAPI document: for crowds, where the test would measure itself.
+    /// Responses are not compared with the OpenAPI document: in a crowd, the comparison would be most of the work.
     pub fn unchecked(mut self) -> WorldBuilder {
         self.checked = false;
         self
     }
 
+    /// Starts the world, and publishes one item in it: `3` for its stock, or [`ItemTerms`].
+    pub async fn selling(self, terms: impl Into<ItemTerms>) -> (World, Item) {
+        let world = self.start().await;
+        let item = world.seller().publish(&terms.into()).await;
+        (world, item)
+    }
+
     pub async fn start(mut self) -> World {
         let folder = TempDir::with_prefix("stampede-").expect("a temporary folder");
-        let redis = RedisServer::start(folder.path()).await;
+        let redis = RedisServer::on_port(AppendOnly::EverySecond).await;
         let url = match &self.way_to_redis {
             Some(proxy) => {
                 proxy.lead_to(redis.port());
@@ -171,7 +206,7 @@ impl WorldBuilder {
     }
 }
 
-/// What no log may say, whatever a test did: secrets, tokens, and where shoppers live.
+/// Texts that no log may contain, whatever a test did: secrets, tokens, and postal addresses.
 const UNSPEAKABLE: [&str; 6] =
     [OPERATOR_TOKEN, SESSION_SECRET, WEBHOOK_SECRET, "eyJhbGciOi", "Racecourse Road", "138 0000 0000"];
 
@@ -185,7 +220,6 @@ impl Drop for World {
         }
         if std::thread::panicking() {
             eprintln!("--- the host's log, {}\n{}", self.host.base(), self.host.last_words());
-            eprintln!("--- Redis's log, port {}\n{}", self.redis.port(), self.redis.last_words());
             eprintln!("---");
         }
     }

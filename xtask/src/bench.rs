@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: builds everything and hands over to the load generator in `bench/`.
+//! `cargo xtask bench`: builds everything and starts the load generator in `bench/`.
 
 use std::process::{Command, ExitCode};
 
@@ -6,7 +6,7 @@ use crate::interrupt::Interrupt;
 use crate::workspace::Workspace;
 use crate::{compile, console, prerequisites};
 
-/// What is passed on to the load generator, which knows its own options.
+/// The arguments for the load generator, which parses them itself.
 pub struct Options {
     arguments: Vec<std::ffi::OsString>,
 }

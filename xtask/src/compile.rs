@@ -1,4 +1,4 @@
-//! Building: the functions for wasm, the host and the tests natively.
+//! Builds the functions for wasm, and the host for this machine.
 
 use std::process::{Command, Stdio};
 
@@ -10,7 +10,7 @@ use crate::workspace::Workspace;
 
 const WASM_TARGET: &str = "wasm32-wasip2";
 
-/// All components of spin.toml, by one cargo, into target/wasm32-wasip2/function/.
+/// Builds all components of spin.toml with one cargo command, into target/wasm32-wasip2/function/.
 pub fn functions(workspace: &Workspace, interrupt: &Interrupt) -> anyhow::Result<()> {
     let components = workspace.manifest()?.components;
     console::step(&format!("Building {} functions for {WASM_TARGET}", components.len()));
@@ -21,7 +21,7 @@ pub fn functions(workspace: &Workspace, interrupt: &Interrupt) -> anyhow::Result
     succeed(interrupt, &mut cargo, "the functions did not build")
 }
 
-/// The runtime, into target/release/host.
+/// Builds the runtime into target/release/host.
 pub fn host(workspace: &Workspace, interrupt: &Interrupt) -> anyhow::Result<()> {
     console::step("Building the host");
     succeed(
@@ -31,7 +31,7 @@ pub fn host(workspace: &Workspace, interrupt: &Interrupt) -> anyhow::Result<()> 
     )
 }
 
-/// A cargo command in the checkout, on the checkout's own target folder.
+/// A cargo command that runs in the checkout and builds into the checkout's own target folder.
 pub fn cargo(workspace: &Workspace, arguments: &[&str]) -> Command {
     let mut command = Command::new("cargo");
     command
@@ -39,13 +39,13 @@ pub fn cargo(workspace: &Workspace, arguments: &[&str]) -> Command {
         .current_dir(workspace.root())
         .env("CARGO_TARGET_DIR", workspace.target())
         .stdin(Stdio::null());
-    // `cargo run` and `cargo test` tell their programs of the package they belong to. Build scripts that look at
-    // these would run again, and with them half of the host, whenever another program started the same build.
+    // `cargo run` and `cargo test` set these variables for the programs they start. Some build scripts depend on them.
+    // If they reached cargo, each program that starts this build would compile half of the host again.
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
         if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"]
             .iter()
-            .any(|part| name.starts_with(part))
+            .any(|prefix| name.starts_with(prefix))
         {
             command.env_remove(&*name);
         }
@@ -53,7 +53,7 @@ pub fn cargo(workspace: &Workspace, arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs a command that has to succeed; it has printed its own reasons if it did not.
+/// Runs a command, and fails with the message `failure` if it does not succeed. The command itself prints the cause.
 pub fn succeed(interrupt: &Interrupt, command: &mut Command, failure: &str) -> anyhow::Result<()> {
     let status = interrupt.run(command)?;
     if !status.success() {
@@ -62,7 +62,7 @@ pub fn succeed(interrupt: &Interrupt, command: &mut Command, failure: &str) -> a
     Ok(())
 }
 
-/// Makes sure that rustc can build for wasm.
+/// Makes sure that rustc can build for wasm, by installing the target if it is missing.
 pub fn ensure_wasm_target(workspace: &Workspace, interrupt: &Interrupt) -> anyhow::Result<()> {
     let library = Command::new("rustc")
         .args(["--print", "target-libdir", "--target", WASM_TARGET])

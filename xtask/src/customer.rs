@@ -1,4 +1,4 @@
-//! A customer of the demo, who buys through the public API what a real one would, and pays at once.
+//! A customer of the demo: buys through the public API, as a real customer would, and pays at once.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -9,12 +9,15 @@ use sha2::{Digest, Sha256};
 
 use crate::seed;
 
-/// The most zero bits that are worth a newcomer's time: some seconds.
+/// The most zero bits that a proof of work may ask for. More would keep a newcomer waiting for more than some seconds.
 const HARDEST: u64 = 22;
-/// How long a reservation may be in the queue.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a reservation may stay in the queue.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Buys `quantity` units as a new guest. Fails where guests are not welcome, or challenges are for people only.
+/// Buys `quantity` units as a new guest, and pays.
+///
+/// # Errors
+/// Fails if the shop accepts no guests, or if it offers only challenges for people.
 pub fn buy(base: &str, item_id: &str, quantity: u64, webhook_secret: &str) -> anyhow::Result<()> {
     let customer = Customer::arrive(base)?;
     let mut wish = customer.solve_challenge(item_id)?;
@@ -37,12 +40,12 @@ struct Customer<'a> {
 
 impl<'a> Customer<'a> {
     fn arrive(base: &'a str) -> anyhow::Result<Self> {
-        let nobody = Customer { agent: seed::agent(), base, token: String::new() };
-        let session = nobody.post("/api/session", &Value::Null)?;
-        Ok(Customer { token: text(&session, "token")?.to_owned(), ..nobody })
+        let stranger = Customer { agent: seed::agent(), base, token: String::new() };
+        let session = stranger.post("/api/session", &Value::Null)?;
+        Ok(Customer { token: text(&session, "token")?.to_owned(), ..stranger })
     }
 
-    /// A challenge and its answer, as a reservation wants them.
+    /// A challenge and its solution, as the body of a reservation request.
     fn solve_challenge(&self, item_id: &str) -> anyhow::Result<Value> {
         let path = format!("/api/items/{item_id}/challenges");
         let mut challenge = self.post(&path, &Value::Null)?;
@@ -62,7 +65,7 @@ impl<'a> Customer<'a> {
     }
 
     fn wait_until_held(&self, reservation_id: &str) -> anyhow::Result<()> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + QUEUE_TIMEOUT;
         while Instant::now() < deadline {
             let reservation = self.get(&format!("/api/reservations/{reservation_id}"))?;
             match text(&reservation, "state")? {
@@ -74,10 +77,10 @@ impl<'a> Customer<'a> {
                 state => bail!("the reservation is {state}"),
             }
         }
-        bail!("the reservation is still queued after {} s", PATIENCE.as_secs())
+        bail!("the reservation is still queued after {} s", QUEUE_TIMEOUT.as_secs())
     }
 
-    /// What the provider says of a payment that succeeded.
+    /// Sends the webhook with which the payment provider reports that a payment succeeded.
     fn send_webhook(&self, order: &Value, payment_id: &str, secret: &str) -> anyhow::Result<()> {
         let body = json!({
             "event_id": format!("demo-{payment_id}"),
@@ -95,14 +98,14 @@ impl<'a> Customer<'a> {
         let path = "/api/payments/webhook";
         let request = self.agent.post(format!("{}{path}", self.base));
         let request = request.header("stampede-signature", format!("t={time},v1={signature}"));
-        let answer = request.header("content-type", "application/json").send(body);
-        seed::understand("POST", path, answer).map(drop)
+        let response = request.header("content-type", "application/json").send(body);
+        seed::json_of("POST", path, response).map(drop)
     }
 
     fn get(&self, path: &str) -> anyhow::Result<Value> {
         let request = self.agent.get(format!("{}{path}", self.base));
-        let answer = request.header("authorization", format!("Bearer {}", self.token)).call();
-        seed::understand("GET", path, answer)
+        let response = request.header("authorization", format!("Bearer {}", self.token)).call();
+        seed::json_of("GET", path, response)
     }
 
     fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
@@ -110,16 +113,16 @@ impl<'a> Customer<'a> {
         if !self.token.is_empty() {
             request = request.header("authorization", format!("Bearer {}", self.token));
         }
-        let answer = if body.is_null() {
+        let response = if body.is_null() {
             request.send_empty()
         } else {
             request.header("content-type", "application/json").send(body.to_string())
         };
-        seed::understand("POST", path, answer)
+        seed::json_of("POST", path, response)
     }
 }
 
-/// The first decimal for which SHA-256 of `challenge:decimal` begins with so many zero bits.
+/// The first decimal number for which SHA-256 of `challenge:decimal` begins with at least `bits` zero bits.
 fn prove_work(challenge: &str, bits: u64) -> String {
     let prefix = Sha256::new_with_prefix(format!("{challenge}:"));
     let leading_zeros = |digest: &[u8]| -> u64 {
@@ -128,9 +131,9 @@ fn prove_work(challenge: &str, bits: u64) -> String {
     };
     let mut number: u64 = 0;
     loop {
-        let answer = number.to_string();
-        if leading_zeros(&prefix.clone().chain_update(&answer).finalize()) >= bits {
-            return answer;
+        let solution = number.to_string();
+        if leading_zeros(&prefix.clone().chain_update(&solution).finalize()) >= bits {
+            return solution;
         }
         number += 1;
     }
@@ -147,9 +150,9 @@ mod tests {
     use super::prove_work;
 
     #[test]
-    fn work_is_proved_by_zero_bits() {
-        let answer = prove_work("c", 13);
-        let digest = Sha256::digest(format!("c:{answer}"));
+    fn a_solution_gives_a_digest_with_enough_zero_bits() {
+        let solution = prove_work("c", 13);
+        let digest = Sha256::digest(format!("c:{solution}"));
         assert_eq!(digest[0], 0);
         assert!(digest[1] < 0b1000);
     }

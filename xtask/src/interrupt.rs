@@ -1,8 +1,8 @@
-//! Ctrl-C and SIGTERM, turned into something a command can wait for.
+//! Handles Ctrl-C and SIGTERM.
 //!
-//! A program that a command runs to the end (cargo, apt-get) is passed the signal and waited for. Servers are
-//! started in process groups of their own, so that Ctrl-C reaches only us and we choose the order in which
-//! they stop.
+//! If a command is running another program to its end (cargo, apt-get), that program gets the signal too, and we wait
+//! for it. Servers run in process groups of their own, so Ctrl-C reaches only us and we choose the order in which they
+//! stop.
 
 use std::process::{Child, Command, ExitStatus};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +12,7 @@ use anyhow::Context;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-/// The error of a command that ended because a person, or a supervisor, asked it to.
+/// The error of a command that ended because a person or a supervisor asked it to.
 #[derive(Debug)]
 pub struct Interrupted;
 
@@ -24,7 +24,7 @@ impl std::fmt::Display for Interrupted {
 
 impl std::error::Error for Interrupted {}
 
-/// Knows whether we were asked to stop, and what has to hear of it.
+/// Knows whether we were asked to stop, and which program must be told.
 #[derive(Clone)]
 pub struct Interrupt {
     state: Arc<Mutex<State>>,
@@ -33,7 +33,7 @@ pub struct Interrupt {
 #[derive(Default)]
 struct State {
     requested: bool,
-    /// The program that we are running to its end right now.
+    /// The process number of the program that we are running to its end, if there is one.
     foreground: Option<u32>,
 }
 
@@ -48,13 +48,13 @@ impl Interrupt {
         let inner = interrupt.clone();
         std::thread::spawn(move || {
             for _ in signals.forever() {
-                inner.requested();
+                inner.request();
             }
         });
         Ok(interrupt)
     }
 
-    fn requested(&self) {
+    fn request(&self) {
         let mut state = self.lock();
         state.requested = true;
         if let Some(pid) = state.foreground {
@@ -67,12 +67,12 @@ impl Interrupt {
         if self.lock().requested { Err(Interrupted.into()) } else { Ok(()) }
     }
 
-    /// Runs a program to its end, passing on a request to stop.
+    /// Runs a program to its end. Passes a request to stop on to it.
     pub fn run(&self, command: &mut Command) -> anyhow::Result<ExitStatus> {
         self.run_with(command, |_| ())
     }
 
-    /// The same, for a caller that takes the program's output away when it has just started.
+    /// Like [`Interrupt::run`], and calls `started` when the program has just started, for example to read its output.
     pub fn run_with(
         &self,
         command: &mut Command,
@@ -89,17 +89,18 @@ impl Interrupt {
         status.with_context(|| format!("cannot wait for `{name}`"))
     }
 
-    /// Asks `done` again and again until it has an answer, the deadline passes (`None`), or we are asked to stop.
+    /// Calls `done` until it returns a value. Returns `None` after `timeout`. Fails with [`Interrupted`] if we are asked
+    /// to stop.
     pub fn poll<T>(
         &self,
-        patience: Duration,
+        timeout: Duration,
         mut done: impl FnMut() -> anyhow::Result<Option<T>>,
     ) -> anyhow::Result<Option<T>> {
-        let deadline = Instant::now() + patience;
+        let deadline = Instant::now() + timeout;
         loop {
             self.check()?;
-            if let Some(answer) = done()? {
-                return Ok(Some(answer));
+            if let Some(value) = done()? {
+                return Ok(Some(value));
             }
             if Instant::now() >= deadline {
                 return Ok(None);
@@ -113,7 +114,7 @@ impl Interrupt {
     }
 }
 
-/// Whether we run under `nohup` and the like, whose wish a handler of ours would undo.
+/// Whether SIGHUP is ignored, for example under `nohup`. Then we must not handle it either.
 fn hangup_is_ignored() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -133,14 +134,14 @@ pub fn kill(pid: u32) {
 
 fn signal(pid: u32, signal: rustix::process::Signal) {
     if let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
-        // It may have ended by itself in the meantime.
+        // This fails if the process has already ended, which is fine.
         let _ = rustix::process::kill_process(pid, signal);
     }
 }
 
-/// Waits for a child that was asked to end, and ends it at once when `patience` is over.
-pub fn wait_or_kill(child: &mut Child, patience: Duration) -> anyhow::Result<ExitStatus> {
-    let deadline = Instant::now() + patience;
+/// Waits for a child that was asked to end, and kills it after `timeout`.
+pub fn wait_or_kill(child: &mut Child, timeout: Duration) -> anyhow::Result<ExitStatus> {
+    let deadline = Instant::now() + timeout;
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(status);

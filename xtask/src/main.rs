@@ -1,9 +1,10 @@
-//! The one door to the project: `cargo xtask <command>`.
+//! Every task of the project: `cargo xtask <command>`.
 //!
-//! It builds, starts and checks things by running cargo and other programs, and knows nothing about how
-//! sales work: all that it does with a sale goes through the public HTTP API. It needs nothing but a Rust
-//! toolchain; what else a command needs it installs where it may, and otherwise it names the one command
-//! to run.
+//! It builds, starts and checks the project by running cargo and other programs. It does not know how sales work:
+//! whatever it does with a sale goes through the public HTTP API.
+//!
+//! It needs only a Rust toolchain. It installs other programs that a command needs, if it may. Otherwise it names the
+//! command that installs them.
 
 mod bench;
 mod check;
@@ -11,6 +12,7 @@ mod compile;
 mod console;
 mod customer;
 mod interrupt;
+mod pages;
 mod prerequisites;
 mod redis;
 mod runtime;
@@ -27,22 +29,22 @@ cargo xtask <command>
 
   up      Build everything and start Stampede on this machine, with a demo sale.
           --listen HOST:PORT     address to serve on                     [127.0.0.1:3000]
-          --data DIR             where everything of this run is kept    [.stampede]
+          --data DIR             folder for the data of this run         [.stampede]
           --redis URL            use this Redis instead of a private one
           --set NAME=VALUE       set a variable of spin.toml; may be repeated
-          --runtime host|spin    what runs the components                [host]
+          --runtime host|spin    runtime for the components              [host]
           --empty                start without the demo sale
   test    Run every test, or those whose name contains a filter.
           [FILTER]
-  bench   Measure against the budgets and write a report to target/bench/.
+  bench   Measure, compare with the budgets, and write a report to target/bench/.
           --seconds N            how long each measurement lasts         [5]
           --connections N        connections of the load generator       [64]
           --only NAME            only the measurements whose name contains this
   bench crowd   Simulate a sale that bots attack, with each defence on and off; see docs/crowd.md.
           --people N --bots N --addresses N --requests N   [1000, 2000, 20, 100000]
-          --to-the-end           let bots send all their requests, also when all is decided
+          --to-the-end           let bots send all their requests, even after everything is sold
           --only NAME            only the scenarios whose name contains this
-  check   Formatting, lints, licences and security advisories.
+  check   Formatting and lints of Rust and of the pages, licences and security advisories.
 ";
 
 fn main() -> ExitCode {
@@ -52,7 +54,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if error.is::<interrupt::Interrupted>() => {
             console::note("Stopped.");
-            // What a shell reports for a program that SIGINT ended.
+            // A shell reports this code for a program that SIGINT ended.
             ExitCode::from(130)
         }
         Err(error) => {

@@ -21,6 +21,8 @@ pub const CHROMIUM: Program = Program { name: "chromium", package: "chromium" };
 pub const CHROMEDRIVER: Program = Program { name: "chromedriver", package: "chromium-driver" };
 pub const POSTGRES: Program = Program { name: "initdb", package: "postgresql" };
 pub const FAKETIME: Program = Program { name: "faketime", package: "faketime" };
+pub const NODE: Program = Program { name: "node", package: "nodejs" };
+pub const NPM: Program = Program { name: "npm", package: "npm" };
 pub const NGINX: Program = Program { name: "nginx", package: "nginx-light" };
 
 /// Installs those of `programs` that are missing, or fails with the one command that does.

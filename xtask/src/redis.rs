@@ -1,4 +1,4 @@
-//! The Redis of a run: a private server under the data folder, or somebody else's that has to be fit for us.
+//! The Redis of a run: a private server in the data folder, or a server of the operator, which we check.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream, ToSocketAddrs};
@@ -12,11 +12,12 @@ use anyhow::{Context, bail, ensure};
 use crate::interrupt::{self, Interrupt};
 use crate::{console, prerequisites, secrets};
 
-/// What our functions need Redis to tell: the alarm is a key that expires.
+/// The notifications that our functions need from Redis. The alarm is a key that expires.
 const NOTIFICATIONS: &str = "Ex";
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long connecting, and each read and write, may take.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// `redis://[[user]:password@]host[:port][/database]`, taken apart.
+/// The parts of `redis://[[user]:password@]host[:port][/database]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {
     user: Option<String>,
@@ -54,18 +55,18 @@ impl Url {
         Ok(Url { user, password, host: host.to_owned(), port })
     }
 
-    /// The same server without credentials and path, as the outbound allow-list wants it.
+    /// The URL without credentials and path: the form in which the outbound allow-list needs it.
     pub fn origin(&self) -> String {
         format!("redis://{}:{}", self.host, self.port)
     }
 }
 
-/// A URL as it may be shown: what stands before an `@` is a secret.
+/// The part of a URL that messages may show. The part before an `@` is a secret.
 fn without_credentials(text: &str) -> &str {
     text.rsplit_once('@').map_or(text, |(_, place)| place)
 }
 
-/// Percent-decoding, as far as credentials need it.
+/// Decodes percent-encoded credentials. Incomplete escapes stay as they are.
 fn decode(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
@@ -81,7 +82,7 @@ fn decode(text: &str) -> String {
     String::from_utf8_lossy(&decoded).into_owned()
 }
 
-/// Makes sure that a Redis which is not ours answers, and tells of expired keys.
+/// Makes sure that a Redis which we did not start replies, and sends notifications of expired keys.
 pub fn verify(url: &Url) -> anyhow::Result<()> {
     let mut connection = Connection::open(url)?;
     let current = match connection.command(&["CONFIG", "GET", "notify-keyspace-events"]) {
@@ -92,12 +93,12 @@ pub fn verify(url: &Url) -> anyhow::Result<()> {
         Ok(_) => String::new(),
         Err(error) => {
             console::note(&format!(
-                "Redis does not show its configuration ({error}); make sure that it has `notify-keyspace-events {NOTIFICATIONS}`"
+                "Redis does not let us read its configuration ({error}); make sure that it has `notify-keyspace-events {NOTIFICATIONS}`"
             ));
             return Ok(());
         }
     };
-    // `A` stands for all kinds of events, expiry among them.
+    // `A` includes all kinds of events, also expiry.
     if current.contains('E') && current.contains(['x', 'A']) {
         return Ok(());
     }
@@ -105,13 +106,13 @@ pub fn verify(url: &Url) -> anyhow::Result<()> {
         current.chars().chain(NOTIFICATIONS.chars().filter(|flag| !current.contains(*flag))).collect();
     connection.command(&["CONFIG", "SET", "notify-keyspace-events", &wanted]).map(|_| ()).map_err(|error| {
         anyhow::anyhow!(
-            "Redis at {} refuses to tell of expired keys ({error}); set `notify-keyspace-events {wanted}` there",
+            "Redis at {} refuses to send notifications of expired keys ({error}); set `notify-keyspace-events {wanted}` there",
             url.origin()
         )
     })
 }
 
-/// Our own redis-server, with everything it has under one folder.
+/// A redis-server of our own, whose files are all in one folder.
 pub struct Private {
     folder: PathBuf,
     url: Url,
@@ -119,7 +120,7 @@ pub struct Private {
 }
 
 impl Private {
-    /// Starts the server of this data folder; one that an earlier, killed run left behind is ended first.
+    /// Starts the server of this data folder. If an earlier run was killed and its server still runs, ends that first.
     pub fn start(data: &Path, interrupt: &Interrupt) -> anyhow::Result<Private> {
         let folder = data.join("redis");
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
@@ -133,7 +134,7 @@ impl Private {
         if let Some(port) = last_port {
             stop_leftover(&folder, &url_of(port), interrupt)?;
         }
-        // Another program may take a port between our look and Redis's; then we look again.
+        // Another program may take the port after we found it free and before Redis uses it. Then try another.
         for attempt in 0..10 {
             let port = match last_port.filter(|port| attempt == 0 && is_free(*port)) {
                 Some(port) => port,
@@ -167,16 +168,16 @@ impl Private {
         Ok(self.child.try_wait()?)
     }
 
-    /// Starts the server again where it was; `false` when it ended at once.
+    /// Starts the server again on the same port and data. Returns `false` if it ended at once.
     pub fn restart(&mut self, interrupt: &Interrupt) -> anyhow::Result<bool> {
         self.child = spawn(&self.folder)?;
         self.wait_until_ready(interrupt)
     }
 
-    /// Saves everything and ends.
+    /// Saves all data and ends the server.
     pub fn stop(mut self) -> anyhow::Result<()> {
         match Connection::open(&self.url) {
-            // The server closes the connection instead of answering.
+            // The server closes the connection instead of replying, so an error here means nothing.
             Ok(mut connection) => drop(connection.command(&["SHUTDOWN", "SAVE"])),
             Err(_) => interrupt::terminate(self.child.id()),
         }
@@ -184,7 +185,7 @@ impl Private {
         Ok(())
     }
 
-    /// Waits until the server has loaded its data; `false` when it ended instead.
+    /// Waits until the server has loaded its data. Returns `false` if it ended instead, or did not get ready in time.
     fn wait_until_ready(&mut self, interrupt: &Interrupt) -> anyhow::Result<bool> {
         let url = self.url.clone();
         let child = &mut self.child;
@@ -192,8 +193,8 @@ impl Private {
             if child.try_wait()?.is_some() {
                 return Ok(Some(false));
             }
-            let answer = Connection::open(&url).and_then(|mut connection| connection.command(&["PING"]));
-            Ok(answer.is_ok().then_some(true))
+            let reply = Connection::open(&url).and_then(|mut connection| connection.command(&["PING"]));
+            Ok(reply.is_ok().then_some(true))
         });
         if !matches!(ready, Ok(Some(true))) {
             let _ = child.kill();
@@ -203,7 +204,7 @@ impl Private {
     }
 }
 
-/// A server of ours that outlived its xtask would hold the files that we need.
+/// Ends the server of an earlier run of this folder, if it still runs: two servers must not write the same files.
 fn stop_leftover(folder: &Path, url: &Url, interrupt: &Interrupt) -> anyhow::Result<()> {
     let Ok(mut connection) = Connection::open(url) else { return Ok(()) };
     let expected = folder.to_string_lossy().into_owned();
@@ -225,7 +226,7 @@ fn spawn(folder: &Path) -> anyhow::Result<Child> {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        // Ctrl-C is for us; Redis goes last, when the host has finished.
+        // Ctrl-C should reach only us. We stop Redis last, when the host has finished.
         .process_group(0)
         .spawn()
         .context("cannot start redis-server")
@@ -242,9 +243,9 @@ fn write_configuration(folder: &Path, url: &Url) -> anyhow::Result<()> {
             "# Written by `cargo xtask up` at every start.\n\
              bind 127.0.0.1\nport {port}\nrequirepass {password}\n\
              dir \"{quoted}\"\nlogfile \"redis.log\"\ndaemonize no\n\
-             # At most one second of writes is lost when the machine dies; none when Redis alone does.\n\
+             # A crash of the machine loses at most one second of writes; a crash of Redis alone loses none.\n\
              appendonly yes\nappendfsync everysec\nsave \"\"\n\
-             # The alarm is a key that expires. Nothing may vanish for lack of memory.\n\
+             # The alarm is a key that expires. Redis must not evict keys when memory runs out.\n\
              notify-keyspace-events {NOTIFICATIONS}\nmaxmemory-policy noeviction\n"
         ),
     )?;
@@ -256,12 +257,12 @@ fn is_free(port: u16) -> bool {
 }
 
 /// A port that the system says is free now.
-pub fn free_port() -> anyhow::Result<u16> {
+fn free_port() -> anyhow::Result<u16> {
     let listener = TcpListener::bind("127.0.0.1:0").context("no free port")?;
     Ok(listener.local_addr()?.port())
 }
 
-/// What Redis answered.
+/// A reply of Redis.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Reply {
     Nil,
@@ -270,20 +271,20 @@ pub enum Reply {
     Array(Vec<Reply>),
 }
 
-/// A plain connection, for the few administrative commands that xtask sends.
+/// A connection without TLS, for the few administrative commands that xtask sends.
 pub struct Connection {
     stream: BufReader<TcpStream>,
 }
 
 impl Connection {
     pub fn open(url: &Url) -> anyhow::Result<Connection> {
-        let failure = || format!("Redis does not answer at {}", url.origin());
+        let failure = || format!("can't reach Redis at {}", url.origin());
         let host = url.host.trim_start_matches('[').trim_end_matches(']');
         let address =
             (host, url.port).to_socket_addrs().with_context(failure)?.next().with_context(failure)?;
-        let stream = TcpStream::connect_timeout(&address, ANSWER_TIMEOUT).with_context(failure)?;
-        stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
-        stream.set_write_timeout(Some(ANSWER_TIMEOUT))?;
+        let stream = TcpStream::connect_timeout(&address, TIMEOUT).with_context(failure)?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
         let mut connection = Connection { stream: BufReader::new(stream) };
         match (&url.user, &url.password) {
             (Some(user), Some(password)) => connection.command(&["AUTH", user, password]),
@@ -294,7 +295,7 @@ impl Connection {
         Ok(connection)
     }
 
-    /// Sends one command; an error reply is an error.
+    /// Sends one command and reads its reply. An error reply of Redis is returned as an error.
     pub fn command(&mut self, words: &[&str]) -> anyhow::Result<Reply> {
         let mut request = format!("*{}\r\n", words.len());
         for word in words {
@@ -323,7 +324,7 @@ impl Connection {
                 let Ok(count) = rest.parse::<usize>() else { return Ok(Reply::Nil) };
                 (0..count).map(|_| self.reply()).collect::<anyhow::Result<_>>().map(Reply::Array)
             }
-            _ => bail!("this is not Redis: it answered `{line}`"),
+            _ => bail!("this is not Redis: it replied `{line}`"),
         }
     }
 }
@@ -333,7 +334,7 @@ mod tests {
     use super::Url;
 
     #[test]
-    fn urls_are_taken_apart() {
+    fn a_url_is_split_into_its_parts() {
         let url = Url::parse("redis://shop:p%40ss@example.org:7000/0").unwrap();
         assert_eq!(url.user.as_deref(), Some("shop"));
         assert_eq!(url.password.as_deref(), Some("p@ss"));

@@ -1,4 +1,4 @@
-//! The process that runs the components: our host, or `spin up`.
+//! Runs the components in a child process: our host, or `spin up`.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -16,10 +16,10 @@ use crate::interrupt::{self, Interrupt};
 use crate::workspace::Workspace;
 use crate::{console, prerequisites};
 
-/// How long requests that are being answered may take when we stop.
-const DRAIN: Duration = Duration::from_secs(20);
-/// The first start compiles every component to machine code.
-const START: Duration = Duration::from_secs(300);
+/// How long running requests may still take when we stop the application.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a start may take. The first one compiles every component to machine code.
+const START_TIMEOUT: Duration = Duration::from_secs(300);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -27,14 +27,15 @@ pub enum Kind {
     Spin,
 }
 
-/// Everything that a start needs, so that a restart is the same start.
+/// Everything that a start needs. A restart uses it again, so nothing differs.
 pub struct Plan<'a> {
     pub workspace: &'a Workspace,
     pub kind: Kind,
-    /// The folder that the run keeps everything in.
+    /// The folder that holds all data of the run.
     pub data: PathBuf,
     pub listen: SocketAddr,
-    /// All that is not left at its default. Secrets among them, so they travel in the environment.
+    /// The variables that differ from their defaults. Some are secrets, so the child gets all of them in its
+    /// environment, which other users can't read.
     pub variables: BTreeMap<String, String>,
 }
 
@@ -46,7 +47,7 @@ pub struct Runtime {
 }
 
 impl Plan<'_> {
-    /// Starts the application and waits until it says that it is ready.
+    /// Starts the application and waits until `/readyz` reports that it is ready.
     pub fn start(&self, interrupt: &Interrupt) -> anyhow::Result<Runtime> {
         let log_path = self.log();
         let log = OpenOptions::new()
@@ -65,7 +66,7 @@ impl Plan<'_> {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log.try_clone()?)
-            // Ctrl-C is for us: we ask the application to finish what it is doing, then end Redis.
+            // Ctrl-C should reach only us. We then let the application finish its requests, and stop Redis after it.
             .process_group(0);
         for (name, value) in &self.variables {
             command.env(format!("SPIN_VARIABLE_{}", name.to_uppercase()), value);
@@ -83,17 +84,17 @@ impl Plan<'_> {
             Ok(()) => Ok(runtime),
             Err(error) => {
                 let _ = runtime.stop();
-                let words = last_words(&log_path, log_start);
-                Err(if words.is_empty() || error.is::<interrupt::Interrupted>() {
+                let last_line = last_line(&log_path, log_start);
+                Err(if last_line.is_empty() || error.is::<interrupt::Interrupted>() {
                     error
                 } else {
-                    anyhow::anyhow!("{error:#}: {words}")
+                    anyhow::anyhow!("{error:#}: {last_line}")
                 })
             }
         }
     }
 
-    /// Ends an application that an earlier, killed run left behind.
+    /// Ends the application of an earlier run that was killed.
     pub fn stop_leftover(&self, interrupt: &Interrupt) -> anyhow::Result<()> {
         let pid_file = self.data.join("runtime.pid");
         let Some(pid) =
@@ -101,7 +102,7 @@ impl Plan<'_> {
         else {
             return Ok(());
         };
-        // Only a process that works on our data folder is ours: process numbers are used again.
+        // The system reuses process numbers, so make sure that this process works on our data folder.
         let is_ours = || {
             let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             let state = self.state();
@@ -110,9 +111,9 @@ impl Plan<'_> {
         if is_ours() {
             console::note("An earlier run was killed and left the application behind; ending it");
             interrupt::terminate(pid);
-            if interrupt.poll(DRAIN, || Ok((!is_ours()).then_some(())))?.is_none() {
+            if interrupt.poll(DRAIN_TIMEOUT, || Ok((!is_ours()).then_some(())))?.is_none() {
                 interrupt::kill(pid);
-                interrupt.poll(DRAIN, || Ok((!is_ours()).then_some(())))?;
+                interrupt.poll(DRAIN_TIMEOUT, || Ok((!is_ours()).then_some(())))?;
             }
         }
         let _ = std::fs::remove_file(pid_file);
@@ -154,7 +155,7 @@ impl Plan<'_> {
 }
 
 impl Runtime {
-    /// Where it serves; the port is known even if the plan left it open.
+    /// The address that the application serves. Its port is known even if the plan left it open.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -163,10 +164,10 @@ impl Runtime {
         Ok(self.child.try_wait()?)
     }
 
-    /// Lets it answer what it is answering, and ends it.
+    /// Lets the application finish its requests, and ends it.
     pub fn stop(&mut self) -> anyhow::Result<()> {
         interrupt::terminate(self.child.id());
-        interrupt::wait_or_kill(&mut self.child, DRAIN)?;
+        interrupt::wait_or_kill(&mut self.child, DRAIN_TIMEOUT)?;
         let _ = std::fs::remove_file(&self.pid_file);
         Ok(())
     }
@@ -178,7 +179,7 @@ impl Runtime {
         interrupt: &Interrupt,
     ) -> anyhow::Result<()> {
         let agent = crate::seed::agent();
-        let ready = interrupt.poll(START, || {
+        let ready = interrupt.poll(START_TIMEOUT, || {
             if let Some(status) = self.child.try_wait()? {
                 bail!("the application ended while it was starting ({status})");
             }
@@ -191,7 +192,7 @@ impl Runtime {
             let url = format!("http://{}/readyz", reachable(self.address));
             Ok(agent.get(&url).call().is_ok_and(|response| response.status() == 200).then_some(()))
         })?;
-        ensure!(ready.is_some(), "the application does not get ready within {} s", START.as_secs());
+        ensure!(ready.is_some(), "the application does not get ready within {} s", START_TIMEOUT.as_secs());
         Ok(())
     }
 }
@@ -201,7 +202,7 @@ pub fn find_spin() -> anyhow::Result<PathBuf> {
         .context("`spin` is not installed; leave out `--runtime spin` to use Stampede's own host")
 }
 
-/// An address that a client on this machine can connect to, where the server listens on all of them.
+/// An address that a client on this machine can connect to: the loopback if the server listens on all addresses.
 pub fn reachable(address: SocketAddr) -> SocketAddr {
     let mut address = address;
     if address.ip().is_unspecified() {
@@ -222,7 +223,7 @@ fn follow_output(output: impl Read + Send + 'static, mut log: File) -> Receiver<
             if let Some(address) =
                 line.strip_prefix("Serving http://").and_then(|text| text.trim().parse().ok())
             {
-                // Nobody listens any more once the application has been seen ready.
+                // This fails after the start, when nobody reads the address any more.
                 let _ = sender.send(address);
             }
             let _ = writeln!(log, "{line}");
@@ -231,8 +232,8 @@ fn follow_output(output: impl Read + Send + 'static, mut log: File) -> Receiver<
     receiver
 }
 
-/// What the application wrote to its log last, on one line.
-fn last_words(log: &Path, start: u64) -> String {
+/// The last line that is not empty in a log, after the byte `start`.
+fn last_line(log: &Path, start: u64) -> String {
     let read = || -> std::io::Result<String> {
         let mut file = File::open(log)?;
         file.seek(SeekFrom::Start(start))?;

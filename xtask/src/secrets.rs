@@ -1,5 +1,5 @@
-//! Secrets of a run: made once with the system's randomness, kept under the data folder, readable by the
-//! owner only.
+//! The secrets of a run. They are made once from the system's randomness and kept in the data folder, where only the
+//! owner may read them.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -8,7 +8,10 @@ use std::path::Path;
 
 use anyhow::Context;
 
-/// The secret of this name, made now if there is none yet: 40 characters of `[a-z0-9]`, over 200 random bits.
+/// Reads the secret of this name, or makes it if there is none: 40 characters of `[a-z0-9]`, over 200 random bits.
+///
+/// # Errors
+/// Fails if the file has fewer than 32 characters, or can't be read or written.
 pub fn load_or_make(folder: &Path, name: &str) -> anyhow::Result<String> {
     let path = folder.join(name);
     match std::fs::read_to_string(&path) {
@@ -25,11 +28,11 @@ pub fn load_or_make(folder: &Path, name: &str) -> anyhow::Result<String> {
     Ok(secret)
 }
 
-/// Writes a file that only its owner may read; whole, or not at all.
+/// Writes a file that only its owner may read. If writing fails, the old content stays.
 pub fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
     let write = || -> std::io::Result<()> {
         let draft = path.with_extension("new");
-        // A draft that a killed run left behind may have other permissions.
+        // If an earlier run was killed here, its draft may have other permissions.
         let _ = std::fs::remove_file(&draft);
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
         file.write_all(text.as_bytes())?;
@@ -46,7 +49,7 @@ fn random_word(length: usize) -> anyhow::Result<String> {
         let mut bytes = [0u8; 64];
         getrandom::fill(&mut bytes)
             .map_err(|error| anyhow::anyhow!("the system has no randomness: {error}"))?;
-        // 252 is the largest multiple of 36 in a byte; what is above would favour the first letters.
+        // 252 is the largest multiple of 36 in a byte. Larger bytes would make the first letters more likely.
         let fair = bytes.iter().filter(|byte| **byte < 252);
         word.extend(fair.map(|byte| char::from(ALPHABET[usize::from(byte % 36)])).take(length - word.len()));
     }

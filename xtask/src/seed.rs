@@ -1,4 +1,4 @@
-//! The demo sale, published through the public operator API, as any shop would publish its own.
+//! Publishes the demo sale through the public operator API, as any shop would publish its own.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use time::macros::format_description;
 use crate::workspace::Workspace;
 use crate::{console, customer};
 
-/// An HTTP client that hands every status back as an answer.
+/// An HTTP client that returns a response for every status, also for errors.
 pub fn agent() -> ureq::Agent {
     let config = ureq::Agent::config_builder()
         .http_status_as_error(false)
@@ -20,7 +20,7 @@ pub fn agent() -> ureq::Agent {
     ureq::Agent::new_with_config(config)
 }
 
-/// Publishes demo/catalogue.json, whose format demo/README.md describes, unless the shop has a sale already.
+/// Publishes demo/catalogue.json, unless the shop already has a sale. demo/README.md describes the format.
 pub fn publish_demo_unless_there_is_a_sale(
     workspace: &Workspace,
     base: &str,
@@ -51,7 +51,7 @@ fn read(path: &Path) -> anyhow::Result<Value> {
 
 fn publish_sale(operator: &Operator<'_>, sale: &Value, now: OffsetDateTime) -> anyhow::Result<()> {
     let mut body = members(sale, &["items"])?;
-    replace_seconds_by_times(&mut body, now)?;
+    replace_seconds_with_times(&mut body, now)?;
     let created = operator.post("/api/admin/sales", &Value::Object(body))?;
     let sale_id = id(&created)?;
     for item in array(sale, "items")? {
@@ -68,7 +68,7 @@ fn publish_item(
     now: OffsetDateTime,
 ) -> anyhow::Result<()> {
     let mut body = members(item, &["state"])?;
-    replace_seconds_by_times(&mut body, now)?;
+    replace_seconds_with_times(&mut body, now)?;
     let created = operator.post(&format!("/api/admin/sales/{sale_id}/items"), &Value::Object(body))?;
     let item_id = id(&created)?;
     let step = |verb: &str| operator.post(&format!("/api/admin/items/{item_id}/{verb}"), &Value::Null);
@@ -88,20 +88,22 @@ fn publish_item(
     Ok(())
 }
 
-/// Customers buy and pay for every unit. Where none can be played, because shoppers come with the shop's own tokens or
-/// challenges are for people only, the seller takes back what is left.
+/// Buys and pays for every unit as customers. This fails if shoppers need tokens of the shop's own issuer, or if
+/// challenges are for people only. Then the seller removes the remaining units from sale instead.
 fn sell_out(operator: &Operator<'_>, item_id: &str, item: &Value) -> anyhow::Result<()> {
     let number = |name: &str| item.get(name).and_then(Value::as_u64);
     let mut left = number("stock").context("the item has no `stock`")?;
-    let limit = number("per_user_limit").unwrap_or(1).max(1);
+    let cap = number("per_user_limit").unwrap_or(1).max(1);
     while left > 0 {
-        let quantity = left.min(limit);
+        let quantity = left.min(cap);
         if let Err(refusal) = customer::buy(operator.base, item_id, quantity, operator.webhook_secret) {
-            console::note(&format!("The rest of the sold-out item is taken back instead: {refusal:#}"));
+            console::note(&format!(
+                "The rest of the sold-out item is removed from sale instead: {refusal:#}"
+            ));
             let stats = operator.get(&format!("/api/admin/items/{item_id}/stats"))?;
             let count = |name: &str| stats.get(name).and_then(Value::as_u64).unwrap_or_default();
-            let taken = serde_json::json!({ "total": count("total") - count("available") });
-            operator.post(&format!("/api/admin/items/{item_id}/stock"), &taken)?;
+            let reduced = serde_json::json!({ "total": count("total") - count("available") });
+            operator.post(&format!("/api/admin/items/{item_id}/stock"), &reduced)?;
             break;
         }
         left -= quantity;
@@ -109,7 +111,7 @@ fn sell_out(operator: &Operator<'_>, item_id: &str, item: &Value) -> anyhow::Res
     wait_until_shown_sold_out(operator, item_id)
 }
 
-/// What shoppers are shown of stock is up to a second old. A newcomer's first look is to be true.
+/// Shoppers see a stock that is up to a second old. A newcomer should see the right one from the start.
 fn wait_until_shown_sold_out(operator: &Operator<'_>, item_id: &str) -> anyhow::Result<()> {
     let deadline = Instant::now() + Duration::from_secs(5);
     while Instant::now() < deadline {
@@ -119,7 +121,7 @@ fn wait_until_shown_sold_out(operator: &Operator<'_>, item_id: &str) -> anyhow::
         }
         std::thread::sleep(Duration::from_millis(100));
     }
-    bail!("the item {item_id} is not shown as sold out although nothing is left of it")
+    bail!("the item {item_id} has no units left, but is not shown as sold out")
 }
 
 fn members(object: &Value, left_out: &[&str]) -> anyhow::Result<Map<String, Value>> {
@@ -128,8 +130,8 @@ fn members(object: &Value, left_out: &[&str]) -> anyhow::Result<Map<String, Valu
     Ok(members)
 }
 
-/// `starts_in_seconds: 60` becomes `starts_at: "…"`, a minute from now.
-fn replace_seconds_by_times(body: &mut Map<String, Value>, now: OffsetDateTime) -> anyhow::Result<()> {
+/// Replaces `starts_in_seconds: 60` by `starts_at: "…"`, a minute from now.
+fn replace_seconds_with_times(body: &mut Map<String, Value>, now: OffsetDateTime) -> anyhow::Result<()> {
     for (seconds, at) in [("starts_in_seconds", "starts_at"), ("ends_in_seconds", "ends_at")] {
         if let Some(value) = body.remove(seconds) {
             let offset = value.as_i64().with_context(|| format!("`{seconds}` is not a whole number"))?;
@@ -149,48 +151,49 @@ fn array<'a>(object: &'a Value, name: &str) -> anyhow::Result<&'a Vec<Value>> {
 }
 
 fn id(created: &Value) -> anyhow::Result<&str> {
-    created.get("id").and_then(Value::as_str).context("the answer has no id")
+    created.get("id").and_then(Value::as_str).context("the response has no id")
 }
 
-/// The operator's side of the API.
+/// A client of the operator's API.
 struct Operator<'a> {
     agent: ureq::Agent,
     base: &'a str,
     token: &'a str,
-    /// The demo's customers pay without a page: their provider's word is signed with it.
+    /// Signs the webhook that reports the payment of a demo customer, who pays without a payment page.
     webhook_secret: &'a str,
 }
 
 impl Operator<'_> {
     fn get(&self, path: &str) -> anyhow::Result<Value> {
         let request = self.agent.get(format!("{}{path}", self.base));
-        let answer = request.header("authorization", format!("Bearer {}", self.token)).call();
-        understand("GET", path, answer)
+        let response = request.header("authorization", format!("Bearer {}", self.token)).call();
+        json_of("GET", path, response)
     }
 
     fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         let request = self.agent.post(format!("{}{path}", self.base));
         let request = request.header("authorization", format!("Bearer {}", self.token));
-        let answer = if body.is_null() {
+        let response = if body.is_null() {
             request.send_empty()
         } else {
             request.header("content-type", "application/json").send(body.to_string())
         };
-        understand("POST", path, answer)
+        json_of("POST", path, response)
     }
 }
 
-/// The answer's JSON; anything but a success is an error.
-pub fn understand(
+/// Reads the JSON of a response. Any status but a success is an error.
+pub fn json_of(
     method: &str,
     path: &str,
-    answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    response: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
 ) -> anyhow::Result<Value> {
-    let mut response = answer.with_context(|| format!("{method} {path} got no answer"))?;
+    let mut response = response.with_context(|| format!("{method} {path} got no response"))?;
     let status = response.status();
     let text = response.body_mut().read_to_string().with_context(|| format!("{method} {path}"))?;
-    ensure!(status.is_success(), "{method} {path} was answered {status}: {text}");
-    serde_json::from_str(&text).with_context(|| format!("{method} {path} was not answered in JSON"))
+    ensure!(status.is_success(), "{method} {path} returned {status}: {text}");
+    serde_json::from_str(&text)
+        .with_context(|| format!("{method} {path} returned something that is not JSON"))
 }
 
 #[cfg(test)]
@@ -204,7 +207,7 @@ mod tests {
             &["state"],
         )
         .unwrap();
-        replace_seconds_by_times(&mut body, OffsetDateTime::UNIX_EPOCH).unwrap();
+        replace_seconds_with_times(&mut body, OffsetDateTime::UNIX_EPOCH).unwrap();
         let expected = serde_json::json!({
             "title": "A", "starts_at": "1969-12-31T23:59:59.000Z", "ends_at": "1970-01-01T00:01:00.000Z"
         });
@@ -212,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn the_catalogue_of_the_demo_is_in_the_format_that_is_read_here() {
+    fn the_demo_catalogue_has_the_format_that_is_read_here() {
         let catalogue = read(&Workspace::find().unwrap().root().join("demo/catalogue.json")).unwrap();
         let items: Vec<&Value> = array(&catalogue, "sales")
             .unwrap()

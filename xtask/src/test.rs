@@ -1,17 +1,17 @@
 //! `cargo xtask test [filter]`: every test there is, on private servers and free ports.
 //!
 //! Everything that tests start is built before, once: a test that finds a binary missing fails and names this
-//! command.
+//! command. The tests of Rust come first, then those of the pages, which Node runs.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{ChildStdout, Command, ExitCode, Stdio};
 use std::time::Instant;
 
 use anyhow::Context;
 
 use crate::interrupt::Interrupt;
 use crate::workspace::Workspace;
-use crate::{compile, console, prerequisites};
+use crate::{compile, console, pages, prerequisites};
 
 /// Everything, in two goes. The host's own tests are built like the host, so that Wasmtime, which takes minutes, is built
 /// once; all others are built for debugging.
@@ -55,6 +55,7 @@ pub fn run(options: &Options, interrupt: &Interrupt) -> anyhow::Result<ExitCode>
         prerequisites::CHROMIUM,
         prerequisites::CHROMEDRIVER,
         prerequisites::FAKETIME,
+        prerequisites::NODE,
     ];
     prerequisites::ensure(&programs, interrupt)?;
     compile::ensure_wasm_target(&workspace, interrupt)?;
@@ -75,7 +76,10 @@ pub fn run(options: &Options, interrupt: &Interrupt) -> anyhow::Result<ExitCode>
         if let Some(filter) = &options.filter {
             cargo.args(["--", filter.as_str()]);
         }
-        follow(&mut cargo, interrupt, &mut tally)?;
+        follow(&mut cargo, interrupt, count, &mut tally)?;
+    }
+    for mut node in pages::tests(&workspace, options.filter.as_deref())? {
+        follow(&mut node, interrupt, count_of_node, &mut tally)?;
     }
 
     console::step(&format!("Tests took {} s", started.elapsed().as_secs()));
@@ -94,17 +98,22 @@ pub fn run(options: &Options, interrupt: &Interrupt) -> anyhow::Result<ExitCode>
     Ok(if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Runs cargo test, shows what it prints, and counts.
-fn follow(cargo: &mut Command, interrupt: &Interrupt, tally: &mut Tally) -> anyhow::Result<()> {
+/// Runs `program`, which tests. `count` shows what it prints, and counts.
+fn follow(
+    program: &mut Command,
+    interrupt: &Interrupt,
+    count: fn(ChildStdout) -> Tally,
+    tally: &mut Tally,
+) -> anyhow::Result<()> {
     // Both streams through one pipe would mix lines; results stand on standard output only.
     let mut reader = None;
-    let status = interrupt.run_with(cargo.stdout(Stdio::piped()), |child| {
+    let status = interrupt.run_with(program.stdout(Stdio::piped()), |child| {
         reader = child.stdout.take().map(|output| std::thread::spawn(move || count(output)));
     })?;
     let counted = reader
-        .context("cargo has no output")?
+        .context("the test program has no output")?
         .join()
-        .map_err(|_| anyhow::anyhow!("cannot read the output of cargo"))?;
+        .map_err(|_| anyhow::anyhow!("cannot read the output of the test program"))?;
     tally.passed += counted.passed;
     tally.failed += counted.failed;
     tally.failures.extend(counted.failures);
@@ -112,6 +121,7 @@ fn follow(cargo: &mut Command, interrupt: &Interrupt, tally: &mut Tally) -> anyh
     Ok(())
 }
 
+/// Counts what cargo test says.
 fn count(output: impl std::io::Read) -> Tally {
     let mut tally = Tally::default();
     for line in BufReader::new(output).lines().map_while(Result::ok) {
@@ -127,6 +137,36 @@ fn count(output: impl std::io::Read) -> Tally {
     tally
 }
 
+/// Counts what Node's test runner says in the test anything protocol, and shows it in libtest's words.
+fn count_of_node(output: impl std::io::Read) -> Tally {
+    let mut tally = Tally::default();
+    let mut is_explained = true;
+    for line in BufReader::new(output).lines().map_while(Result::ok) {
+        if let Some(name) = result_of("ok ", &line) {
+            is_explained = false;
+            // A test that the filter leaves out.
+            if !name.contains(" # SKIP") {
+                tally.passed += 1;
+                println!("test pages::{name} ... ok");
+            }
+        } else if let Some(name) = result_of("not ok ", &line) {
+            is_explained = true;
+            tally.failed += 1;
+            tally.failures.push(format!("pages::{name}"));
+            println!("test pages::{name} ... FAILED");
+        } else if is_explained && line.starts_with(' ') {
+            // What a failed test has to say stands below its name.
+            println!("{line}");
+        }
+    }
+    tally
+}
+
+/// The name in a line such as `ok 3 - a_clock_tells_the_time`.
+fn result_of<'a>(word: &str, line: &'a str) -> Option<&'a str> {
+    Some(line.strip_prefix(word)?.split_once(" - ")?.1)
+}
+
 /// The counts in libtest's closing line: `test result: ok. 3 passed; 0 failed; …`.
 fn parse_result(line: &str) -> Option<(usize, usize)> {
     let rest = line.strip_prefix("test result: ")?;
@@ -138,7 +178,7 @@ fn parse_result(line: &str) -> Option<(usize, usize)> {
 
 #[cfg(test)]
 mod tests {
-    use super::count;
+    use super::{count, count_of_node};
 
     #[test]
     fn results_of_several_programs_are_added_up() {
@@ -150,5 +190,18 @@ mod tests {
         let tally = count(output.as_bytes());
         assert_eq!((tally.passed, tally.failed), (7, 1));
         assert_eq!(tally.failures, ["keys::share_a_tag"]);
+    }
+
+    #[test]
+    fn results_of_the_pages_are_counted_without_what_a_filter_leaves_out() {
+        let output = "TAP version 13\n\
+            # Subtest: a_clock_drifts\n\
+            ok 1 - a_clock_drifts\n  ---\n  duration_ms: 1.5\n  ...\n\
+            ok 2 - a_clock_sleeps # SKIP test name does not match pattern\n\
+            not ok 3 - a_clock_stops\n  ---\n  error: 'it went on'\n  ...\n\
+            1..3\n# tests 3\n# pass 1\n# fail 1\n";
+        let tally = count_of_node(output.as_bytes());
+        assert_eq!((tally.passed, tally.failed), (1, 1));
+        assert_eq!(tally.failures, ["pages::a_clock_stops"]);
     }
 }

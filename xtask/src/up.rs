@@ -1,8 +1,7 @@
-//! `cargo xtask up`: a fresh clone becomes a shop that sells.
+//! `cargo xtask up`: builds a fresh clone and starts it as a shop.
 //!
-//! Everything of a run lives under one data folder: the private Redis, the key-value store and the order
-//! database, the secrets and the logs. So a later `up` goes on where this one stopped, and two clones, or two
-//! data folders, never meet.
+//! One data folder holds everything of a run: the private Redis, the key-value store, the order database, the secrets
+//! and the logs. So a later `up` continues where this one stopped. Runs with different data folders are independent.
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
@@ -20,7 +19,7 @@ use crate::runtime::{Kind, Plan, Runtime};
 use crate::workspace::{Manifest, Workspace};
 use crate::{compile, console, prerequisites, redis, runtime, secrets, seed};
 
-/// Settings that no one may know, and that we make when nobody sets them.
+/// The settings that are secrets. We make those that nobody sets.
 const SECRETS: [&str; 3] = ["session_secret", "admin_token", "payment_webhook_secret"];
 
 pub struct Options {
@@ -87,7 +86,7 @@ pub fn run(options: Options, interrupt: &Interrupt) -> anyhow::Result<ExitCode> 
     let mut plan =
         Plan { workspace: &workspace, kind: options.runtime, data, listen, variables: BTreeMap::new() };
     plan.stop_leftover(interrupt)?;
-    // Better said now than after the build.
+    // A port in use should be reported before the build, which takes long.
     free_port(listen)?;
     match &options.redis {
         Some(url) => redis::verify(url)?,
@@ -107,13 +106,13 @@ pub fn run(options: Options, interrupt: &Interrupt) -> anyhow::Result<ExitCode> 
     if servers.runtime.is_some() || servers.redis.is_some() {
         console::step("Stopping");
     }
-    // Whatever ended the run, the servers are stopped in order; the first failure is the one to tell.
+    // Stop the servers in order, whatever ended the run. If several things failed, report the first.
     let stopped = servers.stop();
     outcome.and(stopped)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// What runs on our behalf, and has to be stopped in this order: first who uses Redis, then Redis.
+/// The servers that we started. They stop in this order, because the runtime uses Redis until its end.
 struct Servers {
     runtime: Option<Runtime>,
     redis: Option<redis::Private>,
@@ -127,7 +126,7 @@ impl Servers {
     }
 }
 
-/// Starts everything, says so, and watches over it until we are asked to stop.
+/// Starts Redis and the application, prints the address, and watches both until we are asked to stop.
 fn serve(
     options: &Options,
     plan: &mut Plan<'_>,
@@ -150,7 +149,7 @@ fn serve(
 
     console::step("Starting Stampede (the first start compiles the components to machine code)");
     let address = servers.runtime.insert(plan.start(interrupt)?).address();
-    // A restart has to come back where shoppers look for it.
+    // A restart must serve at the same address, where shoppers look for it.
     plan.listen = address;
     let base = format!("http://{}", runtime::reachable(address));
     let token = plan.variables["admin_token"].clone();
@@ -167,7 +166,7 @@ fn serve(
     watch(plan, servers, interrupt)
 }
 
-/// Restarts what dies, until we are asked to stop.
+/// Restarts Redis and the application whenever they end, until we are asked to stop.
 fn watch(plan: &Plan<'_>, servers: &mut Servers, interrupt: &Interrupt) -> anyhow::Result<()> {
     let mut redis_backoff = Backoff::new();
     let mut runtime_backoff = Backoff::new();
@@ -211,7 +210,8 @@ fn watch(plan: &Plan<'_>, servers: &mut Servers, interrupt: &Interrupt) -> anyho
     if outcome.is::<Interrupted>() { Ok(()) } else { Err(outcome) }
 }
 
-/// Waits longer from one failure to the next, and hardly at all after a long good time.
+/// The pause before a restart. It doubles with each failure, and starts again from the shortest after a long run
+/// without failures.
 struct Backoff {
     pause: Duration,
     last: Option<Instant>,
@@ -220,7 +220,7 @@ struct Backoff {
 impl Backoff {
     const SHORTEST: Duration = Duration::from_millis(100);
     const LONGEST: Duration = Duration::from_secs(5);
-    const GOOD_TIME: Duration = Duration::from_secs(30);
+    const LONG_RUN: Duration = Duration::from_secs(30);
 
     fn new() -> Backoff {
         Backoff { pause: Backoff::SHORTEST, last: None }
@@ -228,7 +228,7 @@ impl Backoff {
 
     fn wait(&mut self, interrupt: &Interrupt) -> anyhow::Result<()> {
         self.pause = match self.last {
-            Some(last) if last.elapsed() < Backoff::GOOD_TIME => (self.pause * 2).min(Backoff::LONGEST),
+            Some(last) if last.elapsed() < Backoff::LONG_RUN => (self.pause * 2).min(Backoff::LONGEST),
             _ => Backoff::SHORTEST,
         };
         interrupt.poll::<()>(self.pause, || Ok(None))?;
@@ -237,7 +237,8 @@ impl Backoff {
     }
 }
 
-/// The variables of this run, from the strongest: `--set`, the environment, what we make ourselves.
+/// The variables of this run. `--set` overrides the environment, and the environment overrides the secrets and the
+/// origin that we make here. The Redis always comes from `--redis` or is our own.
 fn variables(
     data: &Path,
     redis_url: String,
@@ -265,7 +266,7 @@ fn variables(
     Ok(variables)
 }
 
-/// A database URL without credentials, path and query, as the outbound allow-list wants it.
+/// A database URL without credentials, path and query: the form in which the outbound allow-list needs it.
 fn origin(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or(("postgres", url));
     let address = rest.split(['/', '?']).next().unwrap_or_default();
@@ -294,24 +295,24 @@ fn resolve(listen: &str) -> anyhow::Result<SocketAddr> {
         .to_socket_addrs()
         .with_context(|| format!("`--listen {listen}` is not an address like 127.0.0.1:3000"))?;
     let mut addresses: Vec<SocketAddr> = addresses.collect();
-    // `localhost` has two; a person who types it into a browser reaches the first kind.
+    // `localhost` has an IPv4 and an IPv6 address. Serve the IPv4 one, which every browser and tool reaches.
     addresses.sort_by_key(|address| !address.is_ipv4());
     addresses.first().copied().with_context(|| format!("`{listen}` has no address"))
 }
 
-/// The address to listen on, with a port that is free at the moment. Where any port will do, one is chosen here: the
-/// application has to know where it is before it starts.
+/// The address to listen on, after a check that its port is free at the moment. For port 0 we choose a port here,
+/// because the application must know its own address before it starts.
 fn free_port(listen: SocketAddr) -> anyhow::Result<SocketAddr> {
     match TcpListener::bind(listen) {
         Ok(listener) => Ok(listener.local_addr()?),
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-            bail!("{listen} is taken by another program; choose another address with --listen")
+            bail!("{listen} is in use by another program; choose another address with --listen")
         }
         Err(error) => Err(error).with_context(|| format!("cannot listen on {listen}")),
     }
 }
 
-/// The folder of this run, which holds secrets: others on this machine have no business in it.
+/// Makes the data folder. Only its owner may enter it, because it holds secrets.
 fn make_data_folder(data: &Path) -> anyhow::Result<PathBuf> {
     let make = |folder: &Path| std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
     make(data)
@@ -320,7 +321,8 @@ fn make_data_folder(data: &Path) -> anyhow::Result<PathBuf> {
         .with_context(|| format!("cannot use {} as the data folder", data.display()))
 }
 
-/// Held as long as we run, and given back by the system however we end.
+/// Locks the data folder, so that no second `up` uses it. The system releases the lock when this process ends, even
+/// if it is killed.
 fn lock(data: &Path, shown: &Path) -> anyhow::Result<File> {
     let path = data.join("lock");
     let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;

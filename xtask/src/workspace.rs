@@ -1,4 +1,4 @@
-//! Where things are in the checkout, and what spin.toml says.
+//! The folders of the checkout, and the parts of spin.toml that xtask reads.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ pub struct Workspace {
 
 impl Workspace {
     pub fn find() -> anyhow::Result<Workspace> {
-        // cargo sets it for `cargo run`; a binary started by hand falls back to where it was built.
+        // `cargo run` sets the variable. A binary that is started by hand uses the folder it was built from.
         let package = std::env::var_os("CARGO_MANIFEST_DIR")
             .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
         let root = package.parent().context("xtask has no folder above it")?.to_owned();
@@ -23,7 +23,7 @@ impl Workspace {
         &self.root
     }
 
-    /// Always the checkout's own, whatever the environment says: spin.toml names the components in it.
+    /// The checkout's own target folder, even if the environment names another: spin.toml points into this one.
     pub fn target(&self) -> PathBuf {
         self.root.join("target")
     }
@@ -40,9 +40,9 @@ impl Workspace {
     }
 }
 
-/// What xtask needs of spin.toml.
+/// The parts of spin.toml that xtask needs.
 pub struct Manifest {
-    /// Component ids, which are package names too.
+    /// Component ids. Each is also the name of a package.
     pub components: Vec<String>,
     /// Names of all settings.
     pub variables: Vec<String>,

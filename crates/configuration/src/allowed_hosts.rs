@@ -1,11 +1,11 @@
-//! `allowed_outbound_hosts`: where a component may connect to.
+//! `allowed_outbound_hosts`: the addresses that a component may connect to.
 //!
-//! Spin's syntax: `scheme://host[:port]`, where the scheme may be `*`, the host `*`, `*.domain` or an address range
-//! such as `10.0.0.0/8`, and the port `*` or a range `8000..9000` whose end is not part of it. Without a port the
-//! scheme's own is meant. Paths and credentials are refused, because neither takes part in the decision.
+//! Spin's syntax is `scheme://host[:port]`. The scheme may be `*`. The host may be `*`, `*.domain` or an address range
+//! such as `10.0.0.0/8`. The port may be `*` or a range `8000..9000`, whose end is not part of it. A rule without a
+//! port means the scheme's default port. Paths and credentials are refused, because the decision ignores them.
 //!
-//! `http://self` grants the application itself, wherever it listens: what a request to `http://self.alt/…`, or to a path
-//! alone, is for. It grants no host of that name.
+//! `http://self` grants requests to the application itself, wherever it listens. A component sends these to
+//! `http://self.alt/…`, or to a path without a host. The rule does not grant a host that is named `self`.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -13,10 +13,10 @@ use std::ops::Range;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-/// The host that a request names for the application itself, where a library insists on one.
+/// The host name that stands for the application itself. Some libraries insist on a host in every URL.
 pub const SELF: &str = "self.alt";
 
-/// The list of one component.
+/// The allow-list of one component.
 #[derive(Debug, Default)]
 pub struct AllowedHosts(Vec<Rule>);
 
@@ -32,26 +32,27 @@ struct Rule {
 #[derive(Debug)]
 enum Host {
     Any,
-    /// The application that this host serves.
+    /// The application itself: `self` or [`SELF`].
     Application,
-    /// Kept with its leading dot, so that `*.b.example` does not cover `ab.example`.
+    /// The domain with a leading dot, so that `*.b.example` does not match `ab.example`.
     Subdomains(String),
     Network(IpAddr, u8),
     Exact(String),
 }
 
 impl AllowedHosts {
-    /// Parses a component's list, after variables were put in.
+    /// Parses a component's list, in which all variables are already replaced by their values.
     pub fn parse<'a>(rules: impl IntoIterator<Item = &'a str>) -> Result<Self> {
         rules.into_iter().map(Rule::parse).collect::<Result<_>>().map(Self)
     }
 
-    /// Whether a connection to this place is granted.
+    /// Whether a connection to this destination is granted.
     pub fn allow(&self, destination: &Destination) -> bool {
         self.0.iter().any(|rule| rule.allows(destination))
     }
 
-    /// Whether requests to the application itself are granted. Its port is the host's to know, so no rule's counts.
+    /// Whether requests to the application itself are granted. The port in a rule does not matter: the author of a
+    /// manifest cannot know the port that the application will listen on.
     pub fn allow_self(&self) -> bool {
         self.0.iter().any(|rule| {
             let scheme = rule.scheme.as_deref();
@@ -67,7 +68,7 @@ impl Rule {
         let (scheme, rest) = text
             .split_once("://")
             .with_context(|| format!("`{text}` must have the form scheme://host:port; each may be `*`"))?;
-        ensure!(!rest.contains('@'), "`{scheme}://…` holds credentials, which an allow-list must not");
+        ensure!(!rest.contains('@'), "`{scheme}://…` contains credentials, which an allow-list must not");
         let scheme = match scheme {
             "*" => None,
             _ if !scheme.is_empty() && scheme.chars().all(char::is_alphabetic) => Some(scheme.to_owned()),
@@ -83,9 +84,9 @@ impl Rule {
                 Some(parse_ports(port).with_context(|| format!("`{text}`: `{port}` is not a port"))?)
             }
             None => {
-                let known = scheme.as_deref().and_then(default_port);
-                let port = known
-                    .with_context(|| format!("`{text}` needs a port: its scheme has none of its own"))?;
+                let default = scheme.as_deref().and_then(default_port);
+                let port =
+                    default.with_context(|| format!("`{text}` needs a port: its scheme has no default"))?;
                 Some(port.into()..u32::from(port) + 1)
             }
         };
@@ -110,7 +111,9 @@ impl Host {
         if let Some((address, prefix)) = host.split_once('/') {
             let network = address.parse().ok().zip(prefix.parse().ok());
             return match network {
-                Some((address, prefix)) if prefix <= bits(address).1 => Ok(Self::Network(address, prefix)),
+                Some((address, prefix)) if prefix <= number_and_width(address).1 => {
+                    Ok(Self::Network(address, prefix))
+                }
                 _ => bail!("has a path, which an allow-list must not"),
             };
         }
@@ -119,7 +122,7 @@ impl Host {
         }
         ensure!(
             !host.ends_with(".spin.internal"),
-            "this host does not serve requests from one component to another within itself"
+            "this host does not support requests from one component to another at `.spin.internal`"
         );
         ensure!(!host.is_empty(), "has no host");
         match host.strip_prefix("*.") {
@@ -145,23 +148,23 @@ impl Host {
     }
 }
 
-/// Where a guest wants to connect to.
+/// An address that a guest wants to connect to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Destination {
-    /// Such as `redis`.
+    /// Such as `redis`, in lower case.
     pub scheme: String,
     /// In lower case; an IPv6 address in brackets.
     pub host: String,
-    /// As written, or the scheme's own.
+    /// The port in the URL, or the scheme's default; `None` if there is neither.
     pub port: Option<u16>,
 }
 
 impl Destination {
-    /// Reads the part of a URL that decides; `None` if there is no host in it.
+    /// Reads the scheme, host and port of a URL; `None` if it has no host or its port is not a number.
     pub fn parse(url: &str) -> Option<Self> {
         let (scheme, rest) = url.split_once("://")?;
         let authority = rest.split(['/', '?', '#']).next()?;
-        // Credentials may hold anything but `/`; the host starts after the last `@`.
+        // Credentials may contain `@`, so the host starts after the last one.
         let address = authority.rsplit('@').next()?;
         let (host, port) = split_port(address);
         let port = match port {
@@ -172,7 +175,7 @@ impl Destination {
     }
 }
 
-/// Without credentials, so fit for a message.
+/// Shows no credentials, so messages may contain it.
 impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}", self.scheme, self.host)?;
@@ -183,7 +186,7 @@ impl fmt::Display for Destination {
     }
 }
 
-/// Splits at the colon before the port, leaving those of an IPv6 address in brackets alone.
+/// Splits at the colon before the port. The colons of an IPv6 address in brackets do not count.
 fn split_port(text: &str) -> (&str, Option<&str>) {
     match text.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
@@ -211,8 +214,8 @@ fn default_port(scheme: &str) -> Option<u16> {
     }
 }
 
-/// An address as a number, and its width.
-fn bits(address: IpAddr) -> (u128, u8) {
+/// An address as a number, and its width in bits.
+fn number_and_width(address: IpAddr) -> (u128, u8) {
     match address {
         IpAddr::V4(address) => (u128::from(u32::from(address)), 32),
         IpAddr::V6(address) => (u128::from(address), 128),
@@ -220,7 +223,7 @@ fn bits(address: IpAddr) -> (u128, u8) {
 }
 
 fn within(address: IpAddr, network: IpAddr, prefix: u8) -> bool {
-    let ((address, width), (network, network_width)) = (bits(address), bits(network));
+    let ((address, width), (network, network_width)) = (number_and_width(address), number_and_width(network));
     let shift = u32::from(width.saturating_sub(prefix));
     width == network_width
         && address.checked_shr(shift).unwrap_or(0) == network.checked_shr(shift).unwrap_or(0)
@@ -248,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn wildcards_ranges_and_networks() {
+    fn wildcards_port_ranges_and_networks_match_what_they_cover() {
         assert!(allows("*://*:*", "http://a.example:1"));
         assert!(allows("https://*.b.example", "https://a.b.example/"));
         assert!(!allows("https://*.b.example", "https://b.example/"));
@@ -262,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn the_application_itself_is_granted_by_its_own_word_only() {
+    fn requests_to_the_application_itself_need_a_rule_for_self_or_any_host() {
         let allows_self = |rule: &str| AllowedHosts::parse([rule]).unwrap().allow_self();
         for rule in ["http://self", "https://self", "http://self.alt", "*://self:1", "http://*:80", "*://*:*"]
         {

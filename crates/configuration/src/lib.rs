@@ -1,8 +1,8 @@
-//! What the author of a Spin application and its operator write, as data: the manifest, its variables, routes and
+//! Reads what the author of a Spin application and its operator write: the manifest, its variables, routes and
 //! allow-lists, and the runtime configuration.
 //!
-//! Apart from the host so that it can be tested and fuzzed without a WebAssembly engine. It reads two kinds of files and
-//! opens nothing else; what is granted to whom is decided here, and enforced by the host.
+//! This crate is apart from the host so that it can be tested and fuzzed without a WebAssembly engine. It reads these
+//! two files and opens nothing else. It decides what each component is granted; the host enforces the decision.
 #![warn(missing_docs)]
 
 pub mod allowed_hosts;

@@ -1,7 +1,8 @@
-//! `spin.toml`, manifest version 2, as data.
+//! Parses `spin.toml`, manifest version 2.
 //!
 //! A field that Spin does not know is an error that names it. A field that Spin knows and this host does not serve
-//! (a model, a composed dependency, another kind of trigger) is refused too, so that nothing is silently missing.
+//! (a model, a composed dependency, another kind of trigger) is an error too. Otherwise a part of the application would
+//! be missing without a word.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -13,7 +14,9 @@ use serde::Deserialize;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    spin_manifest_version: u32,
+    // `Manifest::parse` has checked it.
+    #[serde(rename = "spin_manifest_version")]
+    _spin_manifest_version: u32,
     /// `[application]`.
     pub application: Application,
     /// `[variables]`: every setting of the application.
@@ -60,7 +63,7 @@ pub struct ApplicationTriggers {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RedisDefaults {
-    /// A Redis URL; may hold variables.
+    /// A Redis URL; may contain variables.
     pub address: String,
 }
 
@@ -68,9 +71,9 @@ pub struct RedisDefaults {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VariableDeclaration {
-    /// The value where none is given.
+    /// The value if nobody gives one.
     pub default: Option<String>,
-    /// Whether the application does not start without a value.
+    /// Whether the application refuses to start without a value.
     #[serde(default)]
     pub required: bool,
     /// Whether the value must never be shown.
@@ -84,10 +87,10 @@ pub struct VariableDeclaration {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Triggers {
-    /// Routes.
+    /// The routes, and the components that serve them.
     #[serde(default)]
     pub http: Vec<HttpTrigger>,
-    /// Channels.
+    /// The channels, and the components that handle their messages.
     #[serde(default)]
     pub redis: Vec<RedisTrigger>,
 }
@@ -100,9 +103,9 @@ pub struct HttpTrigger {
     _id: Option<String>,
     /// A path pattern, or `{ private = true }`.
     pub route: Route,
-    /// The component that answers.
+    /// The component that handles requests to the route.
     pub component: String,
-    /// How the component is called; only Spin's own way is served.
+    /// The interface through which the component is called; this host serves only Spin's default.
     pub executor: Option<Executor>,
 }
 
@@ -133,9 +136,9 @@ pub struct Executor {
 pub struct RedisTrigger {
     #[serde(default, rename = "id")]
     _id: Option<String>,
-    /// The channel to subscribe to, as it is written: no patterns.
+    /// The exact name of the channel; patterns are not supported.
     pub channel: String,
-    /// The server, where it is not the application's.
+    /// The URL of the Redis server, if it is not the one of `[application.trigger.redis]`; may contain variables.
     pub address: Option<String>,
     /// The component that handles messages.
     pub component: String,
@@ -149,19 +152,19 @@ pub struct Component {
     pub source: Source,
     #[serde(default, rename = "description")]
     _description: Option<String>,
-    /// What `spin:variables` answers, by template.
+    /// The values that the guest reads through `spin:variables`, as templates, by name.
     #[serde(default)]
     pub variables: BTreeMap<String, String>,
     /// Environment variables of the guest.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
-    /// What the guest may read.
+    /// The files that the guest may read.
     #[serde(default)]
     pub files: Vec<FilesMount>,
-    /// What it may not read although `files` matches it.
+    /// Files that stay hidden from the guest although `files` matches them.
     #[serde(default)]
     pub exclude_files: Vec<String>,
-    /// Where the guest may connect to, by template.
+    /// The addresses that the guest may connect to, as templates.
     #[serde(default)]
     pub allowed_outbound_hosts: Vec<String>,
     #[serde(default)]
@@ -176,7 +179,7 @@ pub struct Component {
     ai_models: Vec<String>,
     #[serde(default, rename = "targets")]
     _targets: Vec<toml::Value>,
-    /// `[component.<id>.build]`: only for the hint when the wasm file is missing.
+    /// `[component.<id>.build]`: when the wasm file is missing, the error shows this command.
     pub build: Option<Build>,
     #[serde(default, rename = "tool")]
     _tool: toml::Table,
@@ -204,11 +207,11 @@ pub enum Source {
 pub enum FilesMount {
     /// A path or a glob relative to the manifest; the guest sees it at the same path below `/`.
     Pattern(String),
-    /// A directory (or file) of the host and where the guest sees it.
+    /// A directory or file on the host, and the path at which the guest sees it.
     Placement {
         /// Relative to the manifest.
         source: PathBuf,
-        /// Absolute in the guest.
+        /// An absolute path in the guest.
         destination: PathBuf,
     },
 }
@@ -217,7 +220,7 @@ pub enum FilesMount {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Build {
-    /// What builds the wasm file.
+    /// The command that builds the wasm file.
     pub command: Commands,
     /// Where the command runs, relative to the manifest.
     pub workdir: Option<PathBuf>,
@@ -238,7 +241,7 @@ pub enum Commands {
 }
 
 impl Build {
-    /// The commands as one line of shell.
+    /// All commands, as one line for a shell.
     pub fn line(&self) -> String {
         let commands = match &self.command {
             Commands::Single(command) => command.clone(),
@@ -260,7 +263,7 @@ impl Manifest {
 
     /// Parses and checks a manifest's text.
     pub fn parse(text: &str) -> Result<Self> {
-        // The version first: the fields of another version would only give misleading messages.
+        // Check the version first: a manifest of another version has other fields, whose errors would mislead.
         let version = toml::from_str::<toml::Table>(text)
             .map_err(|error| located(text, &error))?
             .get("spin_manifest_version")
@@ -272,7 +275,6 @@ impl Manifest {
     }
 
     fn check(&self) -> Result<()> {
-        ensure!(self.spin_manifest_version == 2, "spin_manifest_version must be 2");
         for name in self.variables.keys() {
             check_variable_name(name)?;
         }
@@ -313,7 +315,7 @@ impl Manifest {
             );
             ensure!(
                 trigger.address.is_some() || self.application.trigger.redis.is_some(),
-                "the channel `{}` has no address, and neither has application.trigger.redis",
+                "the channel `{}` has no `address`, and [application.trigger.redis] sets none",
                 trigger.channel
             );
         }
@@ -324,19 +326,19 @@ impl Manifest {
 impl Component {
     fn check(&self) -> Result<()> {
         if let Source::Remote(_) = self.source {
-            bail!("`source` is not a local file, and this host fetches none");
+            bail!("`source` is not a local file, and this host does not download components");
         }
-        ensure!(self.ai_models.is_empty(), "this host serves no `ai_models`");
-        ensure!(self.dependencies.is_empty(), "this host composes no `dependencies`");
+        ensure!(self.ai_models.is_empty(), "this host does not support `ai_models`");
+        ensure!(self.dependencies.is_empty(), "this host does not support `dependencies`");
         ensure!(
             self.allowed_http_hosts.is_empty(),
-            "`allowed_http_hosts` is out of use: write `allowed_outbound_hosts`"
+            "`allowed_http_hosts` is obsolete: write `allowed_outbound_hosts`"
         );
         self.variables.keys().try_for_each(|name| check_variable_name(name))
     }
 }
 
-/// A variable's name is lower snake case, as in Spin.
+/// Checks that a variable's name is lower snake case, as Spin requires.
 pub fn check_variable_name(name: &str) -> Result<()> {
     let mut characters = name.chars();
     let valid = characters.next().is_some_and(|first| first.is_ascii_lowercase())
@@ -347,7 +349,7 @@ pub fn check_variable_name(name: &str) -> Result<()> {
     Ok(())
 }
 
-/// The library's message on one line, after the line it is about.
+/// Puts the TOML library's message on one line, after the number of the line in `text` that is wrong.
 pub fn located(text: &str, error: &toml::de::Error) -> anyhow::Error {
     let message = error.message().replace('\n', ", ");
     match error.span() {
@@ -420,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn the_whole_shape_is_read() {
+    fn every_part_of_a_manifest_is_read() {
         let manifest = Manifest::parse(&format!(
             "{HEAD}[application.trigger.redis]\naddress = \"{{{{ u }}}}\"\n[variables]\nu = {{ required = true }}\n\
              [[trigger.http]]\nroute = {{ private = true }}\ncomponent = \"x\"\n\

@@ -1,20 +1,22 @@
-//! Which component answers a path, by Spin's rules.
+//! Finds the component that handles a path, by Spin's rules.
 //!
-//! A route is exact (`/a/b`), may hold parameters that take one segment each (`/a/:id`), and may end in `/...`, which
-//! takes any rest, none included. The most specific route wins: segment by segment, a word before a parameter before
-//! a rest. A slash at a path's end makes no difference to an exact route.
+//! A route may be exact (`/a/b`), or contain parameters that match one segment each (`/a/:id`). It may end in `/...`,
+//! which matches any rest of the path, and also an empty one.
+//!
+//! The most specific route wins. Routes are compared segment by segment: a word beats a parameter, and a parameter
+//! beats a rest. An exact route matches with and without a slash at the end of the path.
 
 use std::collections::HashMap;
 use std::fmt;
 
 use anyhow::{Result, bail, ensure};
 
-/// The routes of an application; `T` is what a route leads to.
+/// The routes of an application; `T` is the target that a route leads to.
 #[derive(Debug)]
 pub struct Router<T> {
-    /// Routes of words only, the common case: found by one look-up.
+    /// Routes of words only. Most requests are for these, so one look-up finds them.
     exact: HashMap<String, Entry<T>>,
-    /// The others, most specific first.
+    /// All other routes, the most specific first.
     patterns: Vec<Entry<T>>,
 }
 
@@ -32,23 +34,22 @@ struct Pattern {
     rest: bool,
 }
 
-// The order of the variants is the order of specificity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Segment {
     Word(String),
     Parameter(String),
 }
 
-/// A path's match.
+/// The route that matches a path.
 #[derive(Debug)]
 pub struct Match<'a, T> {
     /// The route as the manifest writes it.
     pub route: &'a str,
-    /// What it leads to.
+    /// The target of the route.
     pub target: &'a T,
-    /// What `/...` took, with its leading slash; empty if nothing.
+    /// The part of the path that `/...` matched, with its leading slash; empty if it matched nothing.
     pub rest: String,
-    /// Parameters by name.
+    /// The name and value of each parameter, in the order of the path.
     pub parameters: Vec<(&'a str, &'a str)>,
 }
 
@@ -56,7 +57,7 @@ impl<T> Router<T> {
     /// Builds the table.
     ///
     /// # Errors
-    /// A route that no path can match, or two routes that match the same paths.
+    /// Fails if no path can match a route, or if two routes match the same paths.
     pub fn new(routes: impl IntoIterator<Item = (String, T)>) -> Result<Self> {
         let mut exact: HashMap<String, Entry<T>> = HashMap::new();
         let mut patterns: Vec<Entry<T>> = Vec::new();
@@ -78,7 +79,7 @@ impl<T> Router<T> {
         Ok(Self { exact, patterns })
     }
 
-    /// The most specific route for a path, which must begin with a slash and carry no query.
+    /// The most specific route for a path. The path must begin with a slash and have no query.
     pub fn find<'a>(&'a self, path: &'a str) -> Option<Match<'a, T>> {
         if let Some(entry) = self.exact.get(trim(path)) {
             return Some(Match {
@@ -126,13 +127,13 @@ impl Pattern {
         !self.rest && self.segments.iter().all(|segment| matches!(segment, Segment::Word(_)))
     }
 
-    /// Sorts before every pattern that is less specific.
+    /// A key for sorting: a more specific pattern has the smaller one.
     fn rank(&self) -> Vec<u8> {
         let segments = self.segments.iter().map(|segment| match segment {
             Segment::Word(_) => 1,
             Segment::Parameter(_) => 2,
         });
-        // The end of an exact pattern is more specific than any rest.
+        // A pattern that ends here is more specific than one that continues or ends in `/...`.
         segments.chain([if self.rest { 3 } else { 0 }]).collect()
     }
 
@@ -153,13 +154,13 @@ impl Pattern {
         match (self.rest, left.is_empty()) {
             (false, true) => Some((String::new(), parameters)),
             (false, false) => None,
-            // The slash at the end belongs to the rest, as in Spin.
+            // As in Spin, a slash at the end of the path belongs to the rest.
             (true, _) => Some((path[trimmed.len() - left.len()..].to_owned(), parameters)),
         }
     }
 }
 
-/// What the pattern matches, without the names of its parameters.
+/// Shows the pattern without the names of its parameters: patterns that match the same paths look the same.
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for segment in &self.segments {
@@ -172,7 +173,7 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// The route without its `/...`, which Spin calls the component's route.
+/// Removes `/...` from the end of a route. Spin calls the result the component's route.
 pub fn without_rest(route: &str) -> &str {
     route.strip_suffix("/...").unwrap_or(route)
 }
@@ -215,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_before_a_parameter_even_when_a_later_segment_is_looser() {
+    fn a_word_beats_a_parameter_even_when_a_later_segment_is_less_specific() {
         let router = router(&["/a/:x/c", "/a/b/:y"]);
         assert_eq!(router.find("/a/b/c").unwrap().route, "/a/b/:y");
         assert_eq!(router.find("/a/z/c").unwrap().route, "/a/:x/c");

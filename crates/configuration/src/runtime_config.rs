@@ -1,4 +1,6 @@
-//! Which store and which database stands behind a name: Spin's runtime configuration, the part that is served here.
+//! Spin's runtime configuration: the store or database that each name stands for.
+//!
+//! Only the parts that this host serves are accepted; any other is an error that names it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,7 +10,7 @@ use serde::Deserialize;
 
 use crate::manifest::located;
 
-/// The name that needs no configuration.
+/// The name of the store and of the database that exist without configuration.
 pub const DEFAULT: &str = "default";
 
 /// The whole file.
@@ -25,14 +27,14 @@ pub struct RuntimeConfig {
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
 pub enum KeyValueStore {
-    /// An SQLite file of the host's own.
+    /// An SQLite file that only the host uses.
     Spin {
-        /// Relative to this file; the state directory's default without it.
+        /// Relative to the configuration file. Without a path the host uses a file in its state directory.
         path: Option<PathBuf>,
     },
     /// A Redis server; each key is a Redis key of the same name.
     Redis {
-        /// May hold credentials and a database number.
+        /// May contain credentials and a database number.
         url: String,
     },
 }
@@ -41,9 +43,9 @@ pub enum KeyValueStore {
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
 pub enum SqliteDatabase {
-    /// An SQLite file of the host's own.
+    /// An SQLite file that only the host uses.
     Spin {
-        /// Relative to this file; the state directory's default without it.
+        /// Relative to the configuration file. Without a path the host uses a file in its state directory.
         path: Option<PathBuf>,
     },
 }
@@ -73,7 +75,7 @@ impl RuntimeConfig {
             if let KeyValueStore::Redis { url } = store {
                 ensure!(
                     url.starts_with("redis://"),
-                    "key_value_store.{name}: `url` must begin with redis:// (this host speaks no TLS to Redis)"
+                    "key_value_store.{name}: `url` must begin with redis:// (this host does not support TLS to Redis)"
                 );
             }
         }
@@ -107,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn spins_shape_is_read_with_paths_relative_to_the_file() {
+    fn paths_are_relative_to_the_configuration_file() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("runtime.toml");
         std::fs::write(
@@ -126,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_served_is_named() {
+    fn an_error_names_what_this_host_does_not_serve() {
         for (text, word) in [
             ("[llm_compute]\ntype = \"spin\"", "llm_compute"),
             ("[key_value_store.default]\ntype = \"azure_cosmos\"", "azure_cosmos"),

@@ -1,6 +1,6 @@
-//! The application's variables: declared in the manifest, given at start, handed to components by template.
+//! The application's variables: the manifest declares them, the operator sets them, templates hand them to components.
 //!
-//! A secret's value never reaches a message of the host: [`Expanded`] carries whether one took part.
+//! No message of the host shows the value of a secret: [`Expanded`] knows whether its text contains one.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,13 +9,13 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::manifest::VariableDeclaration;
 
-/// The prefix of environment variables that set an application variable, as in Spin.
+/// An environment variable with this prefix sets an application variable, as in Spin.
 pub const ENVIRONMENT_PREFIX: &str = "SPIN_VARIABLE_";
 
-/// Somewhere that may have a value for a variable's name.
+/// Looks up the value of a variable by its name.
 pub type Source<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
-/// Every declared variable that has a value.
+/// The value of every declared variable.
 #[derive(Default)]
 pub struct Variables {
     values: BTreeMap<String, Value>,
@@ -26,12 +26,12 @@ struct Value {
     secret: bool,
 }
 
-/// A template after its variables were put in.
+/// A template whose variables are replaced by their values.
 #[derive(Clone)]
 pub struct Expanded {
-    /// The text.
+    /// The text with all values in it.
     pub text: String,
-    /// Whether a secret is part of it.
+    /// Whether the value of a secret is part of the text.
     pub secret: bool,
 }
 
@@ -42,10 +42,10 @@ impl fmt::Debug for Expanded {
 }
 
 impl Variables {
-    /// Takes each variable's value from the first of `sources` that has it, else its default.
+    /// Takes each variable's value from the first of `sources` that has one, otherwise its default.
     ///
     /// # Errors
-    /// Names every required variable that has no value, and how to give one.
+    /// The error names every required variable that has no value, and says how to give one.
     pub fn resolve(
         declared: &BTreeMap<String, VariableDeclaration>,
         sources: &[&Source<'_>],
@@ -72,7 +72,11 @@ impl Variables {
         Ok(Self { values })
     }
 
-    /// Puts values in place of `{{ name }}`. `what` says in errors which template it is.
+    /// Replaces each `{{ name }}` by the value of that variable.
+    ///
+    /// # Errors
+    /// Fails if braces are not in pairs, or if the manifest declares no such variable. The error begins with `what`,
+    /// which says where the template stands.
     pub fn expand(&self, template: &str, what: &str) -> Result<Expanded> {
         let mut expanded = Expanded { text: String::with_capacity(template.len()), secret: false };
         let mut rest = template;

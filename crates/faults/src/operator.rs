@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use stampede_tests::{Answer, Item, Request, Seller};
+use stampede_tests::{Response, Item, Request, Seller};
 
 use crate::plan::{Act, At};
 
@@ -47,14 +47,14 @@ pub async fn act(acts: &[At<Act>], begun: Instant, seller: &Seller, item: &Item,
 }
 
 impl Desk {
-    fn expect(&mut self, answer: Answer, expected: &[u16]) {
+    fn expect(&mut self, answer: Response, expected: &[u16]) {
         if !expected.contains(&answer.status) {
             self.violations.push(format!("the operator got {answer}"));
         }
     }
 }
 
-async fn insist(request: impl Fn() -> Request) -> Answer {
+async fn insist(request: impl Fn() -> Request) -> Response {
     loop {
         if let Ok(answer) = request().try_send().await
             && answer.status != 503

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use hmac::{Hmac, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
-use stampede_tests::{Answer, Client, Item, Request, Shopper, solve_proof_of_work};
+use stampede_tests::{Response, Client, Item, Request, Shopper, solve_proof_of_work};
 
 use crate::plan::{AfterHold, PAY_SECONDS, PRICE, Payment, ShopperPlan};
 use crate::record::{Call, Money, Record, Seen};
@@ -212,7 +212,7 @@ impl Visit<'_> {
     }
 
     /// Sends a request again until it has a response that is no `unavailable`. Nothing once the shopper has left.
-    async fn ask(&mut self, call: Call, expected: &[u16], request: impl Fn(&Client) -> Request) -> Option<Answer> {
+    async fn ask(&mut self, call: Call, expected: &[u16], request: impl Fn(&Client) -> Request) -> Option<Response> {
         while Instant::now() < self.leaves_at {
             let before = Instant::now();
             let answer = if self.plan.double_clicks {
@@ -240,13 +240,13 @@ impl Visit<'_> {
         None
     }
 
-    fn note(&mut self, call: Call, asked: Instant, answer: &Answer) {
+    fn note(&mut self, call: Call, asked: Instant, answer: &Response) {
         let body = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
         let seen = Seen { call, asked, answered: Instant::now(), status: answer.status, body };
         self.record.seen.push(seen);
     }
 
-    fn expect(&mut self, call: Call, answer: &Answer, expected: &[u16]) {
+    fn expect(&mut self, call: Call, answer: &Response, expected: &[u16]) {
         if !expected.contains(&answer.status) {
             self.record.violations.push(format!("{call:?} got {answer}"));
         }

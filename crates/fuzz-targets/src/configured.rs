@@ -1,4 +1,4 @@
-//! What an operator writes: the manifest, the runtime configuration, templates, routes and allow-lists.
+//! Input that an operator writes: the manifest, the runtime configuration, templates, routes and allow-lists.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +35,7 @@ pub fn runtime_configs(bytes: &[u8]) {
     }
 }
 
-/// What a rule without a `*` grants, it names.
+/// A rule without a `*` names every host that it grants.
 pub fn allowed_hosts(bytes: &[u8]) {
     let Some([rule, url]) = texts::<2>(bytes) else { return };
     let destination = Destination::parse(url);
@@ -55,7 +55,7 @@ pub fn allowed_hosts(bytes: &[u8]) {
     assert!(!nothing.allow(&destination));
 }
 
-/// Routes a line, then a path: whichever is found, it is one of them, and its parts are of the path.
+/// Routes, one a line, and then a path. The router finds one of these routes, and its parts are parts of the path.
 pub fn routes(bytes: &[u8]) {
     let Some([routes, path]) = texts::<2>(bytes) else { return };
     let routes: Vec<&str> = routes.lines().take(20).collect();
@@ -70,7 +70,7 @@ pub fn routes(bytes: &[u8]) {
     }
 }
 
-/// A template with a secret in it is known to have one, and shows none.
+/// The expansion of a template with a secret is marked as secret, and does not show in debug output.
 pub fn variables(bytes: &[u8]) {
     let Some([template, value]) = texts::<2>(bytes) else { return };
     let mut declared = BTreeMap::new();

@@ -1,8 +1,9 @@
-//! Every parser that sees bytes from outside, each behind one function that takes any bytes and panics where the parser
-//! panics or breaks its word.
+//! Every parser that sees bytes from outside, each behind one function that accepts any bytes. The function panics where
+//! the parser panics or breaks its promise.
 //!
-//! Two callers: `fuzz/`, where libFuzzer looks for inputs by coverage, and this crate's own test, which replays all that
-//! was found so far and mutates it. A target does more than to call: it states what holds of whatever is accepted.
+//! There are two callers. In `fuzz/`, libFuzzer looks for inputs by coverage. This crate's own test replays all inputs
+//! that were found so far, and mutates them. A target does more than call its parser: it asserts what holds of every
+//! accepted input.
 
 // A panic is how a target says that something is wrong.
 #![allow(clippy::unwrap_used, clippy::expect_used)]

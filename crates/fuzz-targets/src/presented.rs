@@ -1,4 +1,4 @@
-//! What somebody presents to be believed: sessions, an issuer's tokens and keys, challenges, webhooks.
+//! Evidence that a caller presents: sessions, an issuer's tokens and keys, challenges, webhooks.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
@@ -6,10 +6,10 @@ use hmac::{Hmac, Mac as _};
 use sale::ids::{ItemId, UserId};
 use sale::time::Timestamp;
 use sha2::Sha256;
-use web::challenge::{Challenges, Verdict};
-use web::jwks::Jwks;
-use web::jwt::{Claims, Expected, SigningKey};
-use web::payment;
+use web::caller::jwks::Jwks;
+use web::caller::jwt::{Claims, Expected, SigningKey};
+use web::shop::challenge::{Challenges, Verdict};
+use web::shop::payment;
 
 use crate::texts;
 
@@ -28,7 +28,7 @@ fn expected() -> Expected {
     Expected { issuer: Some("issuer".to_owned()), audience: Some("us".to_owned()), leeway_seconds: 60 }
 }
 
-/// What is accepted has a name, is in time, and is for us by this issuer, whatever else it says.
+/// Accepted claims are in time, for us, and by this issuer, whatever else they say.
 fn check_claims(claims: &Claims) {
     let _ = claims.check(&Expected::default(), i64::MIN);
     let _ = claims.check(&Expected::default(), i64::MAX);
@@ -39,7 +39,7 @@ fn check_claims(claims: &Claims) {
     }
 }
 
-/// Texts that claim to be sessions: none is, since none is signed by us.
+/// Texts that claim to be sessions. None is one, since we signed none.
 pub fn sessions(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     assert!(SigningKey::new(SECRET).verify(text).is_err());
@@ -68,7 +68,7 @@ fn shared_key() -> String {
     format!(r#"{{"keys":[{{"kty":"oct","kid":"a","alg":"HS256","k":"{key}"}},{{"kty":"future"}}]}}"#)
 }
 
-/// An issuer's document: whatever keys are in it, they verify nothing that they did not sign.
+/// An issuer's document. The keys in it verify nothing that they did not sign.
 pub fn jwks(bytes: &[u8]) {
     let Some([document, token]) = texts::<2>(bytes) else { return };
     let Ok(keys) = Jwks::parse(document) else { return };
@@ -80,7 +80,7 @@ pub fn jwks(bytes: &[u8]) {
     }
 }
 
-/// Challenges that we did not issue, and one that we did with any answer.
+/// Challenges that we did not issue, and one that we did issue with any solution.
 pub fn challenges(bytes: &[u8]) {
     let Some([token, answer]) = texts::<2>(bytes) else { return };
     let challenges = Challenges::new(SECRET);
@@ -89,17 +89,17 @@ pub fn challenges(bytes: &[u8]) {
     let now = Timestamp::from_millis(NOW * 1_000);
     assert_eq!(challenges.verify(token, answer, &user, &item, now), Verdict::Forged);
     assert_eq!(challenges.verify(&BASE64.encode(token), answer, &user, &item, now), Verdict::Forged);
-    let task = web::challenge::Task::Pow { bits: 30 };
+    let task = web::shop::challenge::Task::Pow { bits: 30 };
     let (ours, expires_at) = challenges.issue(task, &user, &item, now);
     let verdict = challenges.verify(&ours, answer, &user, &item, now);
-    assert!(matches!(verdict, Verdict::WrongAnswer { .. }), "{verdict:?}");
+    assert!(matches!(verdict, Verdict::WrongSolution { .. }), "{verdict:?}");
     let verdict = challenges.verify(&ours, answer, &user, &item, expires_at);
     assert!(matches!(verdict, Verdict::Expired { .. }), "{verdict:?}");
     let other: UserId = "u-bert".parse().unwrap();
     assert_eq!(challenges.verify(&ours, answer, &other, &item, now), Verdict::Forged);
 }
 
-/// A header and a body that nobody signed; and one that was, with anything after it.
+/// A header and a body that nobody signed, and a signed body with anything after it.
 pub fn webhooks(bytes: &[u8]) {
     let Some([header, body]) = texts::<2>(bytes) else { return };
     assert!(payment::verify(header, body.as_bytes(), SECRET).is_err());

@@ -1,4 +1,4 @@
-//! What a client sends: bodies, queries, ids, headers.
+//! Input that a client sends: bodies, queries, ids, headers.
 
 use std::str::FromStr;
 
@@ -7,11 +7,13 @@ use sale::ids::{ItemId, Lane, OrderId, PaymentId, ReservationId, SaleId, Tail, U
 use sale::money::{Currency, Money};
 use sale::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use web::cors::Origin;
-use web::encoding::{self, Encoding};
-use web::headers::Headers;
-use web::network::Network;
-use web::{Problem, address, etag, json as strict, query, trace};
+use web::Problem;
+use web::caller::address;
+use web::caller::network::Network;
+use web::http::cors::Origin;
+use web::http::encoding::{self, Encoding};
+use web::http::headers::Headers;
+use web::http::{etag, json as strict, query, trace};
 
 use crate::texts as parts;
 
@@ -47,7 +49,7 @@ pub fn json(bytes: &[u8]) {
     let outcome = strict::parse::<Body>(bytes);
     match &outcome {
         Ok(body) => {
-            // Two readings of one text: what we take, any other parser takes, and takes it for the same.
+            // Any text that we accept, another parser accepts too, and reads the same in it.
             let other: serde_json::Value = serde_json::from_slice(bytes).expect("another parser takes it");
             assert_eq!(other["title"], body.title.as_str());
             assert_eq!(other["quantity"], body.quantity);
@@ -60,7 +62,7 @@ pub fn json(bytes: &[u8]) {
     let _ = strict::parse::<serde_json::Value>(bytes);
 }
 
-/// A refusal is a whole document, and repeats no more of the input than a few words.
+/// A refusal is a complete document, and repeats no more of the input than a few words.
 fn assert_is_told(problem: &Problem) {
     assert!(matches!(problem.status().as_u16(), 400..=499), "{problem:?}");
     let document = problem.document("id").to_string();
@@ -150,13 +152,13 @@ pub fn headers(bytes: &[u8]) {
     }
     for trusted in [true, false] {
         for peer in [None, Some("198.51.100.1:4711"), Some(text)] {
-            let Some(told) = address::told(trusted, Some(text), peer) else { continue };
+            let Some(told) = address::client(trusted, Some(text), peer) else { continue };
             let counted = Network::of(told).to_string();
             assert_eq!(counted.parse::<Network>().map(|network| network.to_string()), Ok(counted.clone()));
         }
     }
     let peer = [198, 51, 100, 1].into();
-    assert_eq!(address::told(false, Some(text), Some("198.51.100.1:4711")), Some(peer));
+    assert_eq!(address::client(false, Some(text), Some("198.51.100.1:4711")), Some(peer));
     if let Some(origin) = Origin::parse(text) {
         assert!(text.to_ascii_lowercase().contains(&origin.authority.to_ascii_lowercase()));
     }

@@ -1,10 +1,10 @@
-//! What comes out of Redis: messages of channels that anybody with Redis can ring, and events of the outbox.
+//! Input out of Redis: messages of channels, which anybody with Redis can ring, and events of the outbox.
 
 use order_ledger::event::Event;
 use sale::ids::Lane;
 use sale::keys;
 
-/// A doorbell's or an alarm's message names a lane in its one spelling, or none.
+/// The message of a doorbell or an alarm names a lane in its one spelling, or no lane.
 pub fn messages(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     if let Ok(lane) = text.parse::<Lane>() {
@@ -15,7 +15,7 @@ pub fn messages(bytes: &[u8]) {
     }
 }
 
-/// An event that is taken belongs to its lane; what is not, says so in few words.
+/// An accepted event belongs to its lane. A refusal says why in few words.
 pub fn events(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let lane: Lane = "iabcdefghij:0".parse().unwrap();

@@ -1,4 +1,4 @@
-//! Everything that a fuzzer found worth keeping, replayed; and the same, changed at random, for as long as a test may take.
+//! Replays every input that a fuzzer found worth keeping; then the same inputs, changed at random.
 
 #![allow(clippy::unwrap_used)]
 
@@ -8,7 +8,7 @@ use fuzz_targets::TARGETS;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-/// How often each target meets an input of chance.
+/// How many random inputs each target gets.
 const CASES: u32 = 600;
 
 fn corpus(target: &str) -> Vec<Vec<u8>> {

@@ -1,4 +1,4 @@
-//! From a manifest to components that can run: names resolved, files mounted, databases opened, code loaded.
+//! Turns a manifest into components that can run: resolves names, mounts files, opens databases and loads code.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -21,11 +21,11 @@ use crate::runtime_config::{KeyValueStore, RuntimeConfig, SqliteDatabase};
 use crate::state::State;
 use crate::variables::{ENVIRONMENT_PREFIX, Variables};
 
-/// The names of Spin's own files, so that both runtimes find the same data in one state directory.
+/// The names that Spin gives these files, so that both runtimes find the same data in one state directory.
 const KEY_VALUE_FILE: &str = "sqlite_key_value.db";
 const DATABASE_FILE: &str = "sqlite_db.db";
 
-/// An application before anything of it runs.
+/// An application that was read and not yet loaded.
 pub struct Application {
     manifest: Manifest,
     variables: Variables,
@@ -38,7 +38,7 @@ pub struct Application {
 pub type Loaded = (Arc<Component>, InstancePre<State>);
 
 impl Application {
-    /// Reads everything that the options name.
+    /// Reads the manifest, the variables and the runtime configuration that the options name.
     pub fn read(options: &Options) -> Result<Self> {
         let path = options.manifest();
         let manifest = Manifest::read(&path)?;
@@ -57,12 +57,12 @@ impl Application {
         Ok(Self { manifest, variables, runtime_config, base, state_dir })
     }
 
-    /// Where this application keeps what it makes.
+    /// The folder for the application's databases, cache and copied files.
     pub fn state_dir(&self) -> &Path {
         &self.state_dir
     }
 
-    /// Public routes and their components.
+    /// The public routes, each with its component's id.
     pub fn routes(&self) -> impl Iterator<Item = (&str, &str)> {
         self.manifest.trigger.http.iter().filter_map(|trigger| match &trigger.route {
             Route::Pattern(pattern) => Some((pattern.as_str(), trigger.component.as_str())),
@@ -70,7 +70,10 @@ impl Application {
         })
     }
 
-    /// For each Redis server, its channels and their components.
+    /// The channels of each Redis server, each with its component's id. The keys are URLs with credentials.
+    ///
+    /// # Errors
+    /// Fails if a channel has no address, or one that is not a `redis://` URL.
     pub fn channels(&self) -> Result<BTreeMap<String, Vec<(&str, &str)>>> {
         let mut servers: BTreeMap<String, Vec<(&str, &str)>> = BTreeMap::new();
         for trigger in &self.manifest.trigger.redis {
@@ -87,7 +90,7 @@ impl Application {
         Ok(servers)
     }
 
-    /// The components behind triggers of these kinds.
+    /// The ids of the components behind triggers of these kinds.
     fn used(&self, kinds: &[TriggerKind]) -> BTreeSet<&str> {
         let http = self.manifest.trigger.http.iter().map(|trigger| trigger.component.as_str());
         let redis = self.manifest.trigger.redis.iter().map(|trigger| trigger.component.as_str());
@@ -95,7 +98,10 @@ impl Application {
         http.chain(redis.filter(|_| kinds.contains(&TriggerKind::Redis))).collect()
     }
 
-    /// Prepares and loads all components that are needed.
+    /// Prepares and loads the components behind the triggers that the options ask for, by id.
+    ///
+    /// # Errors
+    /// Fails if a component asks for something that does not exist or that this host does not support.
     pub fn load(&self, options: &Options, engine: &Engine) -> Result<HashMap<String, Loaded>> {
         let limits = &options.limits;
         let services = Arc::new(Services {
@@ -119,7 +125,10 @@ impl Application {
         let mut loaded = HashMap::new();
         for (component, code) in components.into_iter().zip(code) {
             let linked = linker.instantiate_pre(&code).map_err(|error| {
-                anyhow!("component `{}` needs what this host does not serve: {error:#}", component.id)
+                anyhow!(
+                    "component `{}` needs an interface that this host does not support: {error:#}",
+                    component.id
+                )
             })?;
             loaded.insert(component.id.to_string(), (component, linked));
         }
@@ -152,7 +161,7 @@ impl Application {
         let mut rules = Vec::new();
         for template in &declared.allowed_outbound_hosts {
             let rule = self.variables.expand(template, &format!("allowed_outbound_hosts `{template}`"))?;
-            // Parsed one by one, so that an error can name the template where the value is a secret.
+            // Parse the rules one by one: if the value is a secret, the error names the template instead.
             let parsed = AllowedHosts::parse([rule.text.as_str()]);
             match parsed {
                 Err(_) if rule.secret => {
@@ -194,7 +203,7 @@ impl Application {
             .with_context(|| format!("the key-value store `{name}` is not in the runtime configuration"))?;
         let store = match configured {
             KeyValueStore::Spin { path } => {
-                let path = self.place(path, KEY_VALUE_FILE)?;
+                let path = self.path_of(path, KEY_VALUE_FILE)?;
                 let file = match shared.files.get(&path) {
                     Some(file) => file.clone(),
                     None => Arc::new(SqliteFile::open(&path)?),
@@ -204,7 +213,7 @@ impl Application {
             }
             KeyValueStore::Redis { url } => {
                 let server = services.redis.server(&url);
-                // The library's message could repeat the URL, which may hold a password.
+                // The library's message could repeat the URL, which may contain a password.
                 Backend::Redis(
                     server.map_err(|_| anyhow!("key_value_store.{name}: `url` is not a Redis URL"))?,
                 )
@@ -227,13 +236,13 @@ impl Application {
         } else {
             format!("{name}.db")
         };
-        let database = Database::open(&self.place(path, &default)?)?;
+        let database = Database::open(&self.path_of(path, &default)?)?;
         shared.databases.insert(name.to_owned(), database.clone());
         Ok(database)
     }
 
-    /// The configured path, else the default's, with its folder made.
-    fn place(&self, configured: Option<PathBuf>, default: &str) -> Result<PathBuf> {
+    /// The configured path, or else the default in the state directory. Makes its folder.
+    fn path_of(&self, configured: Option<PathBuf>, default: &str) -> Result<PathBuf> {
         let path = configured.unwrap_or_else(|| self.state_dir.join(default));
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).with_context(|| format!("can't make {}", folder.display()))?;
@@ -242,7 +251,7 @@ impl Application {
     }
 }
 
-/// What several components may name, opened once.
+/// Stores and databases that several components may name. Each is opened once.
 #[derive(Default)]
 struct Shared {
     stores: HashMap<String, Arc<Backend>>,
@@ -269,7 +278,7 @@ fn variables(manifest: &Manifest, options: &Options) -> Result<Variables> {
 
 fn read_variables(path: &Path) -> Result<HashMap<String, String>> {
     let text = std::fs::read_to_string(path).with_context(|| format!("can't read {}", path.display()))?;
-    // The library's message could repeat a value, which may be a secret: only the line is told.
+    // The library's message could repeat a value, which may be a secret. So the error only gives the line.
     toml::from_str(&text).map_err(|error| {
         let line = error
             .span()

@@ -1,6 +1,6 @@
-//! Rust's view of Spin's interfaces, generated from `wit/`.
+//! Spin's interfaces in Rust, generated from `wit/`.
 
-/// What components import from Spin.
+/// The interfaces that components import from Spin.
 pub mod imports {
     wasmtime::component::bindgen!({
         path: "wit",
@@ -16,7 +16,7 @@ pub mod imports {
     });
 }
 
-/// What a component behind a Redis channel exports.
+/// The interface that a component behind a Redis channel exports.
 pub mod trigger {
     wasmtime::component::bindgen!({
         path: "wit",

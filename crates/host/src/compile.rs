@@ -1,8 +1,9 @@
-//! From wasm files to machine code, once: results are kept in a cache directory.
+//! Compiles wasm files to machine code and keeps the results in a cache directory.
 //!
-//! A cache entry's name is a digest of the wasm, of the engine's settings and of the compiler's version, so it is never
-//! stale. Entries appear by renaming, so two hosts may share a directory. They hold native code and are trusted: the
-//! directory must be as private as the host's own binary.
+//! The name of a cache entry is a digest of the wasm file, the engine's settings and the compiler's version. So no entry
+//! is ever stale. An entry is written under another name and then renamed, so two hosts may share a directory.
+//!
+//! The host trusts the entries, which are native code. The directory must be as private as the host's own binary.
 
 use std::fs;
 use std::hash::{Hash as _, Hasher};
@@ -21,23 +22,23 @@ use crate::log;
 /// A component to load.
 #[derive(Clone, Debug)]
 pub struct Wasm {
-    /// Its name in the manifest.
+    /// The name in the manifest.
     pub id: String,
-    /// Its file.
+    /// The wasm file.
     pub path: PathBuf,
-    /// The command that builds the file, for the message when it is missing.
+    /// The command that builds the file. The error for a missing file shows it.
     pub build: Option<String>,
 }
 
-/// Loads all components, those that the cache lacks in parallel.
+/// Loads all components. Compiles those that are not in the cache, in parallel.
 ///
 /// # Errors
-/// A file that is missing or is no component.
+/// Fails if a file is missing or is not a component.
 pub fn load(engine: &Engine, cache: &Path, components: &[Wasm]) -> Result<Vec<Component>> {
     let mut folder = fs::DirBuilder::new();
     folder.recursive(true).mode(0o700);
     folder.create(cache).with_context(|| format!("can't make the cache directory {}", cache.display()))?;
-    // All files first: a missing one should not wait for others to compile.
+    // Read all files first, so that a missing one is reported before the others are compiled.
     let sources = components.iter().map(Wasm::read).collect::<Result<Vec<_>>>()?;
     std::thread::scope(|scope| {
         let threads: Vec<_> = components
@@ -71,7 +72,7 @@ impl Wasm {
 fn load_one(engine: &Engine, cache: &Path, wasm: &Wasm, source: &[u8]) -> Result<Component> {
     let entry = cache.join(entry_name(engine, source));
     if entry.exists() {
-        // SAFETY: the entry was written by a host with the same engine; the directory is trusted, as the module says.
+        // SAFETY: a host with the same engine wrote the entry. The directory is trusted, as the module's comment says.
         match unsafe { Component::deserialize_file(engine, &entry) } {
             Ok(component) => return Ok(component),
             Err(error) => {
@@ -86,14 +87,14 @@ fn load_one(engine: &Engine, cache: &Path, wasm: &Wasm, source: &[u8]) -> Result
         .with_context(|| format!("component `{}`: {} is not a component", wasm.id, wasm.path.display()))?;
     log::info(Some(&wasm.id), &format!("compiled in {} ms", start.elapsed().as_millis()));
     if let Err(error) = store(&component, cache, &entry) {
-        // The component works all the same; only the next start is slow again.
+        // The component works anyway; only the next start is slow again.
         log::warn(Some(&wasm.id), &format!("can't keep the compiled component: {error:#}"));
     }
     Ok(component)
 }
 
 fn entry_name(engine: &Engine, source: &[u8]) -> String {
-    // Wasmtime offers its settings as something to hash; this collects the bytes instead of losing most of them.
+    // Wasmtime gives its settings only to a `Hasher`, whose result has 64 bits. This one passes the bytes to SHA-256.
     struct Bytes(Sha256);
     impl Hasher for Bytes {
         fn finish(&self) -> u64 {

@@ -1,4 +1,4 @@
-//! A component as the host runs it: what it may see and touch, with every name resolved.
+//! A component as the host runs it: everything that the manifest grants it, with all names resolved.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,33 +11,26 @@ use crate::platform::Services;
 use crate::platform::key_value::Backend;
 use crate::platform::sqlite::Database;
 
-/// One entry of the manifest's `[component]`, shared by all its instances.
+/// One `[component.<id>]` of the manifest. All instances of the component share it.
 pub struct Component {
-    /// Its name in the manifest.
+    /// The name in the manifest.
     pub id: Arc<str>,
-    /// What `spin:variables` answers.
+    /// The values that `spin:variables` returns, by name.
     pub variables: HashMap<String, String>,
-    /// Environment variables.
+    /// Environment variables of the guest.
     pub environment: Vec<(String, String)>,
-    /// Directories that it may read.
+    /// Directories that the guest may read.
     pub mounts: Vec<Mount>,
-    /// Where it may connect to.
+    /// The addresses that the guest may connect to.
     pub allowed_hosts: AllowedHosts,
-    /// The stores that it may open, by label.
+    /// The key-value stores that the guest may open, by label.
     pub key_value_stores: HashMap<String, Arc<Backend>>,
-    /// The databases that it may open, by name.
+    /// The SQLite databases that the guest may open, by name.
     pub sqlite_databases: HashMap<String, Arc<Database>>,
     /// Connections that all components share.
     pub services: Arc<Services>,
-    /// Bytes of memory that one instance may have.
+    /// The most memory that one instance may have, in bytes.
     pub max_memory: usize,
-    /// What it was compiled for.
+    /// The engine that the component was compiled for.
     pub engine: Engine,
-}
-
-impl Component {
-    /// What it was compiled for.
-    pub fn engine(&self) -> &Engine {
-        &self.engine
-    }
 }

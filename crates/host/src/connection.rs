@@ -1,8 +1,10 @@
 //! One client's TCP connection, as hyper reads and writes it.
 //!
-//! Watches what hyper does not: a request head that trickles in, and idle clients, with one clock for the whole
-//! connection instead of a timer for each request. And it gives hyper's own empty answers to malformed requests the
-//! shape of all other errors.
+//! It notices what hyper does not: a request head that arrives too slowly, and idle clients. One check for the whole
+//! connection is cheaper than a timer for each request.
+//!
+//! hyper responds to malformed requests with an empty body. This module replaces that by a problem document, like those
+//! of all other errors.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -18,37 +20,37 @@ use tokio::net::TcpStream;
 
 use crate::problem::Problem;
 
-/// How long a connection may stay open without a request, and how long while others wait to be let in.
+/// How long a connection may stay open without a request, and how long if other clients wait for a connection.
 const IDLE: Duration = Duration::from_secs(75);
 const IDLE_IN_A_CROWD: Duration = Duration::from_secs(2);
-/// An automatic answer of hyper's is a status line and at most three short headers.
-const LONGEST_AUTOMATIC_ANSWER: usize = 200;
+/// An automatic response of hyper has a status line and at most three short headers, so it is at most this long.
+const LONGEST_AUTOMATIC_RESPONSE: usize = 200;
 
-/// What the connection and its requests know of each other.
+/// What happens on a connection, as its reader, its writer and its requests report it.
 #[derive(Debug)]
 pub struct Activity {
     opened: Instant,
-    /// Whether a request is in work, so that time is its own affair.
+    /// Whether a request is in work. Its own timeouts apply then.
     busy: AtomicBool,
-    /// Milliseconds after `opened` at which the unfinished head began to arrive; 0 if none did.
+    /// Milliseconds after `opened` when the unfinished head began to arrive; 0 if there is none.
     head_began: AtomicU64,
-    /// Milliseconds after `opened` at which the last request ended, or its answer last went on.
+    /// Milliseconds after `opened` when the last request ended, or when its response last made progress after a stall.
     last_request: AtomicU64,
-    /// Milliseconds after `opened` since when the client takes nothing of its answer; 0 while it does.
+    /// Milliseconds after `opened` when the client stopped reading its response; 0 if it reads.
     stalled: AtomicU64,
 }
 
 /// Why a connection should be closed.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Overdue {
-    /// The head began to arrive too long ago.
+    /// The head takes too long to arrive.
     Head,
-    /// Nothing was asked, or nothing taken of the answer, for a long time.
+    /// The client has sent no request, or read nothing of its response, for too long.
     Idle,
 }
 
 impl Activity {
-    /// For a connection that was just accepted.
+    /// The activity of a connection that was just accepted.
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
             opened: Instant::now(),
@@ -59,13 +61,13 @@ impl Activity {
         })
     }
 
-    /// A request's head has arrived.
+    /// Reports that a request's head has arrived.
     pub fn begin(&self) {
         self.busy.store(true, Ordering::Relaxed);
         self.head_began.store(0, Ordering::Relaxed);
     }
 
-    /// Its answer is ready.
+    /// Reports that the response to the request is ready.
     pub fn end(&self) {
         self.last_request.store(self.now(), Ordering::Relaxed);
         self.busy.store(false, Ordering::Relaxed);
@@ -76,7 +78,8 @@ impl Activity {
         self.busy.load(Ordering::Relaxed)
     }
 
-    /// Whether the client has been too slow. In a crowd, whoever neither asks nor reads makes room for others.
+    /// Whether the client has been too slow. If the host is `crowded`, a client that neither sends nor reads has less
+    /// time, so that others get its connection.
     pub fn overdue(&self, read_timeout: Duration, crowded: bool) -> Option<Overdue> {
         if self.is_busy() {
             return None;
@@ -96,7 +99,7 @@ impl Activity {
         (since(&self.last_request) >= idle).then_some(Overdue::Idle)
     }
 
-    /// Notes whether the client took what was written. Most always do; then there is nothing to note.
+    /// Notes whether the client reads its response: a write is pending while it does not.
     fn written<T>(&self, outcome: &Poll<T>) {
         let stalled = self.stalled.load(Ordering::Relaxed) != 0;
         match (outcome.is_pending(), stalled) {
@@ -115,7 +118,7 @@ impl Activity {
         }
     }
 
-    /// Never 0, which stands for "not at all".
+    /// Milliseconds after `opened`, at least 1, because 0 means "never".
     fn now(&self) -> u64 {
         u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX).max(1)
     }
@@ -125,42 +128,42 @@ impl Activity {
 pub struct Transport {
     stream: TokioIo<TcpStream>,
     activity: Arc<Activity>,
-    /// What goes out in place of an automatic answer.
-    instead: Bytes,
+    /// The rest of the response that replaces an automatic one.
+    replacement: Bytes,
     refused: bool,
 }
 
 impl Transport {
     /// Wraps an accepted stream.
     pub fn new(stream: TcpStream, activity: Arc<Activity>) -> Self {
-        Self { stream: TokioIo::new(stream), activity, instead: Bytes::new(), refused: false }
+        Self { stream: TokioIo::new(stream), activity, replacement: Bytes::new(), refused: false }
     }
 
-    /// Whether a request could not be read, so that more of it may be on its way.
+    /// Whether hyper could not read a request. Then the client may still be sending it.
     pub fn refused(&self) -> bool {
         self.refused
     }
 
-    /// The stream, for a last word after hyper is done with it.
+    /// The stream, for a last response after hyper is done with it.
     pub fn into_inner(self) -> TcpStream {
         self.stream.into_inner()
     }
 
-    fn send_instead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.instead.is_empty() {
-            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.instead))?;
+    fn send_replacement(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.replacement.is_empty() {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.replacement))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            self.instead.advance(written);
+            self.replacement.advance(written);
         }
         Poll::Ready(Ok(()))
     }
 }
 
-/// The whole answer to a request that hyper could not read, if `bytes` are hyper's own answer to it.
-fn better_answer(bytes: &[u8]) -> Option<Bytes> {
-    if bytes.len() > LONGEST_AUTOMATIC_ANSWER || !bytes.ends_with(b"\r\n\r\n") {
+/// If `bytes` are hyper's automatic response to a request that it could not read, the problem document to send instead.
+fn replacement_for(bytes: &[u8]) -> Option<Bytes> {
+    if bytes.len() > LONGEST_AUTOMATIC_RESPONSE || !bytes.ends_with(b"\r\n\r\n") {
         return None;
     }
     let head = std::str::from_utf8(bytes).ok()?;
@@ -170,13 +173,13 @@ fn better_answer(bytes: &[u8]) -> Option<Bytes> {
         "414" | "431" => Problem::HeadTooLarge,
         _ => return None,
     };
-    // A component's answer has at least one header beside these.
+    // A component's response has at least one header besides these.
     let automatic =
         |line: &str| ["content-length: 0", "connection: close"].contains(&line) || line.starts_with("date: ");
     lines.all(automatic).then(|| raw(problem))
 }
 
-/// A problem as it goes over the wire, ending the connection.
+/// The bytes of a response with this problem, which ends the connection.
 pub fn raw(problem: Problem) -> Bytes {
     let request_id = crate::http::new_request_id();
     let document = problem.document(&request_id);
@@ -204,9 +207,9 @@ impl Read for Transport {
 
 impl Write for Transport {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        ready!(self.send_instead(cx))?;
-        if let Some(answer) = better_answer(bytes) {
-            (self.instead, self.refused) = (answer, true);
+        ready!(self.send_replacement(cx))?;
+        if let Some(replacement) = replacement_for(bytes) {
+            (self.replacement, self.refused) = (replacement, true);
             return Poll::Ready(Ok(bytes.len()));
         }
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
@@ -219,11 +222,11 @@ impl Write for Transport {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        ready!(self.send_instead(cx))?;
+        ready!(self.send_replacement(cx))?;
         if let [only] = slices
-            && let Some(answer) = better_answer(only)
+            && let Some(replacement) = replacement_for(only)
         {
-            (self.instead, self.refused) = (answer, true);
+            (self.replacement, self.refused) = (replacement, true);
             return Poll::Ready(Ok(only.len()));
         }
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
@@ -236,12 +239,12 @@ impl Write for Transport {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.send_instead(cx))?;
+        ready!(self.send_replacement(cx))?;
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.send_instead(cx))?;
+        ready!(self.send_replacement(cx))?;
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
@@ -251,12 +254,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_an_automatic_answer_is_replaced() {
+    fn only_an_automatic_response_is_replaced() {
         let automatic =
             b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\ndate: now\r\n\r\n";
-        let answer = better_answer(automatic).unwrap();
+        let replacement = replacement_for(automatic).unwrap();
         assert!(
-            answer.starts_with(b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\n")
+            replacement
+                .starts_with(b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\n")
         );
         for other in [
             &b"HTTP/1.1 400 Bad Request\r\nx-request-id: 1\r\ncontent-length: 0\r\n\r\n"[..],
@@ -264,14 +268,14 @@ mod tests {
             b"HTTP/1.1 400 Bad Request\r\ncontent-length: 2\r\n\r\n",
             b"some body",
         ] {
-            assert!(better_answer(other).is_none());
+            assert!(replacement_for(other).is_none());
         }
     }
 
     #[test]
     fn a_slow_head_is_overdue_and_a_request_in_work_is_not() {
         let activity = Activity::new();
-        // Browsers open connections ahead of need: silence is no slow head.
+        // Browsers open connections before they need them, so a silent client is not too slow.
         assert_eq!(activity.overdue(Duration::ZERO, false), None);
         activity.bytes_arrived();
         assert_eq!(activity.overdue(Duration::ZERO, false), Some(Overdue::Head));
@@ -284,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_nobody_takes_is_overdue_until_it_goes_on() {
+    fn a_response_that_the_client_does_not_read_is_overdue_until_it_reads_on() {
         let activity = Activity::new();
         activity.begin();
         activity.end();

@@ -1,7 +1,7 @@
-//! Requests: from the socket to a component and back.
+//! Passes requests from the socket to a component, and its responses back.
 //!
-//! A request's body is read whole before a component sees it, so that a slow or endless client costs no instance. An answer
-//! that a component gives at once leaves in one write; a longer one is streamed.
+//! The host reads all of a request's body before it calls a component, so that a slow client occupies no instance. A
+//! response that is complete at once leaves in one write; any other is streamed.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
@@ -30,37 +30,38 @@ use crate::options::Limits;
 use crate::problem::{Problem, REQUEST_ID};
 use crate::routes::{Router, without_rest};
 
-/// An answer that ends within this time is sent whole.
-const SETTLE: Duration = Duration::from_millis(20);
-/// An answer larger than this is streamed.
-const LARGEST_WHOLE: usize = 256 * 1024;
-/// What a client may still send of a body that is refused already, so that it gets to see the refusal.
-const DISCARDED_AT_MOST: usize = 8 * 1024 * 1024;
+/// How long to wait for the end of a response, to send it in one write.
+const COLLECT_TIMEOUT: Duration = Duration::from_millis(20);
+/// A response body with more bytes than this is streamed.
+const LARGEST_COLLECTED: usize = 256 * 1024;
+/// How many bytes of a refused body the client may still send. Many clients read the refusal only after they have sent
+/// everything.
+const MOST_DISCARDED: usize = 8 * 1024 * 1024;
 
-/// What all connections share.
+/// Serves the requests of all connections.
 pub struct Service {
     router: Router<Target>,
     limits: Arc<Limits>,
     in_work: Arc<Semaphore>,
-    /// Bytes of request bodies held at the moment.
+    /// Bytes of all request bodies that are still arriving.
     buffered: AtomicUsize,
 }
 
-/// Where a route leads.
+/// The component that a route leads to.
 pub struct Target {
     /// The component's id.
     pub component: Arc<str>,
-    /// Its instances.
+    /// The component's instances.
     pub handler: Handler,
-    /// Headers that are the same for every request on this route.
+    /// The headers that are the same for every request on this route.
     headers: [(HeaderName, HeaderValue); 4],
 }
 
 impl Target {
-    /// A route to a component.
+    /// The target of `route`.
     ///
     /// # Errors
-    /// The route holds characters that no header may.
+    /// Fails if the route contains a character that no header may contain.
     pub fn new(route: &str, component: Arc<str>, handler: Handler) -> anyhow::Result<Self> {
         let headers = [
             (HeaderName::from_static("spin-matched-route"), HeaderValue::from_str(route)?),
@@ -79,13 +80,13 @@ impl Service {
         Self { router, limits, in_work, buffered: AtomicUsize::new(0) }
     }
 
-    /// Answers one request.
-    pub async fn serve(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Answer> {
+    /// Serves one request. Every failure becomes a problem document.
+    pub async fn serve(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<ResponseBody> {
         let given = request.headers().get(REQUEST_ID).and_then(valid_request_id);
         let is_head = request.method() == Method::HEAD;
         match self.try_serve(request, peer, is_head).await {
             Ok(response) => response,
-            Err(problem) => problem.response(&given.unwrap_or_else(new_request_id), Answer::whole),
+            Err(problem) => problem.response(&given.unwrap_or_else(new_request_id), ResponseBody::complete),
         }
     }
 
@@ -94,7 +95,7 @@ impl Service {
         request: Request<Incoming>,
         peer: SocketAddr,
         is_head: bool,
-    ) -> Result<Response<Answer>, Problem> {
+    ) -> Result<Response<ResponseBody>, Problem> {
         let (mut head, body) = request.into_parts();
         let host = head.headers.get(HOST).cloned();
         let uri = std::mem::take(&mut head.uri);
@@ -105,7 +106,7 @@ impl Service {
 
         let asks_first = head.headers.contains_key(EXPECT);
         let body = self.read_body(body, asks_first).await?;
-        // Only now: clients that send slowly, or not at all, must not keep out those whose request is complete.
+        // A request counts as in work only when it is complete. Otherwise slow clients would keep out all others.
         let place = self.in_work.clone().try_acquire_owned().map_err(|_| Problem::Overloaded)?;
         let place = Arc::new(place);
         head.uri = absolute(&uri, authority)?;
@@ -116,8 +117,8 @@ impl Service {
             .handle(place.clone(), request)
             .await
             .map_err(|error| failure(&target.component, &error))?;
-        settle(response, is_head, place).await.map_err(|error| {
-            log::error(Some(&target.component), &format!("the answer broke off: {error}"));
+        send_at_once_or_stream(response, is_head, place).await.map_err(|error| {
+            log::error(Some(&target.component), &format!("the response broke off: {error}"));
             Problem::Failed
         })
     }
@@ -129,24 +130,24 @@ impl Service {
             return Ok(Empty::new().map_err(Error::from).boxed_unsync());
         }
         if announced > largest as u64 {
-            // A client that asks before it sends must not be told to go on.
+            // A client that asks first (`Expect: 100-continue`) has sent nothing. Reading would tell it to go on.
             if !asks_first {
                 _ = timeout(self.limits.read_timeout, discard(body)).await;
             }
             return Err(Problem::TooLarge);
         }
-        let mut held = Held { total: &self.buffered, bytes: 0 };
+        let mut buffered = Buffered { total: &self.buffered, bytes: 0 };
         let reading = async {
             let mut whole = BytesMut::new();
             while let Some(frame) = body.frame().await {
-                // The client went away or broke the framing: nobody will read the answer.
+                // The client has left or its framing is broken. Most likely nobody reads the response.
                 let frame = frame.map_err(|_| Problem::Malformed)?;
                 let Ok(data) = frame.into_data() else { continue };
                 if whole.len() + data.len() > largest {
                     discard(body).await;
                     return Err(Problem::TooLarge);
                 }
-                if !held.grow(data.len(), self.limits.max_buffered_bytes) {
+                if !buffered.grow(data.len(), self.limits.max_buffered_bytes) {
                     return Err(Problem::Overloaded);
                 }
                 whole.extend_from_slice(&data);
@@ -159,38 +160,39 @@ impl Service {
     }
 }
 
-/// Lets a client finish sending, within bounds.
+/// Reads and forgets the rest of a body, up to [`MOST_DISCARDED`].
 async fn discard(mut body: Incoming) {
     let mut seen = 0;
     while let Some(Ok(frame)) = body.frame().await {
         seen += frame.data_ref().map_or(0, Bytes::len);
-        if seen > DISCARDED_AT_MOST {
+        if seen > MOST_DISCARDED {
             return;
         }
     }
 }
 
-/// A share of the memory for request bodies: what has arrived, since whoever announces much and sends nothing takes none.
-struct Held<'a> {
+/// The memory of one request's body while it arrives. Only bytes that have arrived count, so a client that announces a
+/// large body and sends nothing keeps nobody out.
+struct Buffered<'a> {
     total: &'a AtomicUsize,
     bytes: usize,
 }
 
-impl Held<'_> {
-    /// Takes `bytes` more, and says whether all shares together still fit.
+impl Buffered<'_> {
+    /// Adds `bytes`, and returns whether all bodies together are still within `most`.
     fn grow(&mut self, bytes: usize, most: usize) -> bool {
         self.bytes += bytes;
         self.total.fetch_add(bytes, Ordering::Relaxed) + bytes <= most
     }
 }
 
-impl Drop for Held<'_> {
+impl Drop for Buffered<'_> {
     fn drop(&mut self) {
         self.total.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
-/// The host that the client speaks to: of the request line, else of the `Host` header.
+/// The host that the client names: in the request line, or else in the `Host` header.
 fn authority(uri: &Uri, host: Option<&HeaderValue>, version: Version) -> Result<Authority, Problem> {
     if let Some(authority) = uri.authority() {
         return Ok(authority.clone());
@@ -198,14 +200,15 @@ fn authority(uri: &Uri, host: Option<&HeaderValue>, version: Version) -> Result<
     match host {
         Some(host) => Authority::from_maybe_shared(Bytes::copy_from_slice(host.as_bytes()))
             .map_err(|_| Problem::Malformed),
-        // HTTP/1.0 knows no Host header.
+        // HTTP/1.0 has no Host header.
         None if version == Version::HTTP_10 => Ok(Authority::from_static("localhost")),
         None => Err(Problem::Malformed),
     }
 }
 
+/// Completes a URI with the scheme and the authority.
 fn absolute(uri: &Uri, authority: Authority) -> Result<Uri, Problem> {
-    // Its parts are shared, not copied.
+    // Cloning is cheap: the parts of a URI are shared, not copied.
     let mut parts = uri.clone().into_parts();
     parts.scheme = Some(Scheme::HTTP);
     parts.authority = Some(authority);
@@ -215,7 +218,8 @@ fn absolute(uri: &Uri, authority: Authority) -> Result<Uri, Problem> {
     Uri::from_parts(parts).map_err(|_| Problem::Malformed)
 }
 
-/// Tells the component about its route, in the headers that Spin documents. What the client sent under these names goes.
+/// Sets the headers in which Spin tells a component about its route. Removes headers of the client that begin with
+/// `spin-`, so that a client can't forge them.
 fn set_spin_headers(
     headers: &mut HeaderMap,
     found: &crate::routes::Match<'_, Target>,
@@ -246,11 +250,11 @@ fn set_spin_headers(
     Ok(())
 }
 
-/// What a component's failure is for the client; its cause goes to the log.
+/// Logs why a component failed, and returns the problem for the client.
 fn failure(component: &str, error: &wasmtime::Error) -> Problem {
     if error.downcast_ref::<ExpirationError>().is_some() {
-        log::error(Some(component), "no answer within the request timeout");
-        return Problem::NoAnswer;
+        log::error(Some(component), "no response within the request timeout");
+        return Problem::TimedOut;
     }
     match error.downcast_ref::<InstantiationError<Place>>() {
         Some(failed) => log::error(Some(component), &format!("can't make an instance: {:#}", failed.error)),
@@ -259,21 +263,21 @@ fn failure(component: &str, error: &wasmtime::Error) -> Problem {
     Problem::Failed
 }
 
-/// Waits a moment for the whole body, so that head and body leave in one write.
-async fn settle(
+/// Waits a moment for the end of the body, so that head and body leave in one write. Streams a body that takes longer.
+async fn send_at_once_or_stream(
     response: Response<WasiBody>,
     is_head: bool,
     place: Place,
-) -> Result<Response<Answer>, Error> {
+) -> Result<Response<ResponseBody>, Error> {
     let (mut head, mut body) = response.into_parts();
     let bodiless = is_head || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     if bodiless {
-        return Ok(Response::from_parts(head, Answer::whole(Bytes::new())));
+        return Ok(Response::from_parts(head, ResponseBody::complete(Bytes::new())));
     }
     let mut chunks = VecDeque::new();
     let mut size = 0;
     let collecting = async {
-        while size <= LARGEST_WHOLE {
+        while size <= LARGEST_COLLECTED {
             match body.frame().await.transpose()? {
                 None => return Ok(true),
                 Some(frame) => match frame.into_data() {
@@ -281,16 +285,16 @@ async fn settle(
                         size += data.len();
                         chunks.push_back(data);
                     }
-                    // Trailers, which no browser reads: the body ends here.
+                    // Trailers end the body. No browser reads them, so they are dropped.
                     Err(_) => return Ok(true),
                 },
             }
         }
         Ok::<_, Error>(false)
     };
-    let complete = timeout(SETTLE, collecting).await.unwrap_or(Ok(false))?;
+    let complete = timeout(COLLECT_TIMEOUT, collecting).await.unwrap_or(Ok(false))?;
     if !complete {
-        return Ok(Response::from_parts(head, Answer::Streamed { chunks, rest: body, _place: place }));
+        return Ok(Response::from_parts(head, ResponseBody::Streamed { chunks, rest: body, _place: place }));
     }
     let whole = match (chunks.pop_front(), chunks.is_empty()) {
         (None, _) => Bytes::new(),
@@ -303,38 +307,38 @@ async fn settle(
         }
     };
     head.headers.insert(CONTENT_LENGTH, HeaderValue::from(whole.len()));
-    Ok(Response::from_parts(head, Answer::whole(whole)))
+    Ok(Response::from_parts(head, ResponseBody::complete(whole)))
 }
 
-/// The body of an answer.
-pub enum Answer {
-    /// All of it.
-    Whole(Full<Bytes>),
-    /// What came first, and where the rest comes from.
+/// The body of a response.
+pub enum ResponseBody {
+    /// A complete body.
+    Complete(Full<Bytes>),
+    /// A body whose end has not come yet.
     Streamed {
-        /// Read already.
+        /// The part that has arrived.
         chunks: VecDeque<Bytes>,
-        /// Still to come.
+        /// The part that is still to come.
         rest: WasiBody,
-        /// The request is in work until its answer is sent.
+        /// The request counts as in work until its response is sent.
         _place: Place,
     },
 }
 
-impl Answer {
-    /// A body that is complete.
-    pub fn whole(bytes: Bytes) -> Self {
-        Self::Whole(Full::new(bytes))
+impl ResponseBody {
+    /// A complete body.
+    pub fn complete(bytes: Bytes) -> Self {
+        Self::Complete(Full::new(bytes))
     }
 }
 
-impl http_body::Body for Answer {
+impl http_body::Body for ResponseBody {
     type Data = Bytes;
     type Error = Error;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         match self.get_mut() {
-            Self::Whole(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
+            Self::Complete(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
             Self::Streamed { chunks, rest, .. } => match chunks.pop_front() {
                 Some(chunk) => Poll::Ready(Some(Ok(Frame::data(chunk)))),
                 None => Pin::new(rest).poll_frame(cx),
@@ -344,20 +348,20 @@ impl http_body::Body for Answer {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Whole(body) => body.is_end_stream(),
+            Self::Complete(body) => body.is_end_stream(),
             Self::Streamed { chunks, rest, .. } => chunks.is_empty() && rest.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Whole(body) => body.size_hint(),
+            Self::Complete(body) => body.size_hint(),
             Self::Streamed { .. } => SizeHint::default(),
         }
     }
 }
 
-/// A client's id, if it can be repeated in a header and a log without harm.
+/// The client's id of a request, if it is safe to repeat in a header and in a log.
 fn valid_request_id(value: &HeaderValue) -> Option<String> {
     let text = value.to_str().ok()?;
     let valid = (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
@@ -367,7 +371,7 @@ fn valid_request_id(value: &HeaderValue) -> Option<String> {
 /// An id that no other request of this process has.
 pub fn new_request_id() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    // The standard library's hash keys are random: nothing here needs to be unpredictable, only distinct.
+    // Ids must be distinct, and may be predictable. The random keys of the standard library's hash are enough for that.
     let mut hasher = RandomState::new().build_hasher();
     hasher.write_u64(NEXT.fetch_add(1, Ordering::Relaxed));
     format!("{:016x}{:08x}", hasher.finish(), NEXT.load(Ordering::Relaxed))

@@ -1,4 +1,5 @@
-//! Instances behind HTTP routes: made on demand, used for many requests, several at once, and dropped in time.
+//! The instances behind HTTP routes. The host makes them on demand. Each serves many requests, several at once, and is
+//! dropped when it is idle or has served enough.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,10 +22,10 @@ use crate::log;
 use crate::options::Limits;
 use crate::state::State;
 
-/// Given to an instance beyond the request timeout, so that the request's own timeout answers first.
+/// How much longer than the request timeout an instance may run, so that the request's own timeout ends it first.
 const GRACE: Duration = Duration::from_millis(250);
 
-/// Serves the requests of one component.
+/// Passes requests to the instances of one component.
 pub type Handler = ProxyHandler<Instances>;
 
 /// Makes the instances of one component.
@@ -36,7 +37,7 @@ pub struct Instances {
 }
 
 impl Instances {
-    /// Instances of `component`, which `service` is the code of. `origin` is where the application serves HTTP.
+    /// `service` is the code of `component`. `origin` is the address where the application serves HTTP.
     pub fn new(
         component: Arc<Component>,
         service: ServicePre<State>,
@@ -65,11 +66,11 @@ impl HandlerState for Instances {
     }
 }
 
-/// A request's place among those in work. The component's side and the client's side each hold it until they are done,
-/// so that a client who leaves does not make room for another request while the first still runs.
+/// A permit of one request in work. The component's side and the client's side each hold it until they are done.
+/// Otherwise a client that leaves would make room for another request while its first one still runs.
 pub type Place = Arc<OwnedSemaphorePermit>;
 
-/// How one instance is used.
+/// Decides which requests one instance gets.
 pub struct Worker {
     component: Arc<Component>,
     limits: Arc<Limits>,
@@ -110,12 +111,12 @@ impl WorkerState for Worker {
     }
 }
 
-/// When an instance ends that has nothing to do, or that does not come to an end by itself.
+/// Decides when an instance ends: when it has been idle for too long, or busy for too long.
 pub struct Expiration {
     busy: Duration,
     idle: Duration,
-    /// Fires at least once in `idle`, and then looks at what the instance is about. Setting it anew on every poll
-    /// would be exact and slow.
+    /// Fires at least once in `idle`; then `poll` checks whether the time is over. To set it exactly at each poll would
+    /// be slow.
     alarm: Pin<Box<Sleep>>,
 }
 
@@ -134,14 +135,14 @@ impl WorkerExpiration for Expiration {
         status: WorkerStatus,
         start: Instant,
     ) -> Poll<()> {
-        let limit = match status {
+        let timeout = match status {
             WorkerStatus::Idle => self.idle,
             WorkerStatus::Requests | WorkerStatus::PostReturn => self.busy,
         };
         loop {
             ready!(self.alarm.as_mut().poll(cx));
             let now = Instant::now();
-            let end = start + limit;
+            let end = start + timeout;
             if now >= end {
                 return Poll::Ready(());
             }

@@ -1,7 +1,7 @@
-//! What the host and its guests say: one line each on standard error.
+//! The log of the host and its guests: lines on standard error.
 //!
-//! The host's own lines are JSON, like those of well-behaved guests. A guest's line that is JSON already passes
-//! unchanged; any other gets the component's id in front.
+//! The host's own lines are JSON. A guest's line that looks like JSON, with `{` and `}` around it, is passed on unchanged.
+//! Any other line of a guest gets the component's id in front.
 
 use std::io::{self, Write as _};
 use std::pin::Pin;
@@ -13,20 +13,20 @@ use serde_json::{Map, Value};
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 
-/// A guest's line is cut here, so that one without end can't grow memory.
+/// The most bytes of a guest's line. A longer one is cut, so that a line without end can't use up memory.
 const LONGEST_LINE: usize = 16 * 1024;
 
-/// Writes a line for people who look for a cause.
+/// Logs a failure that somebody may have to look into.
 pub fn error(component: Option<&str>, message: &str) {
     write("error", component, message);
 }
 
-/// Writes a line about something that mends itself.
+/// Logs a problem from which the host recovers by itself.
 pub fn warn(component: Option<&str>, message: &str) {
     write("warn", component, message);
 }
 
-/// Writes a line about progress.
+/// Logs progress.
 pub fn info(component: Option<&str>, message: &str) {
     write("info", component, message);
 }
@@ -44,7 +44,8 @@ fn write(level: &str, component: Option<&str>, message: &str) {
     emit(&format!("{}\n", Value::Object(line)));
 }
 
-/// One write a line: lines of parallel writers stay whole. Nobody can be told that standard error is gone.
+/// Writes all of `text` at once, so that lines of parallel writers do not mix. A failure is ignored: there is no other
+/// place to report it.
 fn emit(text: &str) {
     _ = io::stderr().lock().write_all(text.as_bytes());
 }
@@ -53,17 +54,18 @@ fn emit(text: &str) {
 #[derive(Clone)]
 pub struct GuestOutput {
     component: Arc<str>,
-    /// The line that has no end yet, shared by all streams that the guest opens.
+    /// The beginning of a line whose end has not come yet. All streams of the guest share it.
     partial: Arc<Mutex<Vec<u8>>>,
 }
 
 impl GuestOutput {
-    /// A stream whose lines are marked with the component's id.
+    /// The output of an instance of this component.
     pub fn new(component: Arc<str>) -> Self {
         Self { component, partial: Arc::default() }
     }
 
-    fn take(&self, bytes: &[u8]) {
+    /// Logs the lines that `bytes` complete, and keeps the rest.
+    fn accept(&self, bytes: &[u8]) {
         let Ok(mut partial) = self.partial.lock() else { return };
         let mut lines = String::new();
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
@@ -91,7 +93,7 @@ impl GuestOutput {
 }
 
 impl Drop for GuestOutput {
-    /// The last clone writes what has no end.
+    /// The last clone logs a line that never got its end.
     fn drop(&mut self) {
         if Arc::strong_count(&self.partial) == 1
             && let Ok(partial) = self.partial.lock()
@@ -118,7 +120,7 @@ impl StdoutStream for GuestOutput {
 
 impl AsyncWrite for GuestOutput {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.take(bytes);
+        self.accept(bytes);
         Poll::Ready(Ok(bytes.len()))
     }
 

@@ -1,4 +1,4 @@
-//! The `host` binary: options in, an application running, one line on standard error if it can't.
+//! The `host` binary: runs an application. If it can't, it prints one line on standard error and fails.
 
 use std::process::ExitCode;
 
@@ -12,7 +12,7 @@ fn main() -> ExitCode {
         Err(error) => return failed(&error.into()),
     };
     let outcome = runtime.block_on(host::server::run(options));
-    // A blocking thread may still be waiting for a database: nobody waits for it.
+    // Don't wait for blocking threads: one of them may still wait for a database.
     runtime.shutdown_background();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// One line, whatever the causes hold.
+/// Prints the error and its causes on one line, even if their texts have several.
 fn failed(error: &anyhow::Error) -> ExitCode {
     let line = format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ");
     eprintln!("host: {line}");

@@ -1,7 +1,7 @@
-//! `files`: what a component may read of the host's file system.
+//! `files`: the files of the host that a component may read.
 //!
-//! A directory with a destination is mounted as it stands. What a path or a glob matches is copied at start into a folder
-//! under the state directory, because a mount is a directory and a pattern is not. Guests can't write to either.
+//! A directory with a destination is mounted as it is. Files that a path or a glob matches are copied at start into a
+//! folder under the state directory, because only directories can be mounted. Guests can't write to either.
 
 use std::path::{Component as PathPart, Path, PathBuf};
 
@@ -9,19 +9,19 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::manifest::FilesMount;
 
-/// A directory of the host's and where the guest sees it.
+/// A directory of the host, and the path at which the guest sees it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Mount {
-    /// On the host.
+    /// The path on the host.
     pub source: PathBuf,
-    /// In the guest, absolute.
+    /// The absolute path in the guest.
     pub destination: String,
 }
 
-/// Resolves a component's `files`. `base` is the manifest's folder; `staging` is made if copies are needed.
+/// Resolves a component's `files`. `base` is the manifest's folder. Copies go to `staging`, which is made if needed.
 ///
 /// # Errors
-/// A source that is missing or unreadable, a pattern that matches nothing, or a path that leaves `base`.
+/// Fails if a source is missing or unreadable, a pattern matches nothing, or a pattern leads out of `base`.
 pub fn prepare(files: &[FilesMount], exclude: &[String], base: &Path, staging: &Path) -> Result<Vec<Mount>> {
     let mut mounts = Vec::new();
     let mut staged = Vec::new();
@@ -44,7 +44,7 @@ pub fn prepare(files: &[FilesMount], exclude: &[String], base: &Path, staging: &
                     mounts.push(Mount { source: path, destination: destination.display().to_string() });
                     continue;
                 }
-                // Something in it must stay out, so it can't be mounted as it stands.
+                // Some files in the directory must stay hidden, so copy the others instead of mounting it.
                 for inner in files_below(&path)? {
                     let relative = inner.strip_prefix(base).unwrap_or(&inner);
                     if !excluded(relative, exclude) {
@@ -123,7 +123,7 @@ fn excluded(relative: &Path, exclude: &[String]) -> bool {
     exclude.iter().any(|pattern| matches(pattern, relative))
 }
 
-/// Globs: `*` and `?` within a part of a path, `**` for any number of parts.
+/// Matches a glob: `*` and `?` stand for characters in one part of a path, `**` for any number of parts.
 fn matches(pattern: &str, path: &Path) -> bool {
     let pattern: Vec<&str> = pattern.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
     let path = path.to_string_lossy();
@@ -161,14 +161,14 @@ fn part_matches(pattern: &[u8], name: &[u8]) -> bool {
 /// Removes the copies that this process made.
 pub fn clean_up(state_dir: &Path, components: impl Iterator<Item = String>) {
     for component in components {
-        // What can't be removed costs some disk space, and the host is about to end anyway.
+        // The host is about to end, so a copy that can't be removed only costs disk space.
         _ = staging(state_dir, &component);
     }
 }
 
-/// A folder for the copies of one component, empty.
+/// The path of the folder for one component's copies. Removes what is in it, and the folder itself.
 pub fn staging(state_dir: &Path, component: &str) -> Result<PathBuf> {
-    // A folder for each process: another host on the same state must not lose its files.
+    // Each process has its own folder, because another host with the same state directory needs its files.
     let folder = state_dir.join("mounts").join(format!("{component}-{}", std::process::id()));
     match std::fs::remove_dir_all(&folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_with_a_destination_is_mounted_as_it_stands() {
+    fn a_folder_with_a_destination_is_mounted_without_a_copy() {
         let base = world();
         let files = [FilesMount::Placement { source: "static".into(), destination: "/assets".into() }];
         let mounts = prepare(&files, &[], base.path(), &base.path().join("staging")).unwrap();
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_folder_a_vain_pattern_and_a_way_out_are_errors() {
+    fn a_missing_folder_and_a_pattern_that_matches_nothing_or_leads_out_are_errors() {
         let base = world();
         let missing = [FilesMount::Placement { source: "gone".into(), destination: "/".into() }];
         assert!(
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn globs_match_by_parts() {
+    fn a_glob_matches_each_part_of_a_path() {
         for (pattern, path, expected) in [
             ("*.css", "a.css", true),
             ("*.css", "x/a.css", false),

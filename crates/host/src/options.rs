@@ -11,58 +11,58 @@ use clap::{Parser, ValueEnum};
 #[derive(Clone, Debug, Parser)]
 #[command(name = "host", version)]
 pub struct Options {
-    /// The application's manifest, or the folder that holds a `spin.toml`
+    /// The application's manifest, or a folder with a `spin.toml` in it
     #[arg(long, short = 'f', default_value = "spin.toml", value_name = "FILE")]
     pub from: PathBuf,
     /// Where to serve HTTP; port 0 takes any free port
     #[arg(long, default_value = "127.0.0.1:3000", value_name = "ADDRESS:PORT")]
     pub listen: SocketAddr,
-    /// Where default databases and the cache live [default: `.spin` beside the manifest]
+    /// Folder for the default databases and the cache [default: `.spin` beside the manifest]
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
-    /// Sets an application variable; beats the file and the environment (SPIN_VARIABLE_<NAME>)
+    /// Sets an application variable; overrides the file and the environment (SPIN_VARIABLE_<NAME>)
     #[arg(long, value_name = "NAME=VALUE", value_parser = assignment)]
     pub variable: Vec<(String, String)>,
-    /// A TOML file of application variables: `name = "value"` a line
+    /// A TOML file of application variables, with a `name = "value"` on each line
     #[arg(long, value_name = "FILE")]
     pub variables_file: Option<PathBuf>,
-    /// Key-value stores and SQLite databases, in the shape of Spin's runtime configuration
+    /// A file in the format of Spin's runtime configuration, for key-value stores and SQLite databases
     #[arg(long, value_name = "FILE")]
     pub runtime_config: Option<PathBuf>,
-    /// Which kinds of trigger to run
+    /// Kinds of trigger to run
     #[arg(long, value_enum, value_delimiter = ',', default_value = "http,redis")]
     pub triggers: Vec<TriggerKind>,
-    /// Where compiled components are kept [default: `cache` in the state directory]
+    /// Folder for compiled components [default: `cache` in the state directory]
     #[arg(long, value_name = "DIR")]
     pub cache_dir: Option<PathBuf>,
-    /// What the host gives at most.
+    /// Sizes, timeouts and numbers that the host does not exceed.
     #[command(flatten)]
     pub limits: Limits,
 }
 
-/// What the host gives at most.
+/// Sizes, timeouts and numbers that the host does not exceed.
 #[derive(Clone, Debug, Parser)]
 #[command(next_help_heading = "Limits")]
 pub struct Limits {
-    /// Largest request body; a larger one is answered 413
+    /// Largest request body; a larger one gets status 413
     #[arg(long, default_value_t = 1024 * 1024, value_name = "BYTES")]
     pub max_body_bytes: usize,
-    /// Request bodies held in memory at once; beyond it the answer is 503
+    /// Memory for all request bodies that are still arriving; beyond it requests get status 503
     #[arg(long, default_value_t = 256 * 1024 * 1024, value_name = "BYTES")]
     pub max_buffered_bytes: usize,
     /// How long a client may take to send a request's head, and then its body (408)
     #[arg(long, default_value = "10s", value_parser = duration, value_name = "TIME")]
     pub read_timeout: Duration,
-    /// How long a component may take for an answer or a message (503)
+    /// How long a component may take for a response (503) or a message
     #[arg(long, default_value = "30s", value_parser = duration, value_name = "TIME")]
     pub request_timeout: Duration,
-    /// Requests in work at once; beyond it the answer is 503
+    /// Requests in work at once; beyond it requests get status 503
     #[arg(long, default_value_t = 1024, value_name = "N")]
     pub max_concurrency: usize,
     /// Open client connections at once; beyond it new ones wait, and idle ones are closed after two seconds
     #[arg(long, default_value_t = 8192, value_name = "N")]
     pub max_connections: usize,
-    /// Requests that one instance serves in its life
+    /// Requests that one instance serves in its lifetime
     #[arg(long, default_value_t = 128, value_name = "N")]
     pub max_instance_reuse_count: usize,
     /// Requests that one instance serves at once
@@ -91,18 +91,18 @@ pub struct Limits {
 /// A kind of trigger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum TriggerKind {
-    /// Routes.
+    /// HTTP routes.
     Http,
-    /// Channels.
+    /// Redis channels.
     Redis,
 }
 
 /// How instances get their memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Allocator {
-    /// Reserved at start, cheap to hand out.
+    /// The address space is reserved at start, so a new instance is cheap.
     Pool,
-    /// Mapped for each instance; needs no reservation of address space.
+    /// Memory is mapped for each instance. This needs no reservation, which not every machine allows.
     OnDemand,
 }
 
@@ -114,7 +114,7 @@ impl Options {
 }
 
 fn assignment(text: &str) -> Result<(String, String)> {
-    // The text is not repeated in the error: it may be a secret.
+    // The error does not repeat the text, which may be a secret.
     let (name, value) = text.split_once('=').ok_or_else(|| anyhow!("must be name=value"))?;
     Ok((name.to_owned(), value.to_owned()))
 }
@@ -131,7 +131,7 @@ pub fn duration(text: &str) -> Result<Duration> {
         "m" => number * 60.0,
         _ => return Err(anyhow!("`{text}` is not a time such as 250ms, 30s or 5m")),
     };
-    Duration::try_from_secs_f64(seconds).map_err(|_| anyhow!("`{text}` is longer than anybody can wait"))
+    Duration::try_from_secs_f64(seconds).map_err(|_| anyhow!("`{text}` is too long"))
 }
 
 #[cfg(test)]
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_assignment_is_not_repeated() {
+    fn the_error_of_a_broken_assignment_does_not_repeat_it() {
         assert!(!assignment("hush").unwrap_err().to_string().contains("hush"));
         assert_eq!(assignment("a=b=c").unwrap(), ("a".to_owned(), "b=c".to_owned()));
     }

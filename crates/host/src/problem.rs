@@ -1,4 +1,4 @@
-//! The host's own answers: RFC 9457 problem documents for what never reaches a component, or never leaves one.
+//! The host's own responses: problem documents (RFC 9457) for requests that no component could serve.
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
@@ -7,7 +7,7 @@ use serde_json::json;
 /// The header that carries a request's id, in and out.
 pub const REQUEST_ID: &str = "x-request-id";
 
-/// What went wrong before, around or instead of a component.
+/// The reason why no component served a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Problem {
     /// 400: not HTTP, or HTTP that can't be served.
@@ -16,14 +16,14 @@ pub enum Problem {
     NotFound,
     /// 408: the client did not send its body in time.
     RequestTimeout,
-    /// 413: the body is larger than the host takes.
+    /// 413: the body is larger than the host accepts.
     TooLarge,
-    /// 431 or 414: the head is larger than the host takes.
+    /// 431: the head is larger than the host accepts.
     HeadTooLarge,
     /// 503: too many requests at once.
     Overloaded,
-    /// 503: the component did not answer in time.
-    NoAnswer,
+    /// 503: the component did not respond in time.
+    TimedOut,
     /// 503: the component trapped, or could not be started.
     Failed,
 }
@@ -37,7 +37,7 @@ impl Problem {
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::Overloaded | Self::NoAnswer | Self::Failed => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Overloaded | Self::TimedOut | Self::Failed => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -48,7 +48,7 @@ impl Problem {
             Self::RequestTimeout => "request-timeout",
             Self::TooLarge => "too-large",
             Self::HeadTooLarge => "head-too-large",
-            Self::Overloaded | Self::NoAnswer | Self::Failed => "unavailable",
+            Self::Overloaded | Self::TimedOut | Self::Failed => "unavailable",
         }
     }
 
@@ -59,7 +59,7 @@ impl Problem {
             Self::RequestTimeout => "Request timeout",
             Self::TooLarge => "Request body too large",
             Self::HeadTooLarge => "Request head too large",
-            Self::Overloaded | Self::NoAnswer | Self::Failed => "Temporarily unavailable",
+            Self::Overloaded | Self::TimedOut | Self::Failed => "Temporarily unavailable",
         }
     }
 
@@ -71,17 +71,17 @@ impl Problem {
             Self::TooLarge => "The request body is larger than this server takes",
             Self::HeadTooLarge => "The request line or its headers are larger than this server takes",
             Self::Overloaded => "Too many requests are in work; try again shortly",
-            Self::NoAnswer => "The request took too long; it may or may not have had an effect",
+            Self::TimedOut => "The request took too long; it may or may not have had an effect",
             Self::Failed => "The request could not be completed; try again shortly",
         }
     }
 
-    /// Whether the connection can't be used again, because the request was not read to its end.
+    /// Whether the connection can't be used again, because the host did not read the request to its end.
     pub fn ends_connection(self) -> bool {
         matches!(self, Self::Malformed | Self::RequestTimeout | Self::TooLarge | Self::HeadTooLarge)
     }
 
-    /// The document.
+    /// The problem as a JSON document.
     pub fn document(self, request_id: &str) -> String {
         let mut document = json!({
             "type": format!("/problems/{}", self.slug()),
@@ -96,19 +96,19 @@ impl Problem {
         document.to_string()
     }
 
-    /// Seconds after which to try again, where that helps.
+    /// After how many seconds the client should try again, if that may help.
     pub fn retry_after(self) -> Option<u64> {
-        matches!(self, Self::Overloaded | Self::NoAnswer | Self::Failed).then_some(1)
+        matches!(self, Self::Overloaded | Self::TimedOut | Self::Failed).then_some(1)
     }
 
-    /// The whole answer, with a body of the caller's kind.
+    /// The problem as a response. `body` makes its body from the document.
     pub fn response<B>(self, request_id: &str, body: impl FnOnce(Bytes) -> B) -> Response<B> {
         let mut response = Response::new(body(Bytes::from(self.document(request_id))));
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        // It is for programs: a browser need not guess what it is, nor do anything with it.
+        // The document is for programs: a browser must not guess its type or run anything in it.
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(
             header::CONTENT_SECURITY_POLICY,
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_problem_is_a_whole_document_and_a_503_says_when_to_come_back() {
+    fn every_problem_has_all_members_and_a_503_says_when_to_try_again() {
         for problem in [
             Problem::Malformed,
             Problem::NotFound,
@@ -140,7 +140,7 @@ mod tests {
             Problem::TooLarge,
             Problem::HeadTooLarge,
             Problem::Overloaded,
-            Problem::NoAnswer,
+            Problem::TimedOut,
             Problem::Failed,
         ] {
             let response = problem.response("r-1", |bytes| bytes);

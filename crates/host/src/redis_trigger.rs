@@ -1,9 +1,10 @@
-//! Redis channels that ring components.
+//! Calls components for messages on Redis channels. A message is a doorbell: it says that there is work.
 //!
-//! As in Spin, one message at a time is handled for each server, and a handler's error is logged and forgotten. What this
-//! host adds: it reconnects by itself, rings every component once with an empty message after each (re)connect, because
-//! messages may have been missed, and never lets a flood grow: a message that is pending already is not queued again, and
-//! when the queue is full the rest is remembered as one empty message per channel.
+//! As in Spin, each server's messages are handled one at a time, and a handler's error is only logged. This host adds:
+//! - It reconnects by itself.
+//! - After each connect it calls every component once with an empty message, because messages may have been missed.
+//! - A flood of messages can't use up memory. A message that is already pending is not queued again. When the queue is
+//!   full, each channel gets one empty message instead of the rest.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -22,41 +23,44 @@ use crate::log;
 use crate::options::Limits;
 use crate::state::State;
 
-/// Messages that wait at most; beyond it only the fact that a channel rang is kept.
+/// The most messages that wait with their content. Beyond it the queue keeps one empty message per channel.
 const LONGEST_QUEUE: usize = 4096;
-/// A message larger than this is handed on as an empty one.
+/// The most bytes of a message. A larger one is passed on as an empty one.
 const LARGEST_MESSAGE: usize = 64 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// How often the server is tried at start before that is an error.
+/// How many attempts to connect the host makes at start.
 const ATTEMPTS_AT_START: u32 = 3;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// How often the connection is checked when no message comes; a dead one would otherwise go unnoticed.
-const CHECK: Duration = Duration::from_secs(5);
+/// How long no message may come before the connection is checked. Otherwise nobody would notice a dead one.
+const CHECK_AFTER: Duration = Duration::from_secs(5);
 
-/// One Redis server that rings components.
+/// One Redis server whose messages ring components.
 pub struct Trigger {
-    /// With credentials.
+    /// The URL, with credentials.
     address: String,
-    /// Without.
+    /// The URL without credentials, for messages.
     name: String,
     bells: Vec<Bell>,
     limits: Arc<Limits>,
     queue: Queue,
 }
 
-/// A channel and who is rung by it.
+/// A channel and the component that it rings.
 pub struct Bell {
     /// The channel.
     pub channel: String,
     /// The component.
     pub component: Arc<Component>,
-    /// Its code.
+    /// The component's code.
     pub code: RedisTriggerPre<State>,
 }
 
 impl Bell {
-    /// Checks that the component handles messages.
+    /// Makes messages on `channel` ring `component`, whose code is `code`.
+    ///
+    /// # Errors
+    /// Fails if the component does not handle Redis messages.
     pub fn new(channel: String, component: Arc<Component>, code: InstancePre<State>) -> anyhow::Result<Self> {
         let code = RedisTriggerPre::new(code).map_err(|error| anyhow::anyhow!("{error:#}"))?;
         Ok(Self { channel, component, code })
@@ -64,7 +68,7 @@ impl Bell {
 }
 
 impl Trigger {
-    /// For the server at `address`.
+    /// The trigger for the server at `address`.
     pub fn new(address: String, bells: Vec<Bell>, limits: Arc<Limits>) -> Self {
         let name = Destination::parse(&address).map_or_else(|| "redis".to_owned(), |place| place.to_string());
         Self { address, name, bells, limits, queue: Queue::default() }
@@ -73,7 +77,7 @@ impl Trigger {
     /// Subscribes for the first time.
     ///
     /// # Errors
-    /// The server can't be reached, after a few attempts.
+    /// Fails if the server can't be reached with a few attempts.
     pub async fn connect(&self) -> anyhow::Result<redis::aio::PubSub> {
         let mut pause = FIRST_PAUSE;
         for attempt in 1.. {
@@ -89,7 +93,7 @@ impl Trigger {
         unreachable!("the loop ends with its last attempt")
     }
 
-    /// Rings until `stop` changes, then finishes the message in work.
+    /// Rings components until `stop` is true. Then finishes the message in work.
     pub async fn run(self: Arc<Self>, first: redis::aio::PubSub, mut stop: watch::Receiver<bool>) {
         let listening = tokio::spawn(self.clone().listen(first));
         let mut instances: HashMap<usize, Live> = HashMap::new();
@@ -113,7 +117,7 @@ impl Trigger {
     async fn subscribe(&self) -> redis::RedisResult<redis::aio::PubSub> {
         let connecting = async {
             let client = redis::Client::open(self.address.as_str())?;
-            // A server that still loads its data takes subscriptions already, but no component's commands yet.
+            // A server that still loads its data accepts subscriptions, but not the commands of components.
             let mut probe = client.get_multiplexed_async_connection().await?;
             redis::cmd("PING").exec_async(&mut probe).await?;
             let mut subscription = client.get_async_pubsub().await?;
@@ -129,11 +133,12 @@ impl Trigger {
         }
     }
 
-    /// Fills the queue, for good.
+    /// Fills the queue, and connects again whenever the connection is lost. Never ends.
     async fn listen(self: Arc<Self>, first: redis::aio::PubSub) {
         let mut subscription = first;
         loop {
-            // Messages may have been published while nobody listened. What they ask for needs the same server, most likely.
+            // Messages may have been missed, so ring everybody. The components most likely use the same server. It is back,
+            // so their connections need not pause any longer.
             self.bells.iter().for_each(|bell| bell.component.services.redis.try_again());
             for bell in 0..self.bells.len() {
                 self.queue.push(bell, Vec::new());
@@ -152,11 +157,11 @@ impl Trigger {
         }
     }
 
-    /// Until the connection is lost.
+    /// Fills the queue until the connection is lost.
     async fn receive(&self, subscription: redis::aio::PubSub) {
         let (mut sink, mut messages) = subscription.split();
         loop {
-            match timeout(CHECK, messages.next()).await {
+            match timeout(CHECK_AFTER, messages.next()).await {
                 Ok(Some(message)) => {
                     let channel = message.get_channel_name();
                     for (index, bell) in
@@ -166,7 +171,7 @@ impl Trigger {
                         if payload.len() > LARGEST_MESSAGE {
                             log::warn(
                                 Some(&bell.component.id),
-                                &format!("a message of {} bytes is handed on empty", payload.len()),
+                                &format!("a message of {} bytes is passed on as an empty one", payload.len()),
                             );
                             self.queue.push(index, Vec::new());
                         } else {
@@ -176,7 +181,7 @@ impl Trigger {
                 }
                 Ok(None) => return,
                 Err(_) => {
-                    // Subscribing again changes nothing, and needs an answer.
+                    // To subscribe again changes nothing, but a server that is alive replies.
                     let alive = timeout(CONNECT_TIMEOUT, sink.subscribe(&self.bells[0].channel)).await;
                     if !matches!(alive, Ok(Ok(()))) {
                         return;
@@ -188,7 +193,7 @@ impl Trigger {
 
     async fn ring(&self, bell: usize, message: Vec<u8>, instances: &mut HashMap<usize, Live>) {
         let Bell { component, code, .. } = &self.bells[bell];
-        // Out of the map while at work: an instance that fails is not put back.
+        // Take the instance out of the map while it works, so that one that fails does not stay there.
         let live = match instances.remove(&bell) {
             Some(live) => Ok(live),
             None => Live::new(component, code).await,
@@ -235,7 +240,7 @@ impl Live {
         Ok(Self { store, guest, uses: 0, last_use: Instant::now() })
     }
 
-    /// The outer error is the instance's end, the inner one the guest's.
+    /// The outer error means that the instance has ended; the inner one is the guest's own.
     async fn handle(&mut self, message: Vec<u8>) -> wasmtime::Result<Result<(), String>> {
         self.uses += 1;
         let guest = &self.guest;
@@ -243,7 +248,7 @@ impl Live {
             .store
             .run_concurrent(async |accessor| {
                 let outcome = guest.spin_redis_inbound_redis().call_handle_message(accessor, message).await?;
-                // What the guest does after its answer belongs to the message, too.
+                // The guest may go on after it returns; that belongs to the message, too.
                 std::future::poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
                 wasmtime::error::Ok(outcome)
             })
@@ -253,7 +258,7 @@ impl Live {
     }
 }
 
-/// Messages that wait, each at most once.
+/// Messages that wait. Equal ones wait only once.
 #[derive(Default)]
 struct Queue {
     pending: Mutex<Pending>,
@@ -263,19 +268,20 @@ struct Queue {
 #[derive(Default)]
 struct Pending {
     order: VecDeque<Message>,
-    known: HashSet<Message>,
+    /// The same messages, for a quick look-up.
+    queued: HashSet<Message>,
 }
 
-/// The bell's index and what came with it.
+/// The index of a bell, and the message's content.
 type Message = (usize, Vec<u8>);
 
 impl Queue {
     fn push(&self, bell: usize, payload: Vec<u8>) {
         {
             let mut pending = self.pending.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            // An empty message asks for everything, so it stands for all that there was no room for.
+            // An empty message asks for all work, so it also stands for the messages that do not fit.
             let message = (bell, if pending.order.len() < LONGEST_QUEUE { payload } else { Vec::new() });
-            if !pending.known.insert(message.clone()) {
+            if !pending.queued.insert(message.clone()) {
                 return;
             }
             pending.order.push_back(message);
@@ -288,11 +294,11 @@ impl Queue {
             {
                 let mut pending = self.pending.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
                 if let Some(message) = pending.order.pop_front() {
-                    pending.known.remove(&message);
+                    pending.queued.remove(&message);
                     return message;
                 }
             }
-            // One consumer, and a push in between leaves a permit: nothing is slept over.
+            // There is one consumer. A push before this line leaves a permit, so this does not miss it.
             self.pushed.notified().await;
         }
     }
@@ -303,7 +309,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_pending_message_is_queued_once_and_again_after_it_was_taken() {
+    async fn an_equal_message_is_queued_again_only_after_the_first_left_the_queue() {
         let queue = Queue::default();
         queue.push(0, b"a".to_vec());
         queue.push(0, b"b".to_vec());

@@ -1,5 +1,6 @@
-//! The host as a whole: start, serve, and stop in order.
+//! Starts the application, serves it, and stops it in order.
 
+use std::collections::HashMap;
 use std::future::poll_fn;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use tokio::time::{interval, sleep, timeout};
 use wasmtime_wasi_http::handler::ProxyHandler;
 use wasmtime_wasi_http::p3::bindings::ServicePre;
 
-use crate::application::Application;
+use crate::application::{Application, Loaded};
 use crate::connection::{Activity, Overdue, Transport, raw};
 use crate::engine;
 use crate::http::{Service, Target};
@@ -30,48 +31,41 @@ use crate::problem::Problem;
 use crate::redis_trigger::{Bell, Trigger};
 use crate::routes::Router;
 
-/// Connections that wait for the accept loop. A flash sale begins with a burst of them.
+/// The most connections that wait for the accept loop. A flash sale begins with a burst of them.
 const BACKLOG: u32 = 4096;
-/// With less than this part of all connections free, idle ones are closed early.
+/// When less than one in this many connections is free, idle ones are closed early.
 const CROWDED: usize = 16;
-/// How often a connection looks whether its client is too slow.
-const LOOK: Duration = Duration::from_secs(1);
-/// A request's line and headers at most; more is answered 431.
+/// How often the host checks whether the client of a connection is too slow.
+const CHECK: Duration = Duration::from_secs(1);
+/// The most bytes of a request's line and headers. A larger head gets status 431.
 const LARGEST_HEAD: usize = 64 * 1024;
-/// How long a client whose request was refused may go on sending it, and how much.
+/// How long a client may go on sending a request that was refused, and how many bytes of it.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 4 * 1024 * 1024;
-/// The pause after a failed accept: out of file descriptors, most likely.
+/// The pause after a failed accept. Most likely the host has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Runs the application until a signal ends it. Prints `Serving http://…` once it serves.
+/// Runs the application until SIGTERM or SIGINT. Prints `Serving http://…` when it serves.
 ///
 /// # Errors
-/// Whatever keeps it from starting.
+/// Fails if the application can't start.
 pub async fn run(options: Options) -> Result<()> {
     allow_many_connections();
     let application = Application::read(&options)?;
     let limits = Arc::new(options.limits.clone());
     let has = |kind| options.triggers.contains(&kind);
-    // The port first: a taken one should be known before anything is compiled.
+    // Open the port first, so that a port in use is reported before anything is compiled.
     let listener = if has(TriggerKind::Http) { Some(listen(options.listen)?) } else { None };
 
     let engine = engine::new(&limits)?;
     let loaded = tokio::task::block_in_place(|| application.load(&options, &engine))?;
     let mut signals = Signals::new()?;
     let (stop, stopped) = watch::channel(false);
-    // Every part that must end in order holds a clone; the receiver ends when the last is dropped.
+    // Every part that must end before the host holds a clone of `alive`. When the last is dropped, `all_done` ends.
     let (alive, mut all_done) = mpsc::channel::<()>(1);
 
     if has(TriggerKind::Redis) {
-        for (address, channels) in application.channels()? {
-            let mut bells = Vec::new();
-            for (channel, id) in channels {
-                let (component, code) = &loaded[id];
-                let bell = Bell::new(channel.to_owned(), component.clone(), code.clone());
-                bells.push(bell.with_context(|| format!("component `{id}` does not handle Redis messages"))?);
-            }
-            let trigger = Arc::new(Trigger::new(address, bells, limits.clone()));
+        for trigger in redis_triggers(&application, &loaded, &limits)? {
             let subscription = trigger.connect().await?;
             let (stopped, alive) = (stopped.clone(), alive.clone());
             tokio::spawn(async move {
@@ -82,17 +76,8 @@ pub async fn run(options: Options) -> Result<()> {
     }
 
     if let Some(listener) = listener {
-        let origin = origin(listener.local_addr()?)?;
-        let mut targets = Vec::new();
-        for (route, id) in application.routes() {
-            let (component, code) = &loaded[id];
-            let service = ServicePre::new(code.clone())
-                .map_err(|error| anyhow!("component `{id}` does not handle wasi:http requests: {error:#}"))?;
-            let instances = Instances::new(component.clone(), service, limits.clone(), origin.clone());
-            let handler = ProxyHandler::new(instances);
-            targets.push((route.to_owned(), Target::new(route, component.id.clone(), handler)?));
-        }
-        let service = Arc::new(Service::new(Router::new(targets)?, limits.clone()));
+        let router = router(&application, &loaded, &limits, &origin(listener.local_addr()?)?)?;
+        let service = Arc::new(Service::new(router, limits.clone()));
         println!("Serving http://{}", listener.local_addr()?);
         tokio::spawn(accept(listener, service, limits.clone(), stopped, alive.clone()));
     } else {
@@ -110,7 +95,45 @@ pub async fn run(options: Options) -> Result<()> {
     Ok(())
 }
 
-/// Where the application reaches itself: the address it listens on, or the loopback where it listens on all of them.
+/// The triggers of all Redis servers, not yet connected.
+fn redis_triggers(
+    application: &Application,
+    loaded: &HashMap<String, Loaded>,
+    limits: &Arc<Limits>,
+) -> Result<Vec<Arc<Trigger>>> {
+    let mut triggers = Vec::new();
+    for (address, channels) in application.channels()? {
+        let mut bells = Vec::new();
+        for (channel, id) in channels {
+            let (component, code) = &loaded[id];
+            let bell = Bell::new(channel.to_owned(), component.clone(), code.clone());
+            bells.push(bell.with_context(|| format!("component `{id}` does not handle Redis messages"))?);
+        }
+        triggers.push(Arc::new(Trigger::new(address, bells, limits.clone())));
+    }
+    Ok(triggers)
+}
+
+/// The public routes, each with the instances of its component.
+fn router(
+    application: &Application,
+    loaded: &HashMap<String, Loaded>,
+    limits: &Arc<Limits>,
+    origin: &Authority,
+) -> Result<Router<Target>> {
+    let mut targets = Vec::new();
+    for (route, id) in application.routes() {
+        let (component, code) = &loaded[id];
+        let service = ServicePre::new(code.clone())
+            .map_err(|error| anyhow!("component `{id}` does not handle wasi:http requests: {error:#}"))?;
+        let instances = Instances::new(component.clone(), service, limits.clone(), origin.clone());
+        let handler = ProxyHandler::new(instances);
+        targets.push((route.to_owned(), Target::new(route, component.id.clone(), handler)?));
+    }
+    Router::new(targets)
+}
+
+/// The address where the application reaches itself: the one it listens on, or the loopback if it listens on all.
 fn origin(address: SocketAddr) -> Result<Authority> {
     let mut address = address;
     if address.ip().is_unspecified() {
@@ -121,12 +144,12 @@ fn origin(address: SocketAddr) -> Result<Authority> {
     Ok(address.to_string().parse()?)
 }
 
-/// The usual limit on open files, 1024, is for programs that wait with `select`; a crowd needs more.
+/// Raises the limit on open files. The usual 1024 is for programs that wait with `select`; a crowd needs more.
 fn allow_many_connections() {
     let limit = getrlimit(Resource::Nofile);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     if let Err(error) = raised {
-        log::warn(None, &format!("the limit on open files stays as it is: {error}"));
+        log::warn(None, &format!("the limit on open files can't be raised: {error}"));
     }
 }
 
@@ -160,9 +183,9 @@ async fn accept(
             sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        let crowd = Crowd { free: connections.clone(), most: limits.max_connections };
+        let occupancy = Occupancy { free: connections.clone(), most: limits.max_connections };
         let connection =
-            serve_connection(stream, peer, service.clone(), limits.clone(), crowd, stopped.clone());
+            serve_connection(stream, peer, service.clone(), limits.clone(), occupancy, stopped.clone());
         let alive = alive.clone();
         tokio::spawn(async move {
             connection.await;
@@ -171,15 +194,15 @@ async fn accept(
     }
 }
 
-/// How full the house is.
-struct Crowd {
+/// How many connections are free.
+struct Occupancy {
     free: Arc<Semaphore>,
     most: usize,
 }
 
-impl Crowd {
-    /// Whether nearly all connections are taken, so that others wait at the door or soon will.
-    fn is_dense(&self) -> bool {
+impl Occupancy {
+    /// Whether nearly all connections are in use, so that new clients wait or soon will.
+    fn is_crowded(&self) -> bool {
         self.free.available_permits() * CROWDED < self.most
     }
 }
@@ -189,10 +212,10 @@ async fn serve_connection(
     peer: SocketAddr,
     service: Arc<Service>,
     limits: Arc<Limits>,
-    crowd: Crowd,
+    occupancy: Occupancy,
     mut stopped: watch::Receiver<bool>,
 ) {
-    // Without it, a client's delayed acknowledgement holds up an answer in two writes by 40 ms.
+    // Without it, a client that delays its acknowledgements holds up a response of two writes by 40 ms.
     _ = stream.set_nodelay(true);
     let activity = Activity::new();
     let watched = activity.clone();
@@ -207,18 +230,18 @@ async fn serve_connection(
     });
     let transport = Transport::new(stream, watched.clone());
     let mut connection = http1::Builder::new().max_buf_size(LARGEST_HEAD).serve_connection(transport, serve);
-    let mut look = interval(LOOK.min(limits.read_timeout / 2).max(Duration::from_millis(10)));
+    let mut check = interval(CHECK.min(limits.read_timeout / 2).max(Duration::from_millis(10)));
     let mut draining = false;
     let overdue = loop {
         tokio::select! {
-            // How it ended, orderly or not, concerns nobody else.
+            // It does not matter how the connection ended.
             _ = poll_fn(|cx| connection.poll_without_shutdown(cx)) => break None,
             _ = stopped.wait_for(|stopped| *stopped), if !draining => {
                 draining = true;
                 std::pin::Pin::new(&mut connection).graceful_shutdown();
             }
-            _ = look.tick() => {
-                if let Some(overdue) = watched.overdue(limits.read_timeout, crowd.is_dense()) {
+            _ = check.tick() => {
+                if let Some(overdue) = watched.overdue(limits.read_timeout, occupancy.is_crowded()) {
                     break Some(overdue);
                 }
             }
@@ -232,11 +255,12 @@ async fn serve_connection(
     }
     _ = stream.shutdown().await;
     if refused {
-        // Closing with bytes unread would make the kernel throw away the answer on its way.
+        // If the host closed the connection with unread bytes, the kernel would discard the response on its way.
         _ = timeout(LINGER, discard(stream)).await;
     }
 }
 
+/// Reads and forgets what a client still sends, up to [`LINGER_BYTES`].
 async fn discard(mut stream: TcpStream) {
     let mut buffer = [0; 4096];
     let mut left = LINGER_BYTES;

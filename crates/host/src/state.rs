@@ -1,4 +1,4 @@
-//! What one instance of a component carries along: its WASI contexts, its open handles, and its component's grants.
+//! The state of one instance of a component: its WASI contexts, its open handles, and its component's grants.
 
 use std::sync::Arc;
 
@@ -13,12 +13,13 @@ use crate::engine::EPOCHS_BEFORE_YIELD;
 use crate::log::GuestOutput;
 use crate::platform::outbound_http::OutboundHttp;
 
-/// Handles that one instance may hold open at once, over all interfaces. Bounds what a leaking guest costs.
+/// The most handles that one instance may have open at once, over all interfaces. A guest that leaks handles can't use
+/// up the host's memory.
 const MAX_HANDLES: usize = 16 * 1024;
 
-/// The data of a store.
+/// The data of one instance's store.
 pub struct State {
-    /// The component that the instance is of.
+    /// The component that this is an instance of.
     pub component: Arc<Component>,
     /// Open handles.
     pub table: ResourceTable,
@@ -28,7 +29,7 @@ pub struct State {
     outbound: OutboundHttp,
 }
 
-/// Names [`State`] as what Spin's interfaces are implemented for.
+/// Tells Wasmtime that Spin's interfaces are implemented for [`State`].
 pub struct Platform;
 
 impl HasData for Platform {
@@ -36,8 +37,8 @@ impl HasData for Platform {
 }
 
 impl State {
-    /// A fresh store for an instance of `component`. `origin` is where the application serves HTTP, for an instance that
-    /// may send requests there.
+    /// A new store for an instance of `component`. `origin` is the address where the application serves HTTP. Without
+    /// it, the instance can't send requests to the application itself.
     pub fn store(component: &Arc<Component>, origin: Option<&Authority>) -> Result<Store<Self>> {
         let mut wasi = WasiCtxBuilder::new();
         let output = GuestOutput::new(component.id.clone());
@@ -46,7 +47,7 @@ impl State {
             wasi.env(name, value);
         }
         for mount in &component.mounts {
-            // Neither directory nor file permissions include writing: the same as Spin's mounts.
+            // As in Spin, the guest can't write to directories or files.
             wasi.preopened_dir(&mount.source, &mount.destination, FsPerms::ReadOnly)?;
         }
         let mut table = ResourceTable::new();
@@ -59,9 +60,9 @@ impl State {
             http: WasiHttpCtx::new(),
             outbound: OutboundHttp::new(component.clone(), origin.cloned()),
         };
-        let mut store = Store::new(component.engine(), state);
+        let mut store = Store::new(&component.engine, state);
         store.limiter(|state| &mut state.limits);
-        // A guest that computes without end yields at each epoch, so that timeouts are noticed.
+        // A guest that computes without end yields at each epoch, so that its timeout can end it.
         store.set_epoch_deadline(EPOCHS_BEFORE_YIELD);
         store.epoch_deadline_async_yield_and_update(EPOCHS_BEFORE_YIELD);
         Ok(store)

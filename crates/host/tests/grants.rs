@@ -1,9 +1,11 @@
-//! What a component may not do, and how it is told.
+//! What a component may do, and the errors that it gets for everything else.
 
-use crate::support::{Application, Redis, free_port};
+use testkit::{Signal, free_port};
+
+use crate::support::{Application, Redis};
 
 #[test]
-fn what_the_manifest_does_not_grant_is_refused_with_the_interfaces_own_error() {
+fn what_the_manifest_does_not_grant_is_refused_with_the_error_that_the_interface_defines() {
     let redis = Redis::start();
     let host = Application::web("").start();
     assert_eq!(host.post("/redis", &format!("{}\nPING", redis.url())), "Error::InvalidAddress");
@@ -18,7 +20,7 @@ fn what_the_manifest_does_not_grant_is_refused_with_the_interfaces_own_error() {
 }
 
 #[test]
-fn a_grant_is_for_its_own_port_and_name_only() {
+fn a_grant_is_for_one_port_and_one_name_only() {
     let (redis, other) = (Redis::start(), Redis::start());
     let host = Application::web(&format!(
         "allowed_outbound_hosts = [\"{}\"]\nkey_value_stores = [\"default\"]\nsqlite_databases = [\"default\"]",
@@ -28,7 +30,7 @@ fn a_grant_is_for_its_own_port_and_name_only() {
     assert_eq!(host.lines("/redis", &[&redis.url(), "SET a 1"]), ["Ok([RedisResult::Status(\"OK\")])"]);
     assert_eq!(host.post("/redis", &format!("{}\nPING", other.url())), "Error::InvalidAddress");
     assert_eq!(
-        host.post("/redis", &format!("redis://localhost:{}\nPING", redis.port)),
+        host.post("/redis", &format!("redis://localhost:{}\nPING", redis.port())),
         "Error::InvalidAddress"
     );
     assert_eq!(host.post("/redis", "nonsense"), "Error::InvalidAddress");
@@ -46,12 +48,12 @@ fn a_granted_host_is_reached_over_http() {
 }
 
 #[test]
-fn the_application_itself_is_reached_by_its_own_grant_only() {
+fn a_component_reaches_the_application_itself_only_with_a_grant_for_self() {
     let host = Application::web("allowed_outbound_hosts = [\"http://self\"]").start();
     assert_eq!(host.text("/fetch?http://self.alt/status?204"), "Ok(204)");
-    // The request comes in like anybody's, for the address that the host listens on.
+    // The request comes in like any other, for the address that the host listens on.
     assert_eq!(host.text("/fetch-text?http://self.alt/uri"), format!("Ok(\"http://{}/uri\")", host.address));
-    // Only by that word: neither its address nor a host of that name is granted with it.
+    // The grant covers neither the application's address nor a host that is named `self`.
     for url in [&format!("http://{}/status?204", host.address), "http://self/", "http://localhost/"] {
         let denied = host.text(&format!("/fetch?{url}"));
         assert!(denied.contains("HttpRequestDenied"), "{url}: {denied}");
@@ -60,11 +62,11 @@ fn the_application_itself_is_reached_by_its_own_grant_only() {
     let other = Application::web(&format!("allowed_outbound_hosts = [\"http://{}\"]", host.address)).start();
     let denied = other.text("/fetch?http://self.alt/status?204");
     assert!(denied.contains("HttpRequestDenied"), "{denied}");
-    other.process.expect_log("http://self");
+    other.expect_log("http://self");
 }
 
 #[test]
-fn mounted_files_can_be_read_and_not_written_and_nothing_else_is_there() {
+fn mounted_files_can_be_read_but_not_written_and_no_other_file_is_visible() {
     let mut host = Application::web(
         "files = [\"plain/*.txt\", { source = \"pictures\", destination = \"/shown\" }]\nexclude_files = [\"**/b.txt\"]",
     )
@@ -86,8 +88,8 @@ fn mounted_files_can_be_read_and_not_written_and_nothing_else_is_there() {
     let picture = std::fs::read_to_string(host.application.folder.path().join("pictures/deep/c.svg"));
     assert_eq!(picture.unwrap(), "C");
 
-    host.process.signal(libc::SIGTERM);
-    assert_eq!(host.process.wait().code(), Some(0));
+    host.process.signal(Signal::TERM);
+    assert_eq!(host.wait().code(), Some(0));
     let copies = std::fs::read_dir(host.application.folder.path().join(".spin/mounts")).unwrap();
     assert_eq!(copies.count(), 0, "copies are removed at the end");
 }

@@ -1,6 +1,8 @@
-//! Requests and answers, limits, instances, shutdown.
+//! Requests and responses, the options that protect the host, instances, shutdown.
 
 use std::time::{Duration, Instant};
+
+use testkit::Signal;
 
 use crate::support::{Application, Client, Host, eventually};
 
@@ -8,20 +10,20 @@ fn host(options: &[&str]) -> Host {
     Application::web("").with(options).start()
 }
 
-/// Runs the same request many times at once and gives all answers.
+/// Sends the same request `count` times at once. Returns the status and body of each response.
 fn at_once(host: &Host, count: usize, path: &str) -> Vec<(u16, String)> {
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..count).map(|_| scope.spawn(|| host.get(path))).collect();
         threads
             .into_iter()
             .map(|thread| thread.join().unwrap())
-            .map(|answer| (answer.status, answer.body))
+            .map(|response| (response.status, response.body))
             .collect()
     })
 }
 
 #[test]
-fn a_component_learns_its_route_and_nobody_else_can_tell_it_another() {
+fn a_component_gets_its_route_in_headers_that_a_client_can_not_forge() {
     let source = crate::support::guest("web");
     let host = Application::new(&format!(
         "[[trigger.http]]\nroute = \"/shop/:item/...\"\ncomponent = \"web\"\n\
@@ -30,8 +32,8 @@ fn a_component_learns_its_route_and_nobody_else_can_tell_it_another() {
     ))
     .start();
     let forged = [("spin-path-info", "/forged"), ("Spin-Anything", "forged"), ("x-own", "kept")];
-    let answer = host.client().request("GET", "/shop/i7/a/b?c=d", &forged, "");
-    let lines: Vec<&str> = answer.body.lines().collect();
+    let response = host.client().request("GET", "/shop/i7/a/b?c=d", &forged, "");
+    let lines: Vec<&str> = response.body.lines().collect();
     for expected in [
         "spin-full-url=http://test.example/shop/i7/a/b?c=d",
         "spin-path-info=/a/b",
@@ -45,16 +47,16 @@ fn a_component_learns_its_route_and_nobody_else_can_tell_it_another() {
         assert!(lines.contains(&expected), "{expected} in {lines:?}");
     }
     assert!(lines.iter().any(|line| line.starts_with("spin-client-addr=127.0.0.1:")), "{lines:?}");
-    assert!(!answer.body.contains("forged"), "{lines:?}");
+    assert!(!response.body.contains("forged"), "{lines:?}");
     assert_eq!(host.get("/elsewhere").problem("not-found"), 404);
 }
 
 #[test]
-fn a_small_answer_comes_in_one_piece_and_a_large_one_is_streamed() {
+fn a_small_response_comes_in_one_piece_and_a_large_one_is_streamed() {
     let host = host(&[]);
     let mut client = host.client();
-    // On a busy machine an answer may take too long to wait for its end, and come in two pieces.
-    eventually("an answer in one piece", || {
+    // On a busy machine the end of a response may take too long, so that it comes in two pieces. Then try again.
+    eventually("a response in one piece", || {
         client.send("GET", "/constant", &[], "");
         let packet = client.next_packet();
         if packet.contains("content-length: 8\r\n") && packet.ends_with("\r\n\r\nconstant") {
@@ -66,12 +68,12 @@ fn a_small_answer_comes_in_one_piece_and_a_large_one_is_streamed() {
 
     let large = client.get("/large?1000000");
     assert_eq!((large.status, large.body.len()), (200, 1_000_000));
-    // And the connection goes on being of use.
+    // The connection can still be used.
     assert_eq!(client.get("/constant").body, "constant");
 }
 
 #[test]
-fn a_body_a_head_request_and_an_empty_answer_are_carried() {
+fn a_body_a_head_request_and_an_empty_response_are_passed_on() {
     let host = host(&[]);
     assert_eq!(host.post("/echo", "価格 9900"), "価格 9900");
     assert_eq!(host.text("/uri?a=b"), "http://test.example/uri?a=b");
@@ -87,9 +89,9 @@ fn a_body_that_is_too_large_is_refused_whether_announced_or_not() {
     let host = host(&["--max-body-bytes", "1000"]);
     assert_eq!(host.post("/length", &"x".repeat(1000)), "1000");
     let mut client = host.client();
-    let answer = client.request("POST", "/length", &[("x-request-id", "mine-1")], &"x".repeat(1001));
-    assert_eq!(answer.problem("too-large"), 413);
-    assert_eq!(answer.header("x-request-id"), Some("mine-1"));
+    let response = client.request("POST", "/length", &[("x-request-id", "mine-1")], &"x".repeat(1001));
+    assert_eq!(response.problem("too-large"), 413);
+    assert_eq!(response.header("x-request-id"), Some("mine-1"));
 
     let mut client = host.client();
     client.write(b"POST /length HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n");
@@ -99,7 +101,7 @@ fn a_body_that_is_too_large_is_refused_whether_announced_or_not() {
     client.write(b"0\r\n\r\n");
     assert_eq!(client.read(false).problem("too-large"), 413);
 
-    // The client waits to be asked, and is told no instead.
+    // The client asks before it sends, and the host refuses.
     let mut client = host.client();
     client
         .write(b"POST /length HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 99999\r\n\r\n");
@@ -107,7 +109,7 @@ fn a_body_that_is_too_large_is_refused_whether_announced_or_not() {
 }
 
 #[test]
-fn a_client_that_is_too_slow_is_told_so() {
+fn a_client_that_sends_too_slowly_gets_408() {
     let host = host(&["--read-timeout", "400ms"]);
     let mut client = host.client();
     client.write(b"POST /length HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nhalf");
@@ -124,7 +126,7 @@ fn a_client_that_is_too_slow_is_told_so() {
 }
 
 #[test]
-fn what_is_not_http_is_a_problem_like_any_other() {
+fn a_request_that_is_not_http_gets_a_problem_document() {
     let host = host(&[]);
     for (request, slug, status) in [
         ("nonsense\r\n\r\n".to_owned(), "malformed-request", 400),
@@ -141,7 +143,7 @@ fn what_is_not_http_is_a_problem_like_any_other() {
 }
 
 #[test]
-fn a_component_that_takes_too_long_is_given_up_even_if_it_only_computes() {
+fn a_component_that_takes_too_long_is_ended_even_if_it_only_computes() {
     let host = host(&["--request-timeout", "500ms"]);
     for path in ["/sleep?20000", "/busy"] {
         let start = Instant::now();
@@ -153,7 +155,7 @@ fn a_component_that_takes_too_long_is_given_up_even_if_it_only_computes() {
 }
 
 #[test]
-fn a_trap_costs_its_own_requests_and_is_logged() {
+fn a_trap_fails_only_its_own_requests_and_is_logged() {
     let host = host(&[]);
     for path in ["/trap", "/panic"] {
         assert_eq!(host.get(path).problem("unavailable"), 503);
@@ -161,11 +163,11 @@ fn a_trap_costs_its_own_requests_and_is_logged() {
     }
     eventually("the trap is logged", || host.process.stderr().contains("an instance ended").then_some(()));
     // The guest's last words are shown.
-    host.process.expect_log("as asked");
+    host.expect_log("as asked");
 }
 
 #[test]
-fn an_instance_can_not_take_more_memory_than_it_may() {
+fn an_instance_can_not_use_more_memory_than_allowed() {
     let host = host(&["--max-instance-memory", "20000000"]);
     assert_eq!(host.text("/memory?1000000"), "1000000");
     assert_eq!(host.get("/memory?30000000").problem("unavailable"), 503);
@@ -173,17 +175,17 @@ fn an_instance_can_not_take_more_memory_than_it_may() {
 }
 
 #[test]
-fn more_load_than_allowed_is_answered_at_once() {
+fn more_requests_at_once_than_allowed_get_503_without_waiting() {
     let host = host(&["--max-concurrency", "4"]);
-    let answers = at_once(&host, 12, "/sleep?1500");
-    let count = |wanted| answers.iter().filter(|(status, _)| *status == wanted).count();
-    assert_eq!(count(200) + count(503), 12, "{answers:?}");
-    assert!((4..12).contains(&count(200)), "{answers:?}");
+    let responses = at_once(&host, 12, "/sleep?1500");
+    let count = |wanted| responses.iter().filter(|(status, _)| *status == wanted).count();
+    assert_eq!(count(200) + count(503), 12, "{responses:?}");
+    assert!((4..12).contains(&count(200)), "{responses:?}");
     assert_eq!(host.text("/constant"), "constant");
 }
 
 #[test]
-fn clients_that_send_slowly_keep_nobody_out() {
+fn clients_that_send_slowly_do_not_keep_others_out() {
     let host = host(&["--max-concurrency", "2", "--read-timeout", "30s"]);
     let mut slow: Vec<_> = (0..5).map(|_| host.client()).collect();
     for client in &mut slow {
@@ -195,18 +197,18 @@ fn clients_that_send_slowly_keep_nobody_out() {
 }
 
 #[test]
-fn a_body_takes_memory_only_as_it_arrives() {
+fn a_body_counts_as_memory_only_as_it_arrives() {
     let host = host(&["--max-body-bytes", "1000", "--max-buffered-bytes", "1500", "--read-timeout", "30s"]);
     let mut silent: Vec<_> = (0..5).map(|_| host.client()).collect();
     for client in &mut silent {
         client.write(b"POST /length HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\n\r\n");
     }
     assert_eq!(host.post("/length", &"x".repeat(1000)), "1000");
-    // One that has sent nearly all of it leaves no room for another.
+    // A client that has sent nearly all of its body leaves no room for another.
     silent[0].write("x".repeat(999).as_bytes());
     eventually("a body that does not fit", || {
-        let answer = host.client().request("POST", "/length", &[], &"x".repeat(900));
-        (answer.status == 503).then(|| answer.problem("unavailable"))
+        let response = host.client().request("POST", "/length", &[], &"x".repeat(900));
+        (response.status == 503).then(|| response.problem("unavailable"))
     });
     silent[0].write(b"x");
     assert_eq!(silent[0].read(false).body, "1000");
@@ -214,19 +216,19 @@ fn a_body_takes_memory_only_as_it_arrives() {
 }
 
 #[test]
-fn idle_connections_make_room_for_those_who_wait() {
+fn idle_connections_are_closed_for_clients_that_wait() {
     let host = host(&["--max-connections", "3"]);
     let mut idle: Vec<_> = (0..3).map(|_| host.client()).collect();
     for client in &mut idle {
         assert_eq!(client.get("/constant").body, "constant");
     }
-    // It waits at the door until one of them has been silent for two seconds, and not for 75.
+    // This client waits until one of them has been silent for two seconds, not for 75.
     assert_eq!(host.text("/constant"), "constant");
     assert!(idle.iter_mut().all(Client::is_closed));
 }
 
 #[test]
-fn a_client_that_does_not_read_its_answer_is_let_go() {
+fn a_client_that_does_not_read_its_response_is_disconnected() {
     let host = host(&["--max-concurrency", "1", "--read-timeout", "400ms"]);
     let mut deaf = host.client();
     deaf.send("GET", "/large?50000000", &[], "");
@@ -236,9 +238,9 @@ fn a_client_that_does_not_read_its_answer_is_let_go() {
 }
 
 #[test]
-fn a_client_that_leaves_makes_no_room_while_its_request_still_runs() {
+fn a_request_counts_as_in_work_until_it_ends_even_if_its_client_leaves() {
     let host = host(&["--max-concurrency", "1"]);
-    // The question whether it is in work may be served first and shut it out: then another is sent.
+    // If `/constant` is served first, it may keep the sleeping request out. Then send another.
     let leaving = eventually("the request is in work", || {
         let mut leaving = host.client();
         leaving.send("GET", "/sleep?1500", &[], "");
@@ -250,7 +252,7 @@ fn a_client_that_leaves_makes_no_room_while_its_request_still_runs() {
 }
 
 #[test]
-fn an_instance_serves_many_requests_and_then_no_more() {
+fn an_instance_serves_only_so_many_requests() {
     let host = host(&["--max-instance-reuse-count", "3", "--idle-instance-timeout", "60s"]);
     let mut client = host.client();
     let counts: Vec<String> = (0..7).map(|_| client.get("/counted").body).collect();
@@ -258,10 +260,10 @@ fn an_instance_serves_many_requests_and_then_no_more() {
 }
 
 #[test]
-fn an_instance_serves_several_requests_at_once_within_its_limit() {
+fn an_instance_serves_only_so_many_requests_at_once() {
     let host = host(&["--max-instance-concurrent-reuse-count", "4", "--idle-instance-timeout", "60s"]);
-    let answers = at_once(&host, 24, "/at-once");
-    let together: Vec<u32> = answers.iter().map(|(_, body)| body.parse().unwrap()).collect();
+    let responses = at_once(&host, 24, "/at-once");
+    let together: Vec<u32> = responses.iter().map(|(_, body)| body.parse().unwrap()).collect();
     assert!(together.iter().all(|count| (1..=4).contains(count)), "{together:?}");
     assert!(together.contains(&4), "{together:?}");
 }
@@ -272,13 +274,13 @@ fn an_idle_instance_is_dropped() {
     let mut client = host.client();
     assert_eq!(client.get("/counted").body, "1");
     assert_eq!(client.get("/counted").body, "2");
-    // It ends at the latest two looks after its time.
+    // The host checks at least once in the idle timeout, so the instance ends within two of them.
     std::thread::sleep(Duration::from_secs(5));
     assert_eq!(client.get("/counted").body, "1");
 }
 
 #[test]
-fn what_a_guest_prints_is_marked_unless_it_is_structured() {
+fn a_line_that_a_guest_prints_is_marked_unless_it_is_json() {
     let host = host(&[]);
     host.text("/print");
     eventually("the lines", || {
@@ -289,13 +291,13 @@ fn what_a_guest_prints_is_marked_unless_it_is_structured() {
 
 #[test]
 fn a_signal_lets_running_requests_finish_and_takes_no_new_ones() {
-    for signal in [libc::SIGTERM, libc::SIGINT] {
+    for signal in [Signal::TERM, Signal::INT] {
         let mut host = host(&[]);
         let mut idle = host.client();
         idle.get("/constant");
         let mut client = host.client();
         client.send("GET", "/sleep?1500", &[], "");
-        // The request is in work once another one is answered after it.
+        // When a later request has its response, this one is in work.
         host.text("/constant");
         std::thread::sleep(Duration::from_millis(200));
         host.process.signal(signal);
@@ -304,19 +306,19 @@ fn a_signal_lets_running_requests_finish_and_takes_no_new_ones() {
         });
         assert_eq!(client.read(false).body, "slept");
         assert!(idle.is_closed());
-        assert_eq!(host.process.wait().code(), Some(0));
+        assert_eq!(host.wait().code(), Some(0));
     }
 }
 
 #[test]
-fn the_drain_has_an_end() {
+fn requests_that_outlast_the_drain_timeout_do_not_keep_the_host_running() {
     let mut host = host(&["--drain-timeout", "300ms"]);
     let mut client: Client = host.client();
     client.send("GET", "/sleep?20000", &[], "");
     host.text("/constant");
     std::thread::sleep(Duration::from_millis(200));
     let start = Instant::now();
-    host.process.signal(libc::SIGTERM);
-    assert_eq!(host.process.wait().code(), Some(0));
+    host.process.signal(Signal::TERM);
+    assert_eq!(host.wait().code(), Some(0));
     assert!(start.elapsed() < Duration::from_secs(10));
 }

@@ -1,13 +1,13 @@
-//! The host's behaviour, seen from outside: the real binary with small real components, real Redis, real databases.
+//! Tests of the host from outside. They run the real binary with small components, a real Redis and real databases.
 //!
-//! - `http`: requests and answers, limits, instances, shutdown
-//! - `grants`: what a component may not do
-//! - `services`: Redis, key-value, SQLite and PostgreSQL through the guest's eyes
+//! - `http`: requests and responses, the options that protect the host, instances, shutdown
+//! - `grants`: what a component may and may not do
+//! - `services`: Redis, key-value, SQLite and PostgreSQL, as a guest sees them
 //! - `trigger`: Redis channels
-//! - `start`: what keeps the host from starting, and the cache
-//! - `support`: a private world for each test
+//! - `start`: errors at start, and the cache of compiled components
+//! - `support`: a folder, servers and a host for each test
 
-#![allow(clippy::unwrap_used, reason = "a test ends where something is missing")]
+#![allow(clippy::unwrap_used, reason = "a test fails where something is missing")]
 
 mod grants;
 mod http;

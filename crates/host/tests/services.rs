@@ -1,19 +1,20 @@
-//! Redis, key-value, SQLite and PostgreSQL through the guest's eyes.
+//! Redis, key-value, SQLite and PostgreSQL, as a guest sees them.
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::support::{Application, Host, Process, Redis, eventually, free_port};
+use testkit::{Postgres, free_port};
+
+use crate::support::{Application, Host, Redis, eventually};
 
 fn with_redis(redis: &Redis, options: &[&str]) -> Host {
     Application::web(&format!("allowed_outbound_hosts = [\"{}\"]", redis.url())).with(options).start()
 }
 
 #[test]
-fn redis_replies_are_flat_and_errors_are_the_servers_words() {
+fn redis_replies_are_flat_and_errors_keep_the_text_of_the_server() {
     let redis = Redis::start();
     let host = with_redis(&redis, &[]);
-    let answers = host.lines(
+    let replies = host.lines(
         "/redis",
         &[
             &redis.url(),
@@ -28,22 +29,22 @@ fn redis_replies_are_flat_and_errors_are_the_servers_words() {
             "NOSUCHCOMMAND",
         ],
     );
-    assert_eq!(answers[0], "Ok([RedisResult::Status(\"OK\")])");
-    assert_eq!(answers[1], "Ok([RedisResult::Binary([118])])");
-    assert_eq!(answers[2], "Ok([RedisResult::Nil])");
-    assert_eq!(answers[3], "Ok([RedisResult::Int64(1)])");
-    assert_eq!(answers[4], "Ok([RedisResult::Int64(2)])");
+    assert_eq!(replies[0], "Ok([RedisResult::Status(\"OK\")])");
+    assert_eq!(replies[1], "Ok([RedisResult::Binary([118])])");
+    assert_eq!(replies[2], "Ok([RedisResult::Nil])");
+    assert_eq!(replies[3], "Ok([RedisResult::Int64(1)])");
+    assert_eq!(replies[4], "Ok([RedisResult::Int64(2)])");
     assert_eq!(
-        answers[5],
+        replies[5],
         "Ok([RedisResult::Int64(1), RedisResult::Binary([120]), RedisResult::Int64(2), RedisResult::Nil])"
     );
-    assert!(answers[6].starts_with("Err(Error::Other(\"NOSCRIPT No matching script"), "{}", answers[6]);
-    assert!(answers[7].starts_with("Err(Error::Other(\"WRONGTYPE "), "{}", answers[7]);
-    assert!(answers[8].starts_with("Err(Error::Other(\"ERR "), "{}", answers[8]);
+    assert!(replies[6].starts_with("Err(Error::Other(\"NOSCRIPT No matching script"), "{}", replies[6]);
+    assert!(replies[7].starts_with("Err(Error::Other(\"WRONGTYPE "), "{}", replies[7]);
+    assert!(replies[8].starts_with("Err(Error::Other(\"ERR "), "{}", replies[8]);
 }
 
 #[test]
-fn a_transaction_and_a_blocking_command_disturb_nobody() {
+fn a_transaction_or_a_blocking_command_does_not_disturb_other_requests() {
     let redis = Redis::start();
     let host = with_redis(&redis, &["--redis-connections", "1"]);
     let url = redis.url();
@@ -52,8 +53,8 @@ fn a_transaction_and_a_blocking_command_disturb_nobody() {
         eventually("it waits", || {
             redis.command(&["INFO", "clients"]).contains("blocked_clients:1").then_some(())
         });
-        let answers = host.lines("/redis", &[&url, "MULTI", "SET a 1", "INCR a", "EXEC"]);
-        assert_eq!(answers[3], "Ok([RedisResult::Status(\"OK\"), RedisResult::Int64(2)])", "{answers:?}");
+        let replies = host.lines("/redis", &[&url, "MULTI", "SET a 1", "INCR a", "EXEC"]);
+        assert_eq!(replies[3], "Ok([RedisResult::Status(\"OK\"), RedisResult::Int64(2)])", "{replies:?}");
         let others = host.lines("/redis", &[&url, "GET a"]);
         assert_eq!(others, ["Ok([RedisResult::Binary([50])])"]);
         redis.command(&["RPUSH", "bell", "x"]);
@@ -81,28 +82,28 @@ fn commands_fail_fast_while_redis_is_away_and_work_when_it_is_back() {
     redis.stop();
     for _ in 0..5 {
         let start = Instant::now();
-        let answer = host.post("/redis", &format!("{url}\nGET a"));
-        assert!(answer.starts_with("Err(Error::Other("), "{answer}");
+        let reply = host.post("/redis", &format!("{url}\nGET a"));
+        assert!(reply.starts_with("Err(Error::Other("), "{reply}");
         assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     }
     redis.resume();
     eventually("commands work again", || {
-        let answer = host.post("/redis", &format!("{url}\nGET a"));
-        (answer == "Ok([RedisResult::Binary([49])])").then_some(())
+        let reply = host.post("/redis", &format!("{url}\nGET a"));
+        (reply == "Ok([RedisResult::Binary([49])])").then_some(())
     });
 }
 
 #[test]
-fn a_redis_that_hangs_costs_the_command_timeout() {
+fn a_command_to_a_redis_that_hangs_fails_after_the_timeout() {
     let redis = Redis::start();
     let host = with_redis(&redis, &["--redis-timeout", "300ms"]);
     let url = redis.url();
     host.lines("/redis", &[&url, "SET a 1"]);
-    // Nobody is answered for three seconds.
+    // Redis replies to nobody for three seconds.
     redis.command(&["CLIENT", "PAUSE", "3000", "ALL"]);
     let start = Instant::now();
-    let answer = host.post("/redis", &format!("{url}\nGET a"));
-    assert!(answer.starts_with("Err(Error::Other("), "{answer}");
+    let reply = host.post("/redis", &format!("{url}\nGET a"));
+    assert!(reply.starts_with("Err(Error::Other("), "{reply}");
     assert!(
         (Duration::from_millis(250)..Duration::from_millis(2500)).contains(&start.elapsed()),
         "{:?}",
@@ -117,7 +118,7 @@ const KEY_VALUE: [&str; 11] = [
     "default", "get a", "set a 1", "set b 2", "get a", "set a 3", "get a", "exists a", "delete a",
     "exists a", "keys",
 ];
-const KEY_VALUE_ANSWERS: [&str; 10] = [
+const KEY_VALUE_RESULTS: [&str; 10] = [
     "Ok(None)",
     "Ok(())",
     "Ok(())",
@@ -131,14 +132,14 @@ const KEY_VALUE_ANSWERS: [&str; 10] = [
 ];
 
 #[test]
-fn key_value_in_a_file_is_there_again_after_a_restart() {
+fn key_value_pairs_in_a_file_survive_a_restart() {
     let state = tempfile::tempdir().unwrap();
     let start = || {
         Application::web("key_value_stores = [\"default\"]")
             .with(&["--state-dir", state.path().to_str().unwrap()])
             .start()
     };
-    assert_eq!(start().lines("/kv", &KEY_VALUE), KEY_VALUE_ANSWERS);
+    assert_eq!(start().lines("/kv", &KEY_VALUE), KEY_VALUE_RESULTS);
     assert_eq!(start().lines("/kv", &["default", "get b"]), ["Ok(Some(\"2\"))"]);
     assert!(state.path().join("sqlite_key_value.db").exists());
 }
@@ -152,7 +153,7 @@ fn key_value_on_redis_behaves_the_same() {
     );
     let file = application.folder.path().join("runtime.toml");
     let host = application.with(&["--runtime-config", file.to_str().unwrap()]).start();
-    assert_eq!(host.lines("/kv", &KEY_VALUE), KEY_VALUE_ANSWERS);
+    assert_eq!(host.lines("/kv", &KEY_VALUE), KEY_VALUE_RESULTS);
     assert_eq!(redis.command(&["GET", "b"]), "2");
 }
 
@@ -162,7 +163,7 @@ fn a_transaction_in_sqlite_belongs_to_one_handle() {
     let created = host.lines("/sqlite", &["default", "CREATE TABLE t (x)", "INSERT INTO t VALUES (1), (2)"]);
     assert_eq!(created, ["Ok([])", "Ok([])", "changes 2"]);
     std::thread::scope(|scope| {
-        // The slower one holds the write lock while the other one asks for it.
+        // The slow transaction holds the write lock while the other one asks for it.
         let slow = scope.spawn(|| {
             host.lines(
                 "/sqlite",
@@ -177,78 +178,20 @@ fn a_transaction_in_sqlite_belongs_to_one_handle() {
         assert_eq!(written, ["Ok([])", "Ok([])", "Ok([])", "changes 1"]);
         assert_eq!(slow.join().unwrap(), ["Ok([])", "Ok([])", "Ok([])", "changes 1"]);
     });
-    // Left open: rolled back when the handle goes.
+    // A transaction that is still open is rolled back when its handle is dropped.
     host.lines("/sqlite", &["default", "BEGIN", "DELETE FROM t"]);
     assert_eq!(host.lines("/sqlite", &["default", "SELECT count(*) FROM t"])[0], "Ok([[Value::Integer(4)]])");
     let wrong = host.lines("/sqlite", &["default", "SELECT nothing", "ATTACH 'x.db' AS x"]);
     assert!(wrong[0].contains("Error::Io") && wrong[1].contains("not authorized"), "{wrong:?}");
 }
 
-/// A PostgreSQL server of the test's own.
-struct Postgres {
-    port: u16,
-    _process: Process,
-    _folder: tempfile::TempDir,
-}
-
-impl Postgres {
-    fn start() -> Self {
-        let tools =
-            std::fs::read_dir("/usr/lib/postgresql").ok().and_then(|mut versions| versions.next()?.ok());
-        let tools = tools.expect("PostgreSQL is needed: `apt-get install postgresql`").path().join("bin");
-        let folder = tempfile::tempdir().unwrap();
-        let data = folder.path().join("data");
-        // PostgreSQL refuses to run as root; Debian's package brings a user.
-        // SAFETY: asks for a number.
-        let is_root = unsafe { libc::geteuid() } == 0;
-        let run = |program: &str| {
-            let program = tools.join(program);
-            if !is_root {
-                return Command::new(program);
-            }
-            let mut command = Command::new("setpriv");
-            command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(program);
-            command
-        };
-        if is_root {
-            let status = Command::new("chown").arg("postgres").arg(folder.path()).status().unwrap();
-            assert!(status.success());
-        }
-        let made = run("initdb")
-            .args(["--auth=trust", "--username=shop", "--no-sync", "-D"])
-            .arg(&data)
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let port = free_port();
-        let mut server = run("postgres");
-        server.arg("-D").arg(&data).args([
-            "-p",
-            &port.to_string(),
-            "-c",
-            "unix_socket_directories=",
-            "-c",
-            "fsync=off",
-        ]);
-        let process = Process::start(server).unwrap();
-        eventually("PostgreSQL answers", || {
-            process.stderr().contains("ready to accept connections").then_some(())
-        });
-        Self { port, _process: process, _folder: folder }
-    }
-
-    fn url(&self) -> String {
-        format!("postgres://shop@127.0.0.1:{}/postgres", self.port)
-    }
-}
-
 #[test]
 fn postgres_carries_values_transactions_and_errors() {
-    let postgres = Postgres::start();
+    let postgres = Postgres::start().unwrap();
     let host =
-        Application::web(&format!("allowed_outbound_hosts = [\"postgres://127.0.0.1:{}\"]", postgres.port))
+        Application::web(&format!("allowed_outbound_hosts = [\"postgres://127.0.0.1:{}\"]", postgres.port()))
             .start();
-    let url = postgres.url();
+    let url = postgres.url("postgres");
     let values = host.text(&format!("/postgres-values?{url}"));
     for expected in [
         "DbValue::Str(\"价\")",
@@ -289,7 +232,7 @@ fn postgres_carries_values_transactions_and_errors() {
     ));
     assert!(done[6].contains("ArrayInt64([Some(1), None])"), "{}", done[6]);
 
-    // Left open: rolled back when the handle goes, and never seen by the next.
+    // A transaction that is still open is rolled back when its handle is dropped. The next handle does not see it.
     host.lines("/postgres", &[&url, "BEGIN", "DELETE FROM t"]);
     assert_eq!(host.lines("/postgres", &[&url, "SELECT count(*) FROM t"]), ["[DbValue::Int64(2)]"]);
 

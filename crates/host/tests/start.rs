@@ -1,9 +1,11 @@
-//! What keeps the host from starting, told in one line each; and the cache of compiled components.
+//! Errors at start, each told in one line, and the cache of compiled components.
 
 use std::net::TcpListener;
 use std::path::Path;
 
-use crate::support::{Application, free_port, guest};
+use testkit::free_port;
+
+use crate::support::{Application, guest};
 
 fn web(component: &str) -> String {
     format!(
@@ -14,77 +16,77 @@ fn web(component: &str) -> String {
 
 #[test]
 fn a_missing_wasm_file_names_the_command_that_builds_it() {
-    let said = Application::new(
+    let error = Application::new(
         "[[trigger.http]]\nroute = \"/\"\ncomponent = \"x\"\n[component.x]\nsource = \"gone.wasm\"\n\
          [component.x.build]\ncommand = \"make gone\"\n",
     )
     .fails();
-    assert!(said.contains("`x`") && said.contains("gone.wasm") && said.contains("`make gone`"), "{said}");
+    assert!(error.contains("`x`") && error.contains("gone.wasm") && error.contains("`make gone`"), "{error}");
 }
 
 #[test]
-fn a_file_that_is_no_component_is_named() {
-    let said = Application::new(
+fn the_error_for_a_file_that_is_not_a_component_names_it() {
+    let error = Application::new(
         "[[trigger.http]]\nroute = \"/\"\ncomponent = \"x\"\n[component.x]\nsource = \"x.wasm\"\n",
     )
     .file("x.wasm", "not wasm")
     .fails();
-    assert!(said.contains("`x`") && said.contains("x.wasm"), "{said}");
+    assert!(error.contains("`x`") && error.contains("x.wasm"), "{error}");
 }
 
 #[test]
-fn a_component_of_the_wrong_kind_is_named() {
-    let said = Application::new(&format!(
+fn the_error_for_a_component_of_the_wrong_kind_names_it() {
+    let error = Application::new(&format!(
         "[[trigger.http]]\nroute = \"/\"\ncomponent = \"bell\"\n[component.bell]\nsource = '{}'\n",
         guest("bell").display()
     ))
     .fails();
-    assert!(said.contains("`bell`") && said.contains("wasi:http"), "{said}");
+    assert!(error.contains("`bell`") && error.contains("wasi:http"), "{error}");
 }
 
 #[test]
-fn a_taken_port_is_named() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
-    let said = Application::web("").with(&["--listen", &address]).fails();
-    assert!(said.contains(&address), "{said}");
+fn the_error_for_a_port_in_use_names_the_address() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let error = Application::web("").with(&["--listen", &address]).fails();
+    assert!(error.contains(&address), "{error}");
 }
 
 #[test]
-fn an_unreachable_redis_is_named_without_its_password() {
+fn the_error_for_an_unreachable_redis_names_it_without_its_password() {
     let port = free_port();
-    let said = Application::new(&format!(
+    let error = Application::new(&format!(
         "[application.trigger.redis]\naddress = \"redis://user:hush@127.0.0.1:{port}\"\n\
          [[trigger.redis]]\nchannel = \"c\"\ncomponent = \"bell\"\n[component.bell]\nsource = '{}'\n",
         guest("bell").display()
     ))
     .fails();
-    assert!(said.contains(&format!("redis://127.0.0.1:{port}")) && !said.contains("hush"), "{said}");
+    assert!(error.contains(&format!("redis://127.0.0.1:{port}")) && !error.contains("hush"), "{error}");
 }
 
 #[test]
-fn a_missing_variable_is_named_and_a_secret_is_never_shown() {
+fn the_error_for_a_missing_variable_names_it_and_never_shows_a_secret() {
     let manifest = format!(
         "[variables]\ntoken = {{ required = true, secret = true }}\nplace = {{ required = true }}\n{}",
         web("")
     );
-    let said = Application::new(&manifest).with(&["--variable", "token=hush"]).fails();
-    assert!(said.contains("place") && !said.contains("hush"), "{said}");
-    let said = Application::new(&manifest).with(&["--variable", "tokn=hush"]).fails();
-    assert!(said.contains("tokn") && !said.contains("hush"), "{said}");
+    let error = Application::new(&manifest).with(&["--variable", "token=hush"]).fails();
+    assert!(error.contains("place") && !error.contains("hush"), "{error}");
+    let error = Application::new(&manifest).with(&["--variable", "tokn=hush"]).fails();
+    assert!(error.contains("tokn") && !error.contains("hush"), "{error}");
     let application = Application::new(&manifest).file("variables.toml", "token = \"hush\"\nplace = 5hush\n");
     let file = application.folder.path().join("variables.toml");
-    let said = application.with(&["--variables-file", file.to_str().unwrap()]).fails();
-    assert!(said.contains("line 2") && !said.contains("hush"), "{said}");
+    let error = application.with(&["--variables-file", file.to_str().unwrap()]).fails();
+    assert!(error.contains("line 2") && !error.contains("hush"), "{error}");
 
     let grants = "allowed_outbound_hosts = [\"{{ token }}\"]";
     let manifest = format!("[variables]\ntoken = {{ required = true, secret = true }}\n{}", web(grants));
-    let said = Application::new(&manifest).with(&["--variable", "token=redis://u:hush@h"]).fails();
-    assert!(said.contains("{{ token }}") && !said.contains("hush"), "{said}");
+    let error = Application::new(&manifest).with(&["--variable", "token=redis://u:hush@h"]).fails();
+    assert!(error.contains("{{ token }}") && !error.contains("hush"), "{error}");
 }
 
 #[test]
-fn variables_come_from_the_command_line_a_file_and_the_environment() {
+fn a_variable_comes_from_the_command_line_then_a_file_then_the_environment() {
     let manifest = format!(
         "[variables]\na = {{ required = true }}\nb = {{ required = true }}\nc = {{ required = true }}\n{}",
         web("[component.web.variables]\nall = \"{{ a }}{{ b }}{{ c }}\"")
@@ -101,41 +103,41 @@ fn variables_come_from_the_command_line_a_file_and_the_environment() {
 }
 
 #[test]
-fn an_unknown_field_and_a_missing_manifest_are_named() {
-    let said = Application::new(&web("alowed_outbound_hosts = []")).fails();
-    assert!(said.contains("alowed_outbound_hosts") && said.contains("spin.toml"), "{said}");
+fn the_error_names_an_unknown_field_or_a_missing_manifest() {
+    let error = Application::new(&web("alowed_outbound_hosts = []")).fails();
+    assert!(error.contains("alowed_outbound_hosts") && error.contains("spin.toml"), "{error}");
     let application = Application::new("");
     std::fs::remove_file(application.folder.path().join("spin.toml")).unwrap();
-    let said = application.fails();
-    assert!(said.contains("spin.toml"), "{said}");
+    let error = application.fails();
+    assert!(error.contains("spin.toml"), "{error}");
 }
 
 #[test]
-fn a_host_that_may_not_be_allowed_is_named() {
-    let said = Application::new(&web("allowed_outbound_hosts = [\"redis://127.0.0.1:6379/0\"]")).fails();
-    assert!(said.contains("redis://127.0.0.1:6379/0") && said.contains("path"), "{said}");
+fn the_error_names_a_rule_that_is_not_an_allowed_host() {
+    let error = Application::new(&web("allowed_outbound_hosts = [\"redis://127.0.0.1:6379/0\"]")).fails();
+    assert!(error.contains("redis://127.0.0.1:6379/0") && error.contains("path"), "{error}");
 }
 
 #[test]
-fn a_broken_runtime_configuration_and_an_unknown_store_are_named() {
+fn the_error_names_a_broken_runtime_configuration_or_an_unknown_store() {
     let application =
         Application::new(&web("")).file("runtime.toml", "[key_value_store.default]\ntype = \"paper\"\n");
     let file = application.folder.path().join("runtime.toml");
-    let said = application.with(&["--runtime-config", file.to_str().unwrap()]).fails();
-    assert!(said.contains("paper") && said.contains("runtime.toml"), "{said}");
-    let said = Application::new(&web("key_value_stores = [\"other\"]")).fails();
-    assert!(said.contains("`other`"), "{said}");
-    let said = Application::new(&web("sqlite_databases = [\"other\"]")).fails();
-    assert!(said.contains("`other`"), "{said}");
+    let error = application.with(&["--runtime-config", file.to_str().unwrap()]).fails();
+    assert!(error.contains("paper") && error.contains("runtime.toml"), "{error}");
+    let error = Application::new(&web("key_value_stores = [\"other\"]")).fails();
+    assert!(error.contains("`other`"), "{error}");
+    let error = Application::new(&web("sqlite_databases = [\"other\"]")).fails();
+    assert!(error.contains("`other`"), "{error}");
 }
 
 #[test]
-fn a_folder_that_can_not_be_mounted_is_named() {
-    let said = Application::new(&web("files = [{ source = \"gone\", destination = \"/\" }]")).fails();
-    assert!(said.contains("gone"), "{said}");
+fn the_error_names_a_folder_that_can_not_be_mounted() {
+    let error = Application::new(&web("files = [{ source = \"gone\", destination = \"/\" }]")).fails();
+    assert!(error.contains("gone"), "{error}");
 }
 
-/// The cache entries, by name.
+/// The paths of the cache entries, sorted.
 fn entries(cache: &Path) -> Vec<std::path::PathBuf> {
     let mut entries: Vec<_> = std::fs::read_dir(cache).unwrap().map(|entry| entry.unwrap().path()).collect();
     entries.sort();
@@ -143,11 +145,11 @@ fn entries(cache: &Path) -> Vec<std::path::PathBuf> {
 }
 
 #[test]
-fn a_component_is_compiled_once_and_a_broken_entry_is_made_anew() {
+fn a_component_is_compiled_once_and_again_if_its_cache_entry_is_broken() {
     let cache = tempfile::tempdir().unwrap();
     let options = ["--cache-dir", cache.path().to_str().unwrap()];
     let host = Application::web("").with(&options).start();
-    host.process.expect_log("compiling");
+    host.expect_log("compiling");
     drop(host);
     let first = entries(cache.path());
     assert_eq!(first.len(), 1, "{first:?}");

@@ -1,10 +1,12 @@
-//! Redis channels: one message at a time, nothing lost that matters, back after every failure.
+//! Redis channels: one message at a time, no work lost, and a recovery after every failure.
 
 use std::time::Duration;
 
+use testkit::Signal;
+
 use crate::support::{Application, Redis, eventually, guest};
 
-/// `bell` behind the channel `one`, and as a second component behind `two`.
+/// The guest `bell` as two components: `first` behind the channel `one`, `second` behind `two`.
 fn application(redis: &Redis) -> Application {
     let component = |id: &str| {
         format!(
@@ -26,7 +28,7 @@ fn application(redis: &Redis) -> Application {
     .with(&["--variable", &format!("redis_url={}", redis.url())])
 }
 
-/// Waits until both components were rung with an empty message, and forgets it.
+/// Waits until both components were rung with an empty message at start, and removes the notes of it.
 fn rung_at_start(redis: &Redis) {
     eventually("both components are rung", || {
         (redis.rung().iter().filter(|line| *line == "end ").count() == 2).then_some(())
@@ -42,7 +44,7 @@ fn every_component_is_rung_once_at_start_and_then_by_its_channel() {
     redis.command(&["PUBLISH", "two", "hello"]);
     redis.command(&["PUBLISH", "other", "nobody"]);
     redis.command(&["PUBLISH", "one", "bye"]);
-    // The instances of the start may be gone or not, so their counts are left out.
+    // The instances that were rung at start may have ended already, so do not compare the counts.
     let words = |line: &String| line.rsplit_once(' ').unwrap().0.to_owned();
     let rung = eventually("both messages", || Some(redis.rung()).filter(|rung| rung.len() == 4));
     assert_eq!([words(&rung[0]), rung[1].clone()], ["begin hello".to_owned(), "end hello".to_owned()]);
@@ -61,7 +63,7 @@ fn a_component_behind_a_channel_sends_requests_to_granted_addresses_and_has_no_s
         lines[1].clone()
     };
     assert_eq!(fetched(&format!("http://{}/status?204", host.address)), "Ok(204)");
-    // As in Spin, where the HTTP trigger is another process.
+    // As in Spin, where the HTTP trigger is a separate process.
     assert_eq!(fetched("http://self.alt/status?204"), "Err(ErrorCode::HttpRequestUriInvalid)");
 }
 
@@ -99,7 +101,7 @@ fn the_same_message_waits_only_once() {
 }
 
 #[test]
-fn an_error_and_a_trap_are_logged_and_forgotten() {
+fn after_an_error_or_a_trap_the_next_message_is_handled() {
     let redis = Redis::start();
     let host = application(&redis).start();
     rung_at_start(&redis);
@@ -111,23 +113,23 @@ fn an_error_and_a_trap_are_logged_and_forgotten() {
     });
     assert!(rung.contains(&"begin after 1".to_owned()), "a new instance after a trap: {rung:?}");
     for words in ["a message was not handled", "as asked", "an instance ended"] {
-        host.process.expect_log(words);
+        host.expect_log(words);
     }
 }
 
 #[test]
-fn a_handler_that_takes_too_long_is_given_up() {
+fn a_handler_that_takes_too_long_is_ended() {
     let redis = Redis::start();
     let host = application(&redis).with(&["--request-timeout", "500ms"]).start();
     rung_at_start(&redis);
     redis.command(&["PUBLISH", "one", "sleep:60000"]);
     redis.command(&["PUBLISH", "one", "after"]);
     eventually("the message after", || redis.rung().contains(&"end after".to_owned()).then_some(()));
-    host.process.expect_log("longer than the request timeout");
+    host.expect_log("longer than the request timeout");
 }
 
 #[test]
-fn an_instance_handles_many_messages_and_then_no_more() {
+fn an_instance_handles_only_so_many_messages() {
     let redis = Redis::start();
     let _host = application(&redis)
         .with(&["--max-instance-reuse-count", "2", "--idle-instance-timeout", "60s"])
@@ -138,12 +140,12 @@ fn an_instance_handles_many_messages_and_then_no_more() {
     }
     let rung = eventually("all messages", || Some(redis.rung()).filter(|rung| rung.len() == 10));
     let begins: Vec<&String> = rung.iter().filter(|line| line.starts_with("begin")).collect();
-    // The empty message at the start was the first of the first instance.
+    // The first instance has already handled the empty message at start.
     assert_eq!(begins, ["begin m0 2", "begin m1 1", "begin m2 2", "begin m3 1", "begin m4 2"]);
 }
 
 #[test]
-fn the_trigger_outlives_its_redis_and_rings_when_it_is_back() {
+fn when_redis_is_back_the_trigger_rings_every_component_again() {
     let mut redis = Redis::start();
     let host = application(&redis).start();
     rung_at_start(&redis);
@@ -159,7 +161,7 @@ fn the_trigger_outlives_its_redis_and_rings_when_it_is_back() {
 }
 
 #[test]
-fn without_the_redis_triggers_nothing_is_rung_and_no_redis_is_needed() {
+fn without_the_redis_triggers_no_component_is_rung_and_no_redis_is_needed() {
     let mut redis = Redis::start();
     let application = application(&redis).with(&["--triggers", "http"]);
     redis.stop();
@@ -179,7 +181,7 @@ fn a_signal_lets_the_message_in_work_finish() {
     redis.command(&["PUBLISH", "one", "sleep:1000"]);
     redis.command(&["PUBLISH", "one", "never"]);
     eventually("the first is in work", || (redis.rung().len() == 1).then_some(()));
-    host.process.signal(libc::SIGTERM);
-    assert_eq!(host.process.wait().code(), Some(0));
+    host.process.signal(Signal::TERM);
+    assert_eq!(host.wait().code(), Some(0));
     assert_eq!(redis.rung().last().map(String::as_str), Some("end sleep:1000"));
 }

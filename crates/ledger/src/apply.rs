@@ -1,20 +1,21 @@
-//! Events into the database: each once, in order, and none stands in the way of the others for ever.
+//! Writes events into the database: each once, and in order. A bad event does not block the others.
 //!
-//! Events of a lane are written in runs of consecutive numbers, one statement a run; triggers do the rest. What can
-//! happen to an event:
-//! - It is **applied**, or it is a **repeat** of one that was, which changes nothing.
-//! - It **waits**, because the one before it in its lane has not come. Nothing behind such a gap is written. A gap
-//!   closes by itself when the outbox is read again; one that never will is an operator's to pass over
-//!   ([`crate::poison::pass_over`]).
-//! - It is **set aside** with its error, when it is no event or the database refuses it. Its lane goes on. Later
-//!   events of the same order are set aside too: what an order is after a missing step is a guess, and no guess is
-//!   recorded as fact. [`crate::poison::retry`] applies them all, in order, once the cause is mended;
-//!   [`crate::poison::dismiss`] settles one without applying it.
+//! One statement writes a run of events with consecutive numbers, and triggers apply them to orders and payments. There
+//! are four results for an event:
+//! - It is **applied**.
+//! - It is a **repeat** of an applied event, and changes nothing.
+//! - It **waits**, because the event before it in its lane is missing. Nothing behind the gap is written. Reading the
+//!   outbox again usually closes the gap. Otherwise an operator passes over it ([`crate::set_aside::pass_over`]).
+//! - It is **set aside** with its error, because it is no event or the database refuses it. Its lane goes on.
 //!
-//! A database in trouble is no reason to set anything aside: then all of it fails, and all of it is tried again.
+//! After an event is set aside, so are later events of the same order. The state of an order after a missing step would
+//! be a guess, and this crate records facts only. Once the cause is mended, [`crate::set_aside::retry`] applies them all
+//! in order. [`crate::set_aside::dismiss`] settles one without applying it.
+//!
+//! While the database is in trouble nothing is set aside: the whole call fails, and the caller tries again later.
 
 use crate::event::{Event, Unreadable};
-use crate::poison;
+use crate::set_aside;
 use crate::sql::{Dialect, Sql, SqlError};
 use sale::ids::Lane;
 use serde::Serialize;
@@ -25,51 +26,51 @@ use std::borrow::Cow;
 pub struct Entry {
     /// The stream's id, `<ms>-<n>`.
     pub id: String,
-    /// The event, JSON if all is well.
+    /// The event as text; JSON, unless something is wrong with it.
     pub event: String,
 }
 
-/// What became of some entries.
+/// The result of writing some entries.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Applied {
     pub applied: usize,
-    /// Written, or set aside, before.
+    /// Events that were written or set aside before.
     pub repeated: usize,
     pub set_aside: usize,
-    /// Not written, because an event before them has not come.
+    /// Events that were not written, because an event before them is missing.
     pub waiting: usize,
-    /// Whether the engine tells another history than the one that is written: it was restored from an old copy. Nothing from
-    /// there on is written; see [`crate::rebuild`].
+    /// Whether an event contradicts a written one of the same number: Redis came back from an old copy. That event and
+    /// all later ones are not written; see [`crate::rebuild`].
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub contradicts: bool,
-    /// The stream ids of those that the database has, or has set aside: what may leave the outbox.
+    /// The stream ids of the entries that are written or set aside. They may leave the outbox.
     #[serde(skip)]
     pub done: Vec<String>,
 }
 
-/// The refusal of an event that contradicts one that was written; the migrations have the same words.
+/// The database's refusal of an event that contradicts a written one. The migrations have the same words.
 const CONTRADICTION: &str = "ledger: another event was written with this number";
 
-/// The refusal of an event whose turn has not come; the migrations have the same words.
+/// The database's refusal of an event while an earlier one is missing. The migrations have the same words.
 const GAP: &str = "ledger: an event before this one is missing";
 
-/// An entry with its place in the lane.
+/// An entry with its number in the lane.
 struct Placed<'a> {
     entry: &'a Entry,
     seq: i64,
     event: Result<Event<'a>, Unreadable>,
 }
 
-/// Writes `entries` of one lane's outbox, in the order of their numbers, however they come.
+/// Writes `entries` of one lane's outbox by their numbers; they may come in any order.
 pub async fn apply(sql: &impl Sql, lane: &Lane, entries: &[Entry]) -> Result<Applied, SqlError> {
     let entries: Vec<Cow<'_, Entry>> = entries.iter().map(without_nul).collect();
     let placed = place(sql, lane, &entries).await?;
     let mut outcome = Applied::default();
     let mut rest = placed.as_slice();
-    // A refused run is halved until the refusal is one event's own.
-    let mut longest = usize::MAX;
+    // A refused run is halved until a single event is refused.
+    let mut max_run = usize::MAX;
     while let Some(first) = rest.first() {
-        let run = run(rest, longest);
+        let run = run(rest, max_run);
         let refusal = match &first.event {
             Ok(_) => match insert(sql, run).await {
                 Ok(written) => {
@@ -87,7 +88,7 @@ pub async fn apply(sql: &impl Sql, lane: &Lane, entries: &[Entry]) -> Result<App
                     break;
                 }
                 Err(SqlError::Refused(_)) if run.len() > 1 => {
-                    longest = run.len() / 2;
+                    max_run = run.len() / 2;
                     continue;
                 }
                 Err(SqlError::Refused(reason)) => Some((reason, first.order_id())),
@@ -96,7 +97,7 @@ pub async fn apply(sql: &impl Sql, lane: &Lane, entries: &[Entry]) -> Result<App
             Err(unreadable) => Some((unreadable.error.clone(), unreadable.order_id.as_deref())),
         };
         if let Some((reason, order_id)) = refusal {
-            match poison::set_aside(sql, lane, first.entry, first.seq, order_id, &reason).await {
+            match set_aside::insert(sql, lane, first.entry, first.seq, order_id, &reason).await {
                 Ok(true) => outcome.set_aside += 1,
                 Ok(false) => outcome.repeated += 1,
                 Err(SqlError::Refused(reason)) if reason.contains(GAP) => {
@@ -105,7 +106,7 @@ pub async fn apply(sql: &impl Sql, lane: &Lane, entries: &[Entry]) -> Result<App
                 }
                 Err(other) => return Err(other),
             }
-            longest = usize::MAX;
+            max_run = usize::MAX;
         }
         outcome.done.extend(run.iter().map(|placed| placed.entry.id.clone()));
         rest = &rest[run.len()..];
@@ -119,16 +120,16 @@ impl Placed<'_> {
     }
 }
 
-/// The first entry alone if it is no event, else with those that follow it number by number.
-fn run<'a, 'b>(rest: &'b [Placed<'a>], longest: usize) -> &'b [Placed<'a>] {
+/// The first entry with all that follow it by consecutive numbers, at most `max_run`. A text that is no event is alone.
+fn run<'a, 'b>(rest: &'b [Placed<'a>], max_run: usize) -> &'b [Placed<'a>] {
     let follows = |pair: &&[Placed<'_>]| {
         pair[0].event.is_ok() && pair[1].event.is_ok() && pair[1].seq == pair[0].seq + 1
     };
     let length = 1 + rest.windows(2).take_while(follows).count();
-    &rest[..length.min(longest)]
+    &rest[..length.min(max_run)]
 }
 
-/// PostgreSQL can't store U+0000, which a shopper may well have typed: an order is not lost for a character.
+/// Replaces U+0000, which PostgreSQL can't store. A shopper may have typed it, and the order must still be recorded.
 fn without_nul(entry: &Entry) -> Cow<'_, Entry> {
     const NUL: &str = "\\u0000";
     const REPLACEMENT: &str = "\\ufffd";
@@ -139,21 +140,21 @@ fn without_nul(entry: &Entry) -> Cow<'_, Entry> {
     }
 }
 
-/// Reads the entries and puts them in order.
+/// Parses the entries and sorts them by their numbers in the lane.
 async fn place<'a>(
     sql: &impl Sql,
     lane: &Lane,
     entries: &'a [Cow<'_, Entry>],
 ) -> Result<Vec<Placed<'a>>, SqlError> {
     let mut in_stream: Vec<&Entry> = entries.iter().map(Cow::as_ref).collect();
-    // The unstable sort, here and below, because its code is a third of the stable one's; equal keys are repeats.
+    // The unstable sorts here compile to a third of the stable sort's code. Entries with equal keys are repeats.
     in_stream.sort_unstable_by_key(|entry| stream_order(&entry.id));
     let events: Vec<_> = in_stream.iter().map(|entry| Event::parse(lane, &entry.event)).collect();
     let mut seqs: Vec<Option<i64>> = events
         .iter()
         .map(|event| event.as_ref().map_or_else(|unreadable| unreadable.seq, |event| Some(event.seq)))
         .collect();
-    // The outbox is filled in the order of the numbers, so a number that can't be read follows from its neighbours.
+    // The engine fills the outbox by number, so the neighbours give a number that can't be read.
     for at in (0..seqs.len().saturating_sub(1)).rev() {
         seqs[at] = seqs[at].or(seqs[at + 1].map(|next| next - 1));
     }
@@ -173,13 +174,13 @@ async fn place<'a>(
     Ok(placed)
 }
 
-/// Stream ids are two numbers; as text they would not sort.
+/// A sort key for stream ids. They are two numbers, which do not sort as text.
 fn stream_order(id: &str) -> (u64, u64) {
     let (millis, number) = id.split_once('-').unwrap_or((id, "0"));
     (millis.parse().unwrap_or(u64::MAX), number.parse().unwrap_or(u64::MAX))
 }
 
-/// Inserts a run; answers how many events were new.
+/// Inserts a run. Returns how many of its events were new.
 async fn insert(sql: &impl Sql, run: &[Placed<'_>]) -> Result<usize, SqlError> {
     let payloads: Vec<&str> =
         run.iter().filter_map(|placed| Some(placed.event.as_ref().ok()?.payload)).collect();

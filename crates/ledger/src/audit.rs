@@ -1,13 +1,12 @@
-//! Whether a lane adds up in the engine, and whether engine and order database agree, row by row.
+//! Audits a lane: whether its counters add up, and whether engine and order database agree row by row.
 //!
-//! A sale goes on meanwhile, so nothing is compared that does not belong to one moment. Every look at the engine is one
-//! script, which also says the number of the lane's last event; the database, once it has written that far, is compared
-//! with it unless later events tell of the same order, and then the order is looked at again. So what is called a
-//! difference is one.
+//! The sale goes on meanwhile, so only states of the same moment are compared. Each look at the engine is one script,
+//! which also returns the number of the lane's last event. The database is compared once it has written that event. An
+//! order with later events is looked at again instead. So every reported difference is a real one.
 
 use crate::rebuild::{Standing, standing};
+use crate::recorded::{self, RecordedOrder};
 use crate::sql::{Sql, SqlError};
-use crate::whole::{self, Whole};
 use crate::{CopyError, drain, read};
 use sale::Engine;
 use sale::ids::{Lane, OrderId};
@@ -19,43 +18,47 @@ use serde::Serialize;
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-/// Reservations that one script looks at: about 2 ms of Redis's time.
-const ROWS: u32 = 300;
-/// Reservations that may be recounted in one moment: about 10 ms of Redis's time.
-const AT_ONCE: u32 = 10_000;
-/// Differences that are told in words; the rest is counted.
-const TOLD: usize = 100;
-/// How often an order is looked at again that moved meanwhile.
-const TRIES: u32 = 5;
-/// Copies of 250 events before a comparison.
-const COPIES: u32 = 40;
+/// Reservations or orders on one page. One page of reservations takes about 2 ms of Redis's time.
+const PAGE_SIZE: u32 = 300;
+/// The most reservations that one script recounts: about 10 ms of Redis's time.
+const RECOUNT_AT_MOST: u32 = 10_000;
+/// How many differences are described. All of them are counted.
+const DESCRIBED_AT_MOST: usize = 100;
+/// How often an order is looked at that changes meanwhile.
+const LOOKS: u32 = 5;
+/// Batches of 250 events that are copied before a comparison.
+const COPY_BATCHES: u32 = 40;
 
 /// What an audit of a lane found.
 #[derive(Debug, Clone, Serialize)]
 pub struct LaneAudit {
     pub lane: u16,
     pub standing: Standing,
-    /// The number of the lane's last event, and how far the order database has written. Nothing where there is no lane.
+    /// The number of the lane's last event. None if the lane is missing.
     pub events: Option<i64>,
+    /// The number of the last event that the order database has written.
     pub written: i64,
-    /// Events that the database lacks and could not be brought, as while it is locked: what they tell of is not compared.
+    /// Events that could not be copied to the database, for example while it is locked. Their orders are not compared.
     pub behind: i64,
     #[serde(flatten)]
     pub counters: Option<Counters>,
-    /// The recount of all reservations in one moment; nothing for a lane too large for that, which is summed up in pieces.
+    /// The recount of all reservations by one script. None for a lane too large for that; it is summed up page by page.
     pub recount: Option<Audit>,
-    /// Reservations looked at, orders compared with the database, and those that moved whenever they were looked at.
+    /// Reservations looked at.
     pub rows: u64,
+    /// Orders compared with the database.
     pub compared: u64,
+    /// Orders that were not compared, because they changed at every look.
     pub moving: u64,
-    /// False when time was over before the end.
+    /// False when the timeout passed before the end.
     pub complete: bool,
-    /// How many differences there are, and up to 100 of them in words.
+    /// How many differences there are.
     pub different: u64,
+    /// The first 100 differences, described.
     pub differences: Vec<String>,
 }
 
-/// Where the units of a lane are, by its own counters.
+/// The lane's counters of units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Counters {
     pub total: i64,
@@ -73,12 +76,12 @@ struct Sums {
     sold: i64,
 }
 
-/// Audits `lane` for as long as `patience` lasts. Changes nothing; but copies first what is on its way to the database.
+/// Audits `lane` for at most `timeout` and one page. Copies waiting events to the database, and changes nothing else.
 pub async fn audit<R: Redis>(
     engine: &Engine<R>,
     sql: &impl Sql,
     lane: &Lane,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<LaneAudit, CopyError> {
     let begun = Instant::now();
     let mut report = LaneAudit {
@@ -100,19 +103,19 @@ pub async fn audit<R: Redis>(
         Standing::Sound => {}
         Standing::Behind => report.differ("Redis came back from an old copy: reconcile".to_owned()),
         Standing::Lost => report.differ("Redis has lost the lane: reconcile".to_owned()),
-        Standing::Rebuilding => report.differ("the lane is being made anew: reconcile".to_owned()),
+        Standing::Rebuilding => report.differ("the lane is being rebuilt: reconcile".to_owned()),
         Standing::Gone => return Ok(report),
     }
-    if bring_up(engine, sql, lane).await? {
-        report.differ("the engine tells another history than the order database: reconcile".to_owned());
+    if copy_waiting_events(engine, sql, lane).await? {
+        report.differ("the engine has another history than the order database: reconcile".to_owned());
     }
-    let aside = whole::in_doubt(sql, lane).await?;
+    let aside = recorded::orders_in_doubt(sql, lane).await?;
     if !aside.is_empty() {
         report.differ(format!("events of {} orders are set aside", aside.len()));
     }
     let Some(before) = engine.view(lane).await? else { return Ok(report) };
     report.counters = Some(Counters::of(&before));
-    report.recount = engine.audit(lane, AT_ONCE).await?;
+    report.recount = engine.audit(lane, RECOUNT_AT_MOST).await?;
     if let Some(recount) = &report.recount {
         for difference in recount.differences() {
             report.differ(difference);
@@ -123,11 +126,13 @@ pub async fn audit<R: Redis>(
     let mut sums = Sums::default();
     let mut cursor = None;
     loop {
-        if begun.elapsed() >= patience {
+        if begun.elapsed() >= timeout {
             report.complete = false;
             return Ok(report);
         }
-        let Some(page) = engine.rows(lane, cursor.as_deref(), ROWS).await? else { return Ok(report) };
+        let Some(page) = engine.audit_rows(lane, cursor.as_deref(), PAGE_SIZE).await? else {
+            return Ok(report);
+        };
         let mut orders = Vec::new();
         for row in page.rows {
             if !seen.insert(number_of(row.id.tail.as_str())) {
@@ -146,7 +151,7 @@ pub async fn audit<R: Redis>(
             None => break,
         }
     }
-    look_for_lost_orders(engine, sql, lane, &seen, begun + patience, &mut report).await?;
+    find_orders_missing_in_engine(engine, sql, lane, &seen, begun + timeout, &mut report).await?;
 
     if let Some(after) = engine.view(lane).await? {
         let still = (Counters::of(&before), before.admitted, before.waiting)
@@ -162,15 +167,15 @@ pub async fn audit<R: Redis>(
                 }
             }
         }
-        // What the counters were at an event, the events up to it tell, whatever happens meanwhile.
+        // The events up to a number say what the counters were at that number, whatever happens meanwhile.
         report.written = read::written(sql, lane).await?;
         if report.written < after.seq {
-            bring_up(engine, sql, lane).await?;
+            copy_waiting_events(engine, sql, lane).await?;
             report.written = read::written(sql, lane).await?;
         }
         report.events = Some(after.seq);
         if report.written >= after.seq && aside.is_empty() {
-            let (unpaid, paid) = whole::units_at(sql, lane, after.seq).await?;
+            let (unpaid, paid) = recorded::units_at(sql, lane, after.seq).await?;
             for (what, counter, sum) in [("unpaid", after.ordered, unpaid), ("paid", after.sold, paid)] {
                 if counter != sum {
                     let text = format!(
@@ -185,11 +190,15 @@ pub async fn audit<R: Redis>(
     Ok(report)
 }
 
-/// Copies what is on its way to the database, as far as that takes it; answers whether the engine contradicts it.
-async fn bring_up<R: Redis>(engine: &Engine<R>, sql: &impl Sql, lane: &Lane) -> Result<bool, CopyError> {
-    match drain(engine, sql, lane, COPIES).await {
+/// Copies waiting events to the database. Returns whether the engine contradicts the database.
+async fn copy_waiting_events<R: Redis>(
+    engine: &Engine<R>,
+    sql: &impl Sql,
+    lane: &Lane,
+) -> Result<bool, CopyError> {
+    match drain(engine, sql, lane, COPY_BATCHES).await {
         Ok(copied) => Ok(copied.events.contradicts),
-        // It can be read, or the audit would have ended; what it lacks is not compared.
+        // The database can still be read, or the audit would have ended. Orders that it lacks are not compared.
         Err(CopyError::Sql(SqlError::Unavailable(_))) => Ok(false),
         Err(error) => Err(error),
     }
@@ -197,8 +206,9 @@ async fn bring_up<R: Redis>(engine: &Engine<R>, sql: &impl Sql, lane: &Lane) -> 
 
 /// Compares orders, as the engine had them at event `seq`, with the database.
 ///
-/// An order that is looked at again is read between two looks at the lane's last event, `from` and `seq`. If the database
-/// has written up to `seq` and its last event of the order is not behind `from`, nothing happened to the order between.
+/// An order that is looked at again is read between two looks at the lane's last event, `from` and `seq`. The database
+/// must have written up to `seq`. If its last event of the order is then not later than `from`, nothing happened to the
+/// order in between.
 async fn compare<R: Redis>(
     engine: &Engine<R>,
     sql: &impl Sql,
@@ -208,24 +218,27 @@ async fn compare<R: Redis>(
     report: &mut LaneAudit,
 ) -> Result<(), CopyError> {
     let mut from = seq;
-    for _ in 0..TRIES {
+    for _ in 0..LOOKS {
         if orders.is_empty() {
             return Ok(());
         }
         let mut written = read::written(sql, lane).await?;
         if written < seq {
-            bring_up(engine, sql, lane).await?;
+            copy_waiting_events(engine, sql, lane).await?;
             written = read::written(sql, lane).await?;
         }
         let ids: Vec<OrderId> = orders.iter().map(|order| order.id.clone()).collect();
-        let mut recorded: HashMap<OrderId, Whole> =
-            whole::of(sql, &ids).await?.into_iter().map(|whole| (whole.order.id.clone(), whole)).collect();
+        let mut by_id: HashMap<OrderId, RecordedOrder> = recorded::orders(sql, &ids)
+            .await?
+            .into_iter()
+            .map(|recorded| (recorded.order.id.clone(), recorded))
+            .collect();
         let mut again = Vec::new();
         for order in orders {
-            let difference = match recorded.remove(&order.id) {
-                Some(whole) if whole.order == order => None,
-                // Later events tell of it, or earlier ones have not come: not of one moment.
-                Some(whole) if whole.seq > from || written < seq => {
+            let difference = match by_id.remove(&order.id) {
+                Some(recorded) if recorded.order == order => None,
+                // The two are not of one moment: the order has later events, or earlier ones are not written yet.
+                Some(recorded) if recorded.seq > from || written < seq => {
                     again.push(order);
                     continue;
                 }
@@ -233,7 +246,7 @@ async fn compare<R: Redis>(
                     again.push(order);
                     continue;
                 }
-                Some(whole) => Some(describe(&order, &whole.order)),
+                Some(recorded) => Some(describe(&order, &recorded.order)),
                 None => Some("the order database does not have it".to_owned()),
             };
             report.compared += 1;
@@ -252,8 +265,8 @@ async fn compare<R: Redis>(
     Ok(())
 }
 
-/// Orders that the database has and the engine has not.
-async fn look_for_lost_orders<R: Redis>(
+/// Reports orders that the database has and the engine lacks.
+async fn find_orders_missing_in_engine<R: Redis>(
     engine: &Engine<R>,
     sql: &impl Sql,
     lane: &Lane,
@@ -263,7 +276,7 @@ async fn look_for_lost_orders<R: Redis>(
 ) -> Result<(), CopyError> {
     let mut after: Option<OrderId> = None;
     loop {
-        let orders = read::orders_of_lane(sql, lane, &OrderState::ALL, after.as_ref(), ROWS).await?;
+        let orders = read::orders_of_lane(sql, lane, &OrderState::ALL, after.as_ref(), PAGE_SIZE).await?;
         for order in &orders {
             if !seen.contains(&number_of(order.id.tail.as_str()))
                 && engine.order(&order.id, None).await?.is_none()
@@ -272,7 +285,7 @@ async fn look_for_lost_orders<R: Redis>(
             }
         }
         match orders.last() {
-            Some(last) if orders.len() == ROWS as usize => after = Some(last.id.clone()),
+            Some(last) if orders.len() == PAGE_SIZE as usize => after = Some(last.id.clone()),
             _ => return Ok(()),
         }
         if Instant::now() >= until {
@@ -282,7 +295,7 @@ async fn look_for_lost_orders<R: Redis>(
     }
 }
 
-/// Says in words what of an order differs, without what is personal.
+/// Describes the difference between two views of an order, without personal data.
 fn describe(engine: &OrderView, recorded: &OrderView) -> String {
     if engine.state != recorded.state {
         let (engine, recorded) = (engine.state.as_str(), recorded.state.as_str());
@@ -300,7 +313,7 @@ fn describe(engine: &OrderView, recorded: &OrderView) -> String {
     format!("{what} differ between the engine and the order database")
 }
 
-/// A tail is a number of twelve digits to the base of 36: eight bytes where its text would be four times that.
+/// A tail as a number: it is twelve digits to the base 36. Eight bytes take a quarter of the text's memory.
 fn number_of(tail: &str) -> u64 {
     u64::from_str_radix(tail, 36).unwrap_or_default()
 }
@@ -332,7 +345,7 @@ impl Counters {
 impl LaneAudit {
     fn differ(&mut self, difference: String) {
         self.different += 1;
-        if self.differences.len() < TOLD {
+        if self.differences.len() < DESCRIBED_AT_MOST {
             self.differences.push(format!("lane {}: {difference}", self.lane));
         }
     }

@@ -1,4 +1,4 @@
-//! A lane's outbox into the database.
+//! Copies a lane's outbox into the database.
 
 use crate::apply::{Applied, Entry, apply};
 use crate::sql::{Sql, SqlError};
@@ -9,16 +9,16 @@ use sale::scripts::EngineError;
 use sale::store::Redis;
 use serde::Serialize;
 
-/// What one copy came to.
+/// The result of one copy.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Copied {
     #[serde(flatten)]
     pub events: Applied,
-    /// Events still in the outbox, those that wait for a missing one included.
+    /// Events still in the outbox, with those that wait for a missing one.
     pub left: u64,
 }
 
-/// Why the outbox was not copied, or not taken out of. It stays, and copying again repeats nothing.
+/// Why a copy failed. The events stay in the outbox, and copying again writes none of them twice.
 #[derive(Debug, thiserror::Error)]
 pub enum CopyError {
     #[error(transparent)]
@@ -37,12 +37,12 @@ impl Copied {
         self.events.done.is_empty() && self.events.waiting == 0
     }
 
-    /// Whether an operator should know: events that could not be applied, or wait for one that has not come.
+    /// Whether an operator should know: some events were set aside, or wait for a missing one.
     pub fn is_odd(&self) -> bool {
         self.events.set_aside > 0 || self.events.waiting > 0
     }
 
-    /// Puts a later copy of the same lane to this one.
+    /// Adds the result of a later copy of the same lane.
     fn add(&mut self, later: Copied) {
         self.events.applied += later.events.applied;
         self.events.repeated += later.events.repeated;
@@ -54,11 +54,10 @@ impl Copied {
     }
 }
 
-/// Events that [`drain`] copies at a time: enough that a statement's own cost does not count, few enough that a failure
-/// costs little.
+/// Events that [`drain`] copies at a time. So many make a statement's own cost small; a failure still repeats little.
 const BATCH: u32 = 250;
 
-/// Copies all events of `lane`, up to `batches` copies of 250, and rings for the rest.
+/// Copies the events of `lane`, at most `batches` times 250. If events are left, rings the ledger's doorbell for them.
 pub async fn drain<R: Redis>(
     engine: &Engine<R>,
     sql: &impl Sql,
@@ -74,18 +73,18 @@ pub async fn drain<R: Redis>(
             break;
         }
         if batch == batches {
-            let hint = lane.to_string();
-            let bell = [LEDGER_DOORBELL.as_bytes(), hint.as_bytes()];
-            engine.redis().execute("PUBLISH", &bell).await.map_err(EngineError::from)?;
+            let lane = lane.to_string();
+            let doorbell = [LEDGER_DOORBELL.as_bytes(), lane.as_bytes()];
+            engine.redis().execute("PUBLISH", &doorbell).await.map_err(EngineError::from)?;
         }
     }
     Ok(drained)
 }
 
-/// Copies the oldest events of `lane`, up to `most` (at most 1000), and then takes them out of the outbox.
+/// Copies the oldest events of `lane`, up to `most` (at most 1000), and then removes them from the outbox.
 ///
-/// Reading, writing and taking out are three steps, and a worker may die between any two: what was read and not taken
-/// out is read again, and what was written is a repeat.
+/// A worker may die between reading, writing and removing. Events that were not removed are read again, and writing an
+/// event again changes nothing.
 pub async fn copy<R: Redis>(
     engine: &Engine<R>,
     sql: &impl Sql,

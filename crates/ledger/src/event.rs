@@ -1,4 +1,4 @@
-//! Events as the outbox has them, checked as far as they can be without the database.
+//! Events as the outbox has them, with the checks that need no database.
 
 use sale::catalogue::Documents;
 use sale::ids::{Lane, OrderId, PaymentId, ReservationId, UserId};
@@ -7,17 +7,17 @@ use sale::money::Currency;
 use sale::order::OrderState;
 use serde::Deserialize;
 
-/// An event that has the right form and belongs to its lane. What it says is for the database to judge.
+/// An event that has the right form and belongs to its lane. The database checks whether it may happen.
 #[derive(Debug)]
 pub struct Event<'a> {
     pub seq: i64,
-    /// The order it tells of, unless it tells of the lane.
+    /// The order that the event is about. None for an event about the lane.
     pub order_id: Option<String>,
-    /// Its own text.
+    /// The event's text, unchanged.
     pub payload: &'a str,
 }
 
-/// Why a text is no event of its lane, and what of it could be read.
+/// Why a text is no event of its lane, with the parts that could be read.
 #[derive(Debug)]
 pub struct Unreadable {
     pub seq: Option<i64>,
@@ -25,7 +25,7 @@ pub struct Unreadable {
     pub error: String,
 }
 
-/// What every event says.
+/// The members of every event.
 #[derive(Deserialize)]
 struct Head {
     seq: i64,
@@ -35,7 +35,7 @@ struct Head {
     lane: u16,
 }
 
-/// What an event of an order says. Members that it may have besides are not looked at.
+/// The members of an event about an order. Other members are ignored. Names with `_` are checked for their type only.
 #[derive(Deserialize)]
 struct Body {
     order_id: OrderId,
@@ -71,18 +71,19 @@ struct Details {
     _note: Option<String>,
 }
 
-/// What an event says that tells of what the operator wrote.
+/// The member of a `lane.described` event: what the operator wrote of the sale and the item.
 #[derive(Deserialize)]
 pub(crate) struct Described {
     pub documents: Documents,
 }
 
-/// Reads a text as a `T`, or says why it is none.
+/// Parses a text as a `T`.
 fn read<T: for<'de> Deserialize<'de>>(payload: &str) -> Result<T, Unreadable> {
     serde_json::from_slice(payload.as_bytes()).map_err(|error| unreadable(payload, error.to_string()))
 }
 
 impl<'a> Event<'a> {
+    /// Parses the text of an event of `lane`.
     pub fn parse(lane: &Lane, payload: &'a str) -> Result<Self, Unreadable> {
         let head: Head = read(payload)?;
         let wrong = if head.seq < 1 {
@@ -119,10 +120,10 @@ impl<'a> Event<'a> {
     }
 }
 
-/// Reads the place in the lane and the order at least, so that both are known to be in doubt.
+/// Reads at least the number and the order, so that later events of the order can be set aside too.
 fn unreadable(payload: &str, error: String) -> Unreadable {
     #[derive(Deserialize)]
-    struct Place {
+    struct Number {
         seq: i64,
     }
     #[derive(Deserialize)]
@@ -130,9 +131,12 @@ fn unreadable(payload: &str, error: String) -> Unreadable {
         order_id: String,
     }
     Unreadable {
-        seq: serde_json::from_slice(payload.as_bytes()).ok().map(|Place { seq }| seq).filter(|seq| *seq >= 1),
+        seq: serde_json::from_slice(payload.as_bytes())
+            .ok()
+            .map(|Number { seq }| seq)
+            .filter(|seq| *seq >= 1),
         order_id: serde_json::from_slice(payload.as_bytes()).ok().map(|Order { order_id }| order_id),
-        // serde's words may quote the text, which may be personal.
+        // serde's message may quote the text, which may be personal; so it is kept short.
         error: error.chars().take(200).collect(),
     }
 }
@@ -147,7 +151,7 @@ mod tests {
         "details":{"contact":"c","address":"a","note":"n"}}"#;
 
     #[test]
-    fn an_event_is_read_with_its_place() {
+    fn an_event_is_read_with_its_number() {
         let lane: Lane = "iabcdefghij:0".parse().unwrap();
         let event = Event::parse(&lane, CREATED).unwrap();
         assert_eq!((event.seq, event.order_id.as_deref()), (12, Some("o-iabcdefghij-0-abcdefghijkl")));
@@ -156,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_event_still_tells_its_place_where_it_can() {
+    fn the_number_of_an_unreadable_event_is_read_if_it_can_be() {
         let lane: Lane = "iabcdefghij:0".parse().unwrap();
         for (from, to, seq) in [
             ("\"seq\":12", "\"seq\":0", None),

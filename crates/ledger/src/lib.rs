@@ -1,29 +1,34 @@
-//! The order database: orders, payments and every event of them, for good.
+//! The order database: orders, payments and all their events, kept for good.
 //!
-//! Redis decides and this crate records: [`copy`] takes events out of a lane's outbox and writes each once, in order,
-//! whatever is repeated, restarted or done by two workers at once. The rules are in the database itself (see
-//! `migrations/`): an event and its effect are one statement, and a row that no event made is refused. The crate makes
-//! no decision about stock or money, and holds no connection: it sees a database through [`Sql`], one method wide, so
-//! the same code runs on SQLite and PostgreSQL, in a function (feature `spin`) and in a native test.
+//! Redis decides and this crate records. [`copy`] reads a lane's outbox and writes each event once, in order. Repeats,
+//! restarts and two workers at once change nothing about that.
+//!
+//! The rules are in the database itself (see `migrations/`). One statement writes an event and applies its effect, and
+//! triggers refuse any row that no event made. The crate makes no decision about stock or money.
+//!
+//! The crate holds no connection. It sees a database through [`Sql`], so the same code runs on SQLite and PostgreSQL, in
+//! a function (feature `spin`) and in a native test.
 //!
 //! Where to look:
-//! - [`copy`]: a lane's outbox into the database; [`apply`]: the same for events at hand.
-//! - [`read`]: orders, payments and totals; [`whole`]: orders as the engine has them, and what lanes offer; [`poison`]: events that could not be applied.
-//! - [`audit`]: whether engine and database agree, row by row; [`rebuild`]: a lane that Redis lost, made anew.
-//! - [`migrate`]: how the tables come to be.
+//! - [`copy`]: copies a lane's outbox into the database; [`apply`] writes events at hand.
+//! - [`set_aside`]: events that could not be applied.
+//! - [`read`]: orders, payments, refunds due and totals; [`recorded`]: the same orders in the engine's types.
+//! - [`audit`]: compares engine and database row by row.
+//! - [`rebuild`]: puts back a lane that Redis lost.
+//! - [`migrate`]: makes the tables.
 
 mod apply;
 pub mod audit;
 mod copy;
 pub mod event;
 pub mod migrate;
-pub mod poison;
 pub mod read;
 pub mod rebuild;
+pub mod recorded;
+pub mod set_aside;
 #[cfg(feature = "spin")]
 pub mod spin;
 mod sql;
-pub mod whole;
 
 pub use apply::{Applied, Entry, apply};
 pub use copy::{Copied, CopyError, copy, drain};

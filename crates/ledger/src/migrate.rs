@@ -1,8 +1,10 @@
-//! Migrations: files of SQL, applied in order, once, by whoever starts first.
+//! Migrations: files of SQL, each applied once, in order.
 //!
-//! Starting is safe beside any number of others: one of them migrates, the rest wait and find it done. Each migration
-//! is applied whole or not at all. A database that is ahead of this code is accepted, so that two versions can run
-//! side by side during a deployment: the rules that protect rows live in the database, not in the older code.
+//! Any number of instances may start at once: one of them migrates, and the others wait. A migration is applied
+//! completely or not at all.
+//!
+//! A database that is ahead of this code is accepted, so that two versions can run side by side during a deployment.
+//! That is safe, because the rules that protect rows are in the database and not in the older code.
 
 use crate::sql::{Dialect, Sql, SqlError};
 
@@ -20,7 +22,7 @@ pub struct Migration {
 pub enum MigrateError {
     #[error(transparent)]
     Sql(#[from] SqlError),
-    /// The database was made by another text of this file: a released migration was edited.
+    /// Another text of this file made the database: somebody edited a released migration.
     #[error("migration {number} ({name}) is not the one that this database was made by")]
     Changed { number: i64, name: &'static str },
 }
@@ -31,19 +33,19 @@ static SQLITE: [Migration; 1] =
 static POSTGRES: [Migration; 1] =
     [Migration { number: 1, name: "orders", text: include_str!("../migrations/postgres/0001_orders.sql") }];
 
-/// The line between two statements of a file; semicolons also stand inside triggers.
+/// The line between two statements of a file. Semicolons also occur inside triggers, so they can't separate.
 const SEPARATOR: &str = "-- next";
 
-/// Which migrations a database has. Its own name, because shops may have a table `migrations`.
+/// Makes the table that lists applied migrations. It is not called `migrations`, because a shop may have such a table.
 const RECORD: &str = "CREATE TABLE IF NOT EXISTS ledger_migrations \
     (number BIGINT NOT NULL PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at BIGINT NOT NULL)";
 
-/// Any number; whoever migrates on PostgreSQL holds this advisory lock.
+/// The advisory lock under which one instance migrates on PostgreSQL. Any number would do.
 const LOCK: i64 = 0x5354_414d_5045_4445;
 
-/// Brings the tables up to date; answers how many migrations were missing.
+/// Brings the tables up to date. Returns how many migrations were missing.
 ///
-/// On SQLite this needs a connection that nobody else uses meanwhile, since it opens a transaction.
+/// On SQLite this opens a transaction, so nothing else may use the connection meanwhile.
 pub async fn migrate(sql: &impl Sql) -> Result<usize, MigrateError> {
     migrate_by(sql, migrations(sql.dialect())).await
 }
@@ -56,10 +58,10 @@ pub fn migrations(dialect: Dialect) -> &'static [Migration] {
     }
 }
 
-/// [`migrate`] by other migrations than this version's, as a later version would.
+/// [`migrate`] with other migrations than this version's, as a later version would have.
 pub async fn migrate_by(sql: &impl Sql, migrations: &[Migration]) -> Result<usize, MigrateError> {
-    let known = check(sql, migrations).await?;
-    if known == migrations.len() {
+    let applied = check(sql, migrations).await?;
+    if applied == migrations.len() {
         return Ok(0);
     }
     match sql.dialect() {
@@ -68,9 +70,9 @@ pub async fn migrate_by(sql: &impl Sql, migrations: &[Migration]) -> Result<usiz
             sql.execute(&postgres_block(migrations), &[]).await?;
         }
     }
-    // Whoever came first may have had other texts.
+    // Another instance may have migrated first, with other texts.
     check(sql, migrations).await?;
-    Ok(migrations.len() - known)
+    Ok(migrations.len() - applied)
 }
 
 impl Migration {
@@ -83,7 +85,7 @@ impl Migration {
         })
     }
 
-    /// FNV-1a of the text, whatever its line ends: it guards against a mistake, not against malice.
+    /// FNV-1a of the text without carriage returns. It guards against a mistake, not against malice.
     fn checksum(&self) -> String {
         let hash =
             self.text.bytes().filter(|byte| *byte != b'\r').fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
@@ -93,7 +95,7 @@ impl Migration {
     }
 }
 
-/// How many of `migrations` the database has, all of them by the same text.
+/// Returns how many of `migrations` the database has. Fails if one of them was applied with another text.
 async fn check(sql: &impl Sql, migrations: &[Migration]) -> Result<usize, MigrateError> {
     let exists = match sql.dialect() {
         Dialect::Sqlite => {
@@ -105,23 +107,24 @@ async fn check(sql: &impl Sql, migrations: &[Migration]) -> Result<usize, Migrat
         return Ok(0);
     }
     let rows = sql.execute("SELECT number, checksum FROM ledger_migrations ORDER BY number", &[]).await?;
-    let mut known = 0;
+    let mut applied = 0;
     for (row, migration) in rows.iter().zip(migrations) {
         let Migration { number, name, .. } = *migration;
         if row.integer(0)? != number || row.text(1)? != migration.checksum() {
             return Err(MigrateError::Changed { number, name });
         }
-        known += 1;
+        applied += 1;
     }
-    Ok(known)
+    Ok(applied)
 }
 
 async fn migrate_sqlite(sql: &impl Sql, migrations: &[Migration]) -> Result<(), MigrateError> {
-    // Readers then never wait for the writer. Kept in the file, so once is enough; a database that can't is slower.
+    // With a write-ahead log readers never wait for the writer. The file keeps this mode, so once is enough. A database
+    // without it is slower, so a failure is ignored.
     let _ = sql.execute("PRAGMA journal_mode = WAL", &[]).await;
     sql.execute("BEGIN IMMEDIATE", &[]).await?;
     let outcome = migrate_locked_sqlite(sql, migrations).await;
-    // Dropping the connection would undo it as well; but it is about to be used.
+    // The caller goes on to use this connection, so the transaction must end here.
     let end = if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" };
     let ended = sql.execute(end, &[]).await;
     outcome?;
@@ -131,8 +134,8 @@ async fn migrate_sqlite(sql: &impl Sql, migrations: &[Migration]) -> Result<(), 
 
 async fn migrate_locked_sqlite(sql: &impl Sql, migrations: &[Migration]) -> Result<(), MigrateError> {
     sql.execute(RECORD, &[]).await?;
-    let known = check(sql, migrations).await?;
-    for migration in &migrations[known..] {
+    let applied = check(sql, migrations).await?;
+    for migration in &migrations[applied..] {
         for statement in migration.statements() {
             sql.execute(&statement, &[]).await?;
         }
@@ -146,7 +149,7 @@ async fn migrate_locked_sqlite(sql: &impl Sql, migrations: &[Migration]) -> Resu
     Ok(())
 }
 
-/// All migrations as one statement, which PostgreSQL executes in one transaction under one lock.
+/// All migrations as one statement, so that PostgreSQL executes them in one transaction and under one lock.
 fn postgres_block(migrations: &[Migration]) -> String {
     let mut block = format!("DO $ledger_block$\nBEGIN\nPERFORM pg_advisory_xact_lock({LOCK});\n{RECORD};\n");
     for migration in migrations {

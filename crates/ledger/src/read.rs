@@ -1,6 +1,6 @@
-//! What the database tells: orders, payments, totals, and how far each outbox is written.
+//! Reads of the database: orders, payments, refunds due, totals, and how far each outbox is written.
 
-use crate::sql::{Row, Sql, SqlError, Value};
+use crate::sql::{Row, Sql, SqlError, Value, count, lane_parameters};
 use sale::ids::{ItemId, Lane, OrderId, PaymentId, UserId};
 use sale::money::{Currency, Money};
 use sale::order::OrderState;
@@ -21,14 +21,15 @@ pub struct Order {
     pub state: OrderState,
     pub created_at: Timestamp,
     pub pay_by: Timestamp,
-    /// When the money came: for a paid order in time, else too late.
+    /// When the money came: before the deadline for a paid order, too late for any other.
     pub paid_at: Option<Timestamp>,
-    /// The payment by which it came.
+    /// The payment that brought the money.
     pub payment: Option<PaymentId>,
-    /// Where it goes. Personal: never in logs.
+    /// Where the goods go. Personal: never in logs.
     pub contact: Contact,
-    /// The event that brought the order where it is: its moment, and its number in the lane.
+    /// The moment of the event that gave the order its present state.
     pub updated_at: Timestamp,
+    /// The number of that event in the lane.
     pub seq: i64,
 }
 
@@ -44,20 +45,31 @@ pub struct Payment {
     pub refunded_at: Option<Timestamp>,
 }
 
+/// A payment whose money must go back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefundDue {
+    pub payment: PaymentId,
+    pub amount: Money,
+    /// When the money came.
+    pub settled_at: Timestamp,
+    /// The state of the payment's order.
+    pub order_state: OrderState,
+}
+
 /// An event of an order, as it was applied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Told {
+pub struct AppliedEvent {
     /// Its number in the lane.
     pub seq: i64,
     pub r#type: String,
     pub at: Timestamp,
 }
 
-/// Some of many.
+/// One page of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<T> {
     pub rows: Vec<T>,
-    /// How many there are in all.
+    /// The number of rows on all pages.
     pub total: u64,
 }
 
@@ -86,7 +98,8 @@ pub(crate) const ORDER: &str = "id, user_id, quantity, unit_price, total, curren
     contact, address, note, updated_at, seq";
 
 impl Order {
-    /// The same order as the engine would show it; which attempts to pay failed is only in [`payments_of`].
+    /// The order as the engine shows it, without failed attempts to pay and surplus payments. [`crate::recorded`] has
+    /// those too.
     pub fn as_view(&self) -> sale::scripts::OrderView {
         sale::scripts::OrderView {
             id: self.id.clone(),
@@ -108,14 +121,14 @@ pub async fn ping(sql: &impl Sql) -> Result<(), SqlError> {
     sql.execute("SELECT 1", &[]).await.map(drop)
 }
 
-/// The order, whosever it is. For operators.
+/// The order of any shopper. For operators only.
 pub async fn order(sql: &impl Sql, id: &OrderId) -> Result<Option<Order>, SqlError> {
     let rows =
         sql.execute(&format!("SELECT {ORDER} FROM orders WHERE id = $1"), &[id.to_string().into()]).await?;
     rows.first().map(Order::read).transpose()
 }
 
-/// The order, if it is `user`'s.
+/// The order, if it belongs to `user`.
 pub async fn order_of(sql: &impl Sql, id: &OrderId, user: &UserId) -> Result<Option<Order>, SqlError> {
     let statement = format!("SELECT {ORDER} FROM orders WHERE id = $1 AND user_id = $2");
     let rows = sql.execute(&statement, &[id.to_string().into(), user.as_str().into()]).await?;
@@ -126,46 +139,45 @@ pub async fn order_of(sql: &impl Sql, id: &OrderId, user: &UserId) -> Result<Opt
 pub async fn orders_of(
     sql: &impl Sql,
     user: &UserId,
-    limit: u32,
+    page_size: u32,
     offset: u32,
 ) -> Result<Page<Order>, SqlError> {
-    orders_where(sql, "user_id = $1", user.as_str(), "created_at DESC, id DESC", limit, offset).await
+    orders_where(sql, "user_id = $1", user.as_str(), "created_at DESC, id DESC", page_size, offset).await
 }
 
-/// The orders in `state`, longest in it first: what an operator has to do.
+/// The orders in `state`; the order that has been in it longest comes first. An operator's list of work.
 pub async fn orders_in(
     sql: &impl Sql,
     state: OrderState,
-    limit: u32,
+    page_size: u32,
     offset: u32,
 ) -> Result<Page<Order>, SqlError> {
-    orders_where(sql, "state = $1", state.as_str(), "updated_at, id", limit, offset).await
+    orders_where(sql, "state = $1", state.as_str(), "updated_at, id", page_size, offset).await
 }
 
-/// The orders of a lane in any of `states`, by id, from behind `after`: all of them, in pieces, on a live sale.
+/// One page of a lane's orders in any of `states`, by id. The page begins behind `after`.
+///
+/// Reading page after page finds every order, also while the sale goes on.
 pub async fn orders_of_lane(
     sql: &impl Sql,
     lane: &Lane,
     states: &[OrderState],
     after: Option<&OrderId>,
-    limit: u32,
+    page_size: u32,
 ) -> Result<Vec<Order>, SqlError> {
-    // The words are our own, so they may stand in the statement.
+    // State names are our own words, so they may stand in the statement.
     let states: Vec<String> = states.iter().map(|state| format!("'{}'", state.as_str())).collect();
     let statement = format!(
         "SELECT {ORDER} FROM orders WHERE item_id = $1 AND lane = $2 AND id > $3 AND state IN ({}) ORDER BY id LIMIT $4",
         states.join(", ")
     );
-    let parameters = [
-        lane.item.as_str().into(),
-        i64::from(lane.number).into(),
-        after.map(OrderId::to_string).unwrap_or_default().into(),
-        i64::from(limit).into(),
-    ];
+    let [item, number] = lane_parameters(lane);
+    let parameters =
+        [item, number, after.map(OrderId::to_string).unwrap_or_default().into(), i64::from(page_size).into()];
     sql.execute(&statement, &parameters).await?.iter().map(Order::read).collect()
 }
 
-/// The payments of an order, in order of attempt.
+/// The payments of an order; the first attempt comes first.
 pub async fn payments_of(sql: &impl Sql, order: &OrderId) -> Result<Vec<Payment>, SqlError> {
     let rows = sql
         .execute(
@@ -177,18 +189,21 @@ pub async fn payments_of(sql: &impl Sql, order: &OrderId) -> Result<Vec<Payment>
     rows.iter().map(Payment::read).collect()
 }
 
-/// The payments of a lane's orders, by id, from behind `after`: all of them, in pieces, on a live sale.
+/// One page of the payments of a lane's orders, by id. The page begins behind `after`.
+///
+/// Reading page after page finds every payment, also while the sale goes on.
 pub async fn payments_of_lane(
     sql: &impl Sql,
     lane: &Lane,
     after: Option<&PaymentId>,
-    limit: u32,
+    page_size: u32,
 ) -> Result<Vec<Payment>, SqlError> {
+    let [item, number] = lane_parameters(lane);
     let parameters = [
-        lane.item.as_str().into(),
-        i64::from(lane.number).into(),
+        item,
+        number,
         after.map(PaymentId::to_string).unwrap_or_default().into(),
-        i64::from(limit).into(),
+        i64::from(page_size).into(),
     ];
     let rows = sql
         .execute(
@@ -201,8 +216,27 @@ pub async fn payments_of_lane(
     rows.iter().map(Payment::read).collect()
 }
 
-/// What happened to an order, in order.
-pub async fn history(sql: &impl Sql, order: &OrderId) -> Result<Vec<Told>, SqlError> {
+/// Payments whose money must go back; the one that has waited longest comes first.
+///
+/// Such a payment came after its order had ended, or is a surplus payment.
+pub async fn refunds_due(sql: &impl Sql, page_size: u32, offset: u32) -> Result<Page<RefundDue>, SqlError> {
+    const DUE: &str = "FROM payments JOIN orders ON orders.id = order_id \
+        WHERE payments.state = 'refund_due' OR (payments.state = 'succeeded' AND orders.state = 'refund_due')";
+    let total = count(sql, DUE, &[]).await?;
+    let rows = sql
+        .execute(
+            &format!(
+                "SELECT payments.id, amount, payments.currency, settled_at, orders.state {DUE} \
+                 ORDER BY settled_at, payments.id LIMIT $1 OFFSET $2"
+            ),
+            &[i64::from(page_size).into(), i64::from(offset).into()],
+        )
+        .await?;
+    Ok(Page { rows: rows.iter().map(RefundDue::read).collect::<Result<_, _>>()?, total })
+}
+
+/// Every applied event of an order; the oldest comes first.
+pub async fn history(sql: &impl Sql, order: &OrderId) -> Result<Vec<AppliedEvent>, SqlError> {
     let rows = sql
         .execute(
             "SELECT seq, type, at FROM events WHERE order_id = $1 ORDER BY seq",
@@ -211,7 +245,7 @@ pub async fn history(sql: &impl Sql, order: &OrderId) -> Result<Vec<Told>, SqlEr
         .await?;
     rows.iter()
         .map(|row| {
-            Ok(Told {
+            Ok(AppliedEvent {
                 seq: row.integer(0)?,
                 r#type: row.text(1)?.to_owned(),
                 at: Timestamp::from_millis(row.integer(2)?),
@@ -263,37 +297,35 @@ pub async fn payment_totals(sql: &impl Sql, item: &ItemId) -> Result<Vec<Payment
         .collect()
 }
 
-/// Every lane that ever had an order, and the number of its last event that is written or set aside: what an engine that
-/// was lost is made anew from.
+/// Every lane that the database knows, each with the number of its last event that is written or set aside.
 pub async fn lanes(sql: &impl Sql) -> Result<Vec<(Lane, i64)>, SqlError> {
     let rows = sql.execute("SELECT item_id, lane, seq FROM lanes ORDER BY item_id, lane", &[]).await?;
     rows.iter().map(|row| Ok((Lane::new(row.parsed(0)?, row.small(1)?), row.integer(2)?))).collect()
 }
 
-/// The number of the last event of `lane` that is written or set aside; 0 before the first. An engine that was lost
-/// goes on counting from here.
+/// The number of the lane's last event that is written or set aside; 0 before the first.
+///
+/// A lane that was lost and rebuilt goes on counting from here.
 pub async fn written(sql: &impl Sql, lane: &Lane) -> Result<i64, SqlError> {
-    let parameters = [lane.item.as_str().into(), i64::from(lane.number).into()];
-    let rows = sql.execute("SELECT seq FROM lanes WHERE item_id = $1 AND lane = $2", &parameters).await?;
+    let statement = "SELECT seq FROM lanes WHERE item_id = $1 AND lane = $2";
+    let rows = sql.execute(statement, &lane_parameters(lane)).await?;
     rows.first().map_or(Ok(0), |row| row.integer(0))
 }
 
+/// One page of the orders that meet `condition`, in which `$1` is `value`.
 async fn orders_where(
     sql: &impl Sql,
     condition: &str,
     value: &str,
     order_by: &str,
-    limit: u32,
+    page_size: u32,
     offset: u32,
 ) -> Result<Page<Order>, SqlError> {
     let value = Value::from(value);
-    let counted = sql
-        .execute(&format!("SELECT count(*) FROM orders WHERE {condition}"), std::slice::from_ref(&value))
-        .await?;
-    let total = counted.first().map_or(Ok(0), |row| row.small(0))?;
+    let total = count(sql, &format!("FROM orders WHERE {condition}"), std::slice::from_ref(&value)).await?;
     let statement =
         format!("SELECT {ORDER} FROM orders WHERE {condition} ORDER BY {order_by} LIMIT $2 OFFSET $3");
-    let parameters = [value, i64::from(limit).into(), i64::from(offset).into()];
+    let parameters = [value, i64::from(page_size).into(), i64::from(offset).into()];
     let rows = sql.execute(&statement, &parameters).await?;
     Ok(Page { rows: rows.iter().map(Order::read).collect::<Result<_, _>>()?, total })
 }
@@ -301,7 +333,8 @@ async fn orders_where(
 impl Order {
     pub(crate) fn read(row: &Row) -> Result<Self, SqlError> {
         let currency = row.currency(5)?;
-        let words = |column| Ok::<_, SqlError>(row.text_if_any(column)?.unwrap_or_default().to_owned());
+        let text_or_empty =
+            |column| Ok::<_, SqlError>(row.text_if_any(column)?.unwrap_or_default().to_owned());
         Ok(Order {
             id: row.parsed(0)?,
             user: row.parsed(1)?,
@@ -313,14 +346,18 @@ impl Order {
             pay_by: row.moment(8)?,
             paid_at: row.moment_if_any(9)?,
             payment: row.text_if_any(10)?.map(|_| row.parsed(10)).transpose()?,
-            contact: Contact { contact: words(11)?, address: words(12)?, note: words(13)? },
+            contact: Contact {
+                contact: text_or_empty(11)?,
+                address: text_or_empty(12)?,
+                note: text_or_empty(13)?,
+            },
             updated_at: row.moment(14)?,
             seq: row.integer(15)?,
         })
     }
 }
 
-/// Without where it goes.
+/// Leaves out where the goods go.
 impl std::fmt::Debug for Order {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Order")
@@ -346,7 +383,19 @@ impl Payment {
     }
 }
 
+impl RefundDue {
+    fn read(row: &Row) -> Result<Self, SqlError> {
+        Ok(RefundDue {
+            payment: row.parsed(0)?,
+            amount: Money::new(row.integer(1)?, row.currency(2)?),
+            settled_at: row.moment(3)?,
+            order_state: row.order_state(4)?,
+        })
+    }
+}
+
 impl Row {
+    /// The whole number in `column`, in a type narrower than `i64`.
     pub(crate) fn small<T: TryFrom<i64>>(&self, column: usize) -> Result<T, SqlError> {
         T::try_from(self.integer(column)?).map_err(|_| self.unexpected(column))
     }

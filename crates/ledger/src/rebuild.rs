@@ -1,18 +1,23 @@
-//! A lane that Redis lost, or that came back from an old copy, made anew from the order database.
+//! Puts a lane back from the order database, after Redis lost it or came back from an old copy.
 //!
-//! Redis decides and the database records what was decided; so a lane that is not there, or knows fewer events than the
-//! database, has forgotten. It is taken out of the sale at once ([`Engine::unseat`]), made anew in bounded steps, each one
-//! script, and put back ([`Engine::seat`]); until then nobody gets a unit of it, and shoppers are told to try later. The
-//! steps keep their own place in Redis, so whoever comes next goes on where the last one died, and two at once do no harm.
+//! Redis decides and the database records. So a lane that is missing, or knows fewer events than the database, has
+//! forgotten something. [`rebuild`] takes it out of the sale at once and puts it back in five steps:
+//! 1. begin: the lane leaves the sale. Until step 5 nobody gets a unit, and shoppers are told to try later.
+//! 2. orders: the database's orders go back into Redis, page by page.
+//! 3. untold: orders that only Redis knows of are told again as events.
+//! 4. holds: holds and places in the queue stay, as far as units are left for them.
+//! 5. finish: the lane is back in the sale.
 //!
-//! Afterwards the lane has every order of the database, its stock and terms, what each shopper may still buy, and of
-//! reservations without an order those that Redis still has and units are left for. What the lane told after it had
-//! forgotten, and before it was noticed, is done again by the ordinary scripts: an order whose units are gone is
-//! cancelled, money that came finds its order.
+//! Each step is one script with a bounded cost, and Redis keeps the place. So another worker goes on where one died, and
+//! two workers at once do no harm.
+//!
+//! Afterwards the lane has its stock and terms, every order of the database, and what each shopper may still buy. Events
+//! that the lane sent after it had forgotten are *untold*: the database does not have them. The ordinary scripts repeat
+//! them. An order whose units are gone is cancelled, and money that came finds its order.
 
 use crate::event::Event;
-use crate::sql::{Sql, SqlError};
-use crate::whole::{self, Whole};
+use crate::recorded::{self, RecordedOrder};
+use crate::sql::{Sql, SqlError, lane_parameters};
 use crate::{CopyError, copy, read};
 use sale::catalogue::{Document, Documents};
 use sale::ids::{Lane, OrderId, PaymentId, UserId};
@@ -22,51 +27,55 @@ use sale::{Engine, work};
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
 
-/// Orders, and reservations, that one script looks at: about 2 ms of Redis's time.
-const ORDERS: u32 = 100;
-const RESERVATIONS: u32 = 300;
+/// Orders that one script puts back: about 2 ms of Redis's time.
+const ORDERS_PAGE_SIZE: u32 = 100;
+/// Reservations that one script looks at: about 2 ms of Redis's time.
+const RESERVATIONS_PAGE_SIZE: u32 = 300;
 /// Untold events that are read at a time.
-const UNTOLD: u32 = 100;
+const UNTOLD_PAGE_SIZE: u32 = 100;
+/// Events that [`rebuild_unless_lost`] copies before it looks.
+const COPY_AT_MOST: u32 = 500;
 
-/// How a lane stands beside the order database.
+/// A lane compared with the order database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
-    /// It knows all that the database knows.
+    /// It knows every event that the database knows.
     Sound,
-    /// It knows less: Redis came back from an old copy.
+    /// It knows fewer events: Redis came back from an old copy.
     Behind,
-    /// It is not there, and should be: Redis lost it.
+    /// It is missing and should be there: Redis lost it.
     Lost,
-    /// It is being made anew.
+    /// It is being rebuilt.
     Rebuilding,
-    /// It left Redis when its time was over, or was never published.
+    /// It is missing rightly: its time is over, or it was never published.
     Gone,
 }
 
-/// What making a lane anew came to.
+/// The result of rebuilding a lane.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Rebuilt {
     /// Whether there was anything to do.
     pub rebuilt: bool,
-    /// False when time was over before the end: calling again goes on.
+    /// False when the timeout passed before the end. Another call goes on.
     pub finished: bool,
     /// Orders put back.
     pub orders: u64,
-    /// Orders that only Redis knew of, told again; and those of them that were cancelled, their units being gone.
+    /// Orders that only Redis knew of, and that were told again.
     pub retold: u64,
+    /// Orders among the retold that were cancelled, because their units are gone.
     pub cancelled: u64,
-    /// Holds and places in the queue that nothing was left for.
+    /// Holds and places in the queue that ended, because no units are left.
     pub ended: u64,
 }
 
-/// How `lane` stands.
+/// Compares `lane` with the order database.
 pub async fn standing<R: Redis>(
     engine: &Engine<R>,
     sql: &impl Sql,
     lane: &Lane,
 ) -> Result<Standing, CopyError> {
-    // The database first: a sound lane is never behind what was copied from it.
+    // The database is read first: a sound lane is never behind what was copied from it earlier.
     let written = read::written(sql, lane).await?;
     let position = engine.position(lane).await?;
     Ok(match position.seq {
@@ -74,24 +83,30 @@ pub async fn standing<R: Redis>(
         Some(seq) if seq < written => Standing::Behind,
         Some(_) if position.untold => Standing::Rebuilding,
         Some(_) => Standing::Sound,
-        None => match whole::offer(sql, lane).await? {
+        None => match recorded::latest_offer(sql, lane).await? {
             Some(offer) => {
                 let over = offer.purge_at <= now(engine).await?;
-                if over && !whole::is_open(sql, lane).await? { Standing::Gone } else { Standing::Lost }
+                if over && !recorded::has_open_orders(sql, lane).await? {
+                    Standing::Gone
+                } else {
+                    Standing::Lost
+                }
             }
             None => Standing::Gone,
         },
     })
 }
 
-/// Makes `lane` anew if it has to be, for as long as `patience` lasts. `contradicts` says that its events were found to
-/// contradict those of the database, however many it has.
+/// Rebuilds `lane` if it needs it, for at most `timeout` plus one step.
+///
+/// `contradicts` says that an event of the lane contradicts a written one. The lane is then rebuilt however many events
+/// it knows.
 pub async fn rebuild<R: Redis>(
     engine: &Engine<R>,
     sql: &impl Sql,
     lane: &Lane,
     contradicts: bool,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<Rebuilt, CopyError> {
     let begun = Instant::now();
     let mut rebuilt = Rebuilt { finished: true, ..Rebuilt::default() };
@@ -100,80 +115,82 @@ pub async fn rebuild<R: Redis>(
         Standing::Sound if !contradicts => return Ok(rebuilt),
         _ => {}
     }
-    let Some(offer) = whole::offer(sql, lane).await? else { return Ok(rebuilt) };
+    let Some(offer) = recorded::latest_offer(sql, lane).await? else { return Ok(rebuilt) };
     let written = read::written(sql, lane).await?;
-    let in_doubt = whole::in_doubt(sql, lane).await?;
-    let mut stage = engine.unseat(lane, written, contradicts, &offer).await?;
+    let in_doubt = recorded::orders_in_doubt(sql, lane).await?;
+    let mut stage = engine.begin_rebuild(lane, written, contradicts, &offer).await?;
     while stage != Rebuilding::Sound {
         rebuilt.rebuilt = true;
         stage = match stage {
             Rebuilding::Orders { cursor } => {
                 let after = cursor.parse().ok().map(|tail| OrderId::new(lane.clone(), tail));
-                let orders = whole::of_lane(sql, lane, after.as_ref(), ORDERS).await?;
-                let last = orders.len() < ORDERS as usize;
+                let orders = recorded::orders_of_lane(sql, lane, after.as_ref(), ORDERS_PAGE_SIZE).await?;
+                let last = orders.len() < ORDERS_PAGE_SIZE as usize;
                 rebuilt.orders += orders.len() as u64;
                 let orders: Vec<Restored> = orders
                     .into_iter()
-                    .map(|Whole { order, attempts, contact, .. }| Restored {
+                    .map(|RecordedOrder { order, attempts, contact, .. }| Restored {
                         keep: in_doubt.contains(&order.id.to_string()),
                         order,
                         attempts,
                         contact,
                     })
                     .collect();
-                engine.restore(lane, &cursor, &orders, last).await?
+                engine.rebuild_orders(lane, &cursor, &orders, last).await?
             }
             Rebuilding::Untold => {
-                retell(engine, sql, lane, &mut rebuilt).await?;
-                engine.regrant(lane, RESERVATIONS).await?
+                tell_untold_orders(engine, sql, lane, &mut rebuilt).await?;
+                engine.rebuild_holds(lane, RESERVATIONS_PAGE_SIZE).await?
             }
             Rebuilding::Counting { ended } => {
                 rebuilt.ended += ended;
-                engine.regrant(lane, RESERVATIONS).await?
+                engine.rebuild_holds(lane, RESERVATIONS_PAGE_SIZE).await?
             }
             Rebuilding::Ready => {
-                engine.seat(lane).await?;
+                engine.finish_rebuild(lane).await?;
                 Rebuilding::Sound
             }
             Rebuilding::Sound => Rebuilding::Sound,
         };
-        // Each call takes a step at least, so that calling again always ends.
-        if stage != Rebuilding::Sound && begun.elapsed() >= patience {
+        // Each call does at least one step, so that repeated calls reach the end.
+        if stage != Rebuilding::Sound && begun.elapsed() >= timeout {
             return Ok(Rebuilt { finished: false, ..rebuilt });
         }
     }
     work::remember(engine, lane).await?;
     if engine.position(lane).await?.untold {
         rebuilt.rebuilt = true;
-        replay(engine, lane).await?;
+        repeat_untold(engine, lane).await?;
     }
     Ok(rebuilt)
 }
 
-/// Copies what can be copied, and makes the lane anew if it is behind the database or contradicts it; one that is lost
-/// altogether only if `lost` says so, since an operator may have meant to begin with an empty Redis.
-pub async fn mend<R: Redis>(
+/// Copies what can be copied, then rebuilds a lane that is behind the database or contradicts it.
+///
+/// A lane that is missing altogether stays missing, because an operator may have meant to start with an empty Redis. For
+/// such a lane the operator calls `reconcile`.
+pub async fn rebuild_unless_lost<R: Redis>(
     engine: &Engine<R>,
     sql: &impl Sql,
     lane: &Lane,
-    lost: bool,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<Rebuilt, CopyError> {
-    if !lost && standing(engine, sql, lane).await? == Standing::Lost {
+    if standing(engine, sql, lane).await? == Standing::Lost {
         return Ok(Rebuilt::default());
     }
-    let contradicts = copy(engine, sql, lane, 500).await?.events.contradicts;
-    rebuild(engine, sql, lane, contradicts, patience).await
+    let contradicts = copy(engine, sql, lane, COPY_AT_MOST).await?.events.contradicts;
+    rebuild(engine, sql, lane, contradicts, timeout).await
 }
 
-/// Puts what the operator wrote of an item back into the catalogue, where Redis has lost it or has an older text; answers
-/// what there was to be had.
+/// Puts the operator's sale and item back into the catalogue, if Redis lost them or has an older version.
+///
+/// Returns the documents that the database has.
 pub async fn restore_documents<R: Redis>(
     engine: &Engine<R>,
     sql: &impl Sql,
     lane: &Lane,
 ) -> Result<Option<Documents>, CopyError> {
-    let Some(documents) = whole::documents(sql, lane).await? else { return Ok(None) };
+    let Some(documents) = recorded::latest_documents(sql, lane).await? else { return Ok(None) };
     restore_document(engine, &documents.sale).await?;
     restore_document(engine, &documents.item).await?;
     Ok(Some(documents))
@@ -183,21 +200,21 @@ async fn restore_document<R: Redis, D: Document>(
     engine: &Engine<R>,
     document: &D,
 ) -> Result<(), EngineError> {
-    let there = engine.document::<D>(document.id()).await?.map_or(0, |there| there.version());
-    if there < document.version() {
-        // Whoever was faster has saved the same, or something newer.
-        engine.save_document(document, there).await?;
+    let present = engine.document::<D>(document.id()).await?.map_or(0, |present| present.version());
+    if present < document.version() {
+        // If somebody else saved first, it is the same version or a newer one.
+        engine.save_document(document, present).await?;
     }
     Ok(())
 }
 
-/// Redis's own clock, which the sale goes by.
+/// Redis's own clock, in milliseconds since 1970. The sale goes by it.
 async fn now<R: Redis>(engine: &Engine<R>) -> Result<i64, EngineError> {
     let time = engine.redis().execute("TIME", &[]).await?;
     Ok(time.first().and_then(sale::store::Reply::int).unwrap_or(0) * 1_000)
 }
 
-/// An event that the lane told and the database does not have, as far as it is done again.
+/// The parts of an untold event that are needed to repeat it.
 #[derive(Deserialize)]
 struct Untold {
     r#type: String,
@@ -209,8 +226,8 @@ struct Untold {
     details: Contact,
 }
 
-/// Goes through the untold events: those that the database has are passed over, orders that it has not are told again.
-async fn retell<R: Redis>(
+/// Goes through the untold events. Forgets those that the database has, and tells the orders it lacks again.
+async fn tell_untold_orders<R: Redis>(
     engine: &Engine<R>,
     sql: &impl Sql,
     lane: &Lane,
@@ -218,23 +235,23 @@ async fn retell<R: Redis>(
 ) -> Result<(), CopyError> {
     let mut after: Option<String> = None;
     loop {
-        let entries = engine.untold(lane, after.as_deref(), UNTOLD).await?;
+        let entries = engine.untold(lane, after.as_deref(), UNTOLD_PAGE_SIZE).await?;
         let Some(last) = entries.last() else { return Ok(()) };
         after = Some(last.id.clone());
         for entry in &entries {
-            let known = match Event::parse(lane, &entry.event) {
+            let written = match Event::parse(lane, &entry.event) {
                 Ok(event) => is_written(sql, lane, event.seq, &entry.event).await?,
                 Err(_) => true,
             };
             let told = serde_json::from_str::<Untold>(&entry.event);
             match told {
-                Ok(told) if !known => {
-                    // One that was made twice, before and after Redis forgot it, is the one that is written.
+                Ok(told) if !written => {
+                    // An order may have been made twice, before and after Redis forgot it. The written one counts.
                     if told.r#type == "order.created" && read::order(sql, &told.order_id).await?.is_none() {
                         let details = serde_json::to_string(&told.details).unwrap_or_default();
                         rebuilt.retold += 1;
                         rebuilt.cancelled +=
-                            u64::from(engine.retell(&told.order_id, &entry.id, &details).await?);
+                            u64::from(engine.rebuild_untold(&told.order_id, &entry.id, &details).await?);
                     }
                 }
                 _ => engine.forget_untold(lane, &entry.id).await?,
@@ -243,30 +260,33 @@ async fn retell<R: Redis>(
     }
 }
 
+/// Whether the database has this very event, with this number.
 async fn is_written(sql: &impl Sql, lane: &Lane, seq: i64, event: &str) -> Result<bool, SqlError> {
-    let parameters = [lane.item.as_str().into(), i64::from(lane.number).into(), seq.into(), event.into()];
+    let [item, number] = lane_parameters(lane);
+    let parameters = [item, number, seq.into(), event.into()];
     let statement = "SELECT 1 FROM events WHERE item_id = $1 AND lane = $2 AND seq = $3 AND payload = $4";
     Ok(!sql.execute(statement, &parameters).await?.is_empty())
 }
 
-/// Does again what the untold events tell of, on the lane as it is now. Each step is idempotent, and one that is not legal
-/// any more is refused by its script, as it should be.
-async fn replay<R: Redis>(engine: &Engine<R>, lane: &Lane) -> Result<(), EngineError> {
+/// Repeats on the lane as it is now what the other untold events did.
+///
+/// A repeat changes nothing twice, and a script refuses a change that is not legal any more.
+async fn repeat_untold<R: Redis>(engine: &Engine<R>, lane: &Lane) -> Result<(), EngineError> {
     loop {
-        let entries = engine.untold(lane, None, UNTOLD).await?;
+        let entries = engine.untold(lane, None, UNTOLD_PAGE_SIZE).await?;
         if entries.is_empty() {
             return Ok(());
         }
         for entry in entries {
             if let Ok(told) = serde_json::from_str::<Untold>(&entry.event) {
-                redo(engine, &told).await?;
+                repeat(engine, &told).await?;
             }
             engine.forget_untold(lane, &entry.id).await?;
         }
     }
 }
 
-async fn redo<R: Redis>(engine: &Engine<R>, told: &Untold) -> Result<(), EngineError> {
+async fn repeat<R: Redis>(engine: &Engine<R>, told: &Untold) -> Result<(), EngineError> {
     match (told.r#type.as_str(), &told.payment_id) {
         ("order.cancelled", _) => engine.cancel(&told.order_id, &told.user_id).await.map(drop),
         ("payment.created", _) => engine.pay(&told.order_id, &told.user_id).await.map(drop),

@@ -1,8 +1,9 @@
 //! The platform's databases as [`Sql`]: `spin:sqlite` and `spin:postgres`.
 //!
-//! An instance opens its database once and shares it among its requests; a connection that failed is forgotten, and
-//! the next caller opens another. Every call ends within [`PATIENCE`], however the database hangs.
+//! An instance opens its database once and shares the connection among its requests. After a failure it drops the
+//! connection, and the next caller opens another. Every call ends within [`CALL_TIMEOUT`], even if the database hangs.
 
+use crate::copy::CopyError;
 use crate::migrate::{MigrateError, migrate};
 use crate::sql::{Dialect, Row, Sql, SqlError, Value};
 use spin_sdk::pg::{self, DbValue, ParameterValue, PgError, QueryError};
@@ -13,14 +14,18 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
+use web::Problem;
+use web::platform::settings;
 
-/// The longest that one call takes. A shopper may be waiting for it; a worker is called again.
-pub const PATIENCE: Duration = Duration::from_secs(3);
+/// The longest that one call takes. It is short, because a shopper may wait for it, and a worker is called again.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long a statement waits for others' locks, and how long PostgreSQL works at one, in milliseconds. Less than
-/// [`PATIENCE`], so that the database itself ends the statement and says why.
-const LOCK_PATIENCE_MS: u32 = 1_000;
-const STATEMENT_PATIENCE_MS: u32 = 2_500;
+/// How long a statement waits for a lock, in milliseconds.
+///
+/// Both timeouts are less than [`CALL_TIMEOUT`], so that the database itself ends the statement and says why.
+const LOCK_TIMEOUT_MS: u32 = 1_000;
+/// How long PostgreSQL works on one statement, in milliseconds.
+const STATEMENT_TIMEOUT_MS: u32 = 2_500;
 
 thread_local! {
     static SHARED: RefCell<Option<Database>> = const { RefCell::new(None) };
@@ -36,8 +41,25 @@ enum Connection {
 }
 
 /// Opens the order database that the setting `ledger` names, `sqlite` or a `postgres://` URL, and brings its tables up
-/// to date. Cheap after the first time in an instance.
-pub async fn open(setting: &str) -> Result<Database, SqlError> {
+/// to date. The first call in an instance connects; later calls return the same connection.
+pub async fn open() -> Result<Database, Problem> {
+    Ok(shared(&settings::text(settings::LEDGER).await?).await?)
+}
+
+/// A database that fails is `unavailable`: the shopper hears that a retry is safe, the log hears the cause.
+impl From<SqlError> for Problem {
+    fn from(error: SqlError) -> Self {
+        Problem::unavailable(error)
+    }
+}
+
+impl From<CopyError> for Problem {
+    fn from(error: CopyError) -> Self {
+        Problem::unavailable(error)
+    }
+}
+
+async fn shared(setting: &str) -> Result<Database, SqlError> {
     if let Some(database) = SHARED.with_borrow(Clone::clone) {
         return Ok(database);
     }
@@ -46,7 +68,7 @@ pub async fn open(setting: &str) -> Result<Database, SqlError> {
         MigrateError::Sql(error) => error,
         changed => SqlError::Misunderstood(changed.to_string()),
     })?;
-    // Shared from now on only: migrating needs a connection of its own.
+    // The connection is shared only now, because migrating needs one of its own.
     SHARED.with_borrow_mut(|shared| *shared = Some(database.clone()));
     Ok(database)
 }
@@ -89,7 +111,7 @@ async fn connect(setting: &str) -> Result<Connection, SqlError> {
     if setting == "sqlite" {
         let connection = sqlite::Connection::open_default().await.map_err(sqlite_error)?;
         for pragma in
-            [format!("PRAGMA busy_timeout = {LOCK_PATIENCE_MS}"), "PRAGMA foreign_keys = ON".to_owned()]
+            [format!("PRAGMA busy_timeout = {LOCK_TIMEOUT_MS}"), "PRAGMA foreign_keys = ON".to_owned()]
         {
             execute_sqlite(&connection, &pragma, &[]).await?;
         }
@@ -100,20 +122,20 @@ async fn connect(setting: &str) -> Result<Connection, SqlError> {
         return Err(SqlError::Misunderstood(reason.to_owned()));
     }
     let connection = pg::Connection::open(with_connect_timeout(setting)).await.map_err(postgres_error)?;
-    for (limit, millis) in [("lock_timeout", LOCK_PATIENCE_MS), ("statement_timeout", STATEMENT_PATIENCE_MS)]
+    for (timeout, millis) in [("lock_timeout", LOCK_TIMEOUT_MS), ("statement_timeout", STATEMENT_TIMEOUT_MS)]
     {
-        execute_postgres(&connection, &format!("SET {limit} = {millis}"), &[]).await?;
+        execute_postgres(&connection, &format!("SET {timeout} = {millis}"), &[]).await?;
     }
     Ok(Connection::Postgres(connection))
 }
 
-/// The URL with a bound on connecting, unless it has one.
+/// The URL with a timeout for connecting, unless it has one.
 fn with_connect_timeout(url: &str) -> String {
     if url.contains("connect_timeout=") {
         return url.to_owned();
     }
     let separator = if url.contains('?') { '&' } else { '?' };
-    format!("{url}{separator}connect_timeout={}", PATIENCE.as_secs())
+    format!("{url}{separator}connect_timeout={}", CALL_TIMEOUT.as_secs())
 }
 
 async fn execute_sqlite(
@@ -182,7 +204,7 @@ fn sqlite_error(error: sqlite::Error) -> SqlError {
     }
 }
 
-/// The error's words without its details, which quote rows, and without the URL, which may hold a password.
+/// The error's message. Its details are left out, because they quote rows; so is the URL, which may hold a password.
 fn postgres_error(error: pg::Error) -> SqlError {
     match error {
         pg::Error::PgError(PgError::QueryFailed(QueryError::DbError(error))) => {
@@ -200,21 +222,21 @@ fn postgres_error(error: pg::Error) -> SqlError {
 }
 
 fn unknown_type() -> SqlError {
-    SqlError::Misunderstood("a value of a type that this database does not have".to_owned())
+    SqlError::Misunderstood("the database returned a value of an unknown type".to_owned())
 }
 
-/// `work`, or the news that it took too long.
+/// Waits for `work`, at most [`CALL_TIMEOUT`].
 async fn bounded<T>(work: impl Future<Output = Result<T, SqlError>>) -> Result<T, SqlError> {
     let mut work = pin!(work);
-    let mut patience = pin!(spin_sdk::time::sleep(PATIENCE));
+    let mut timeout = pin!(spin_sdk::time::sleep(CALL_TIMEOUT));
     poll_fn(|context| {
         if let Poll::Ready(outcome) = work.as_mut().poll(context) {
             return Poll::Ready(outcome);
         }
-        patience
+        timeout
             .as_mut()
             .poll(context)
-            .map(|()| Err(SqlError::Unavailable(format!("no answer in {} s", PATIENCE.as_secs()))))
+            .map(|()| Err(SqlError::Unavailable(format!("no reply in {} s", CALL_TIMEOUT.as_secs()))))
     })
     .await
 }

@@ -1,26 +1,30 @@
-//! How this crate sees a database: one method. Functions bring the platform's, native tests an ordinary client.
+//! How this crate sees a database: one trait with one method that does work.
+//!
+//! Functions implement it over the platform's databases, native tests over an ordinary client.
+
+use sale::ids::Lane;
 
 /// A database that executes one statement at a time, each in a transaction of its own.
 ///
-/// Parameters are written `$1`, `$2`… in both dialects. Each appears first in the order of its number, because SQLite
-/// numbers them by appearance.
+/// Both dialects write parameters as `$1`, `$2` and so on. A statement must mention them in this order, because SQLite
+/// numbers parameters by their first mention.
 #[allow(async_fn_in_trait, reason = "used generically, on one thread, in components and tests")]
 pub trait Sql {
-    /// Which of the two kinds of SQL it speaks.
+    /// The dialect of SQL that the database speaks.
     fn dialect(&self) -> Dialect;
 
-    /// Executes `statement`, and answers its rows, if it has any.
+    /// Executes `statement` and returns its rows.
     async fn execute(&self, statement: &str, parameters: &[Value]) -> Result<Vec<Row>, SqlError>;
 }
 
-/// The kinds of SQL that we speak.
+/// The dialects of SQL that this crate speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
     Sqlite,
     Postgres,
 }
 
-/// A parameter or a column's value. There are no others in this database.
+/// The value of a parameter or a column. The database's columns have no other types.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
     Null,
@@ -28,30 +32,30 @@ pub enum Value {
     Text(String),
 }
 
-/// One row, read column by column.
+/// One row; its methods read it column by column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row(pub Vec<Value>);
 
-/// A statement was not executed; it changed nothing, unless the connection was lost before the answer came.
+/// A statement failed. It changed nothing, unless the connection broke before the database replied.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum SqlError {
-    /// The database is locked, full, gone, or did not answer in time. The same statement may succeed later.
+    /// The database is locked, full or gone, or did not reply in time. The same statement may succeed later.
     #[error("the order database is unavailable: {0}")]
     Unavailable(String),
-    /// A constraint or a trigger refused the row. The same statement will be refused again.
+    /// A constraint or a trigger refused the row. It will refuse the same statement again.
     #[error("the order database refused: {0}")]
     Refused(String),
-    /// The database did not understand: the statement or the schema is not what this code expects. A bug.
+    /// The statement does not fit the database's tables. A bug.
     #[error("the order database does not understand: {0}")]
     Misunderstood(String),
 }
 
 impl SqlError {
-    /// Sorts a failure of SQLite, of which the platform gives only the text. The one place that reads such text.
+    /// Classifies a failure of SQLite. The platform gives only its text; no other place reads such text.
     ///
-    /// What is not known counts as unavailable: then it is tried again, and nothing is set aside for nothing.
+    /// An unknown text counts as unavailable. The caller then tries again, and sets no event aside without need.
     pub fn from_sqlite(text: String) -> Self {
-        // Of constraints, of this crate's own triggers, and of values that no column takes.
+        // From constraints, from this crate's triggers, and for values that no column takes.
         const REFUSALS: [&str; 5] =
             ["constraint failed", "ledger: ", "malformed JSON", "cannot store ", "datatype mismatch"];
         const MISUNDERSTANDINGS: [&str; 6] = [
@@ -72,7 +76,7 @@ impl SqlError {
         }
     }
 
-    /// Sorts a failure of PostgreSQL by the class of its SQLSTATE.
+    /// Classifies a failure of PostgreSQL by the class of its SQLSTATE.
     pub fn from_postgres(code: &str, message: String) -> Self {
         match code.get(..2) {
             // Integrity constraint violation, data exception.
@@ -82,6 +86,17 @@ impl SqlError {
             _ => SqlError::Unavailable(message),
         }
     }
+}
+
+/// The parameters `item_id` and `lane`, by which most tables are keyed.
+pub(crate) fn lane_parameters(lane: &Lane) -> [Value; 2] {
+    [lane.item.as_str().into(), i64::from(lane.number).into()]
+}
+
+/// The number of rows of a query that begins with `FROM`.
+pub(crate) async fn count(sql: &impl Sql, from: &str, parameters: &[Value]) -> Result<u64, SqlError> {
+    let rows = sql.execute(&format!("SELECT count(*) {from}"), parameters).await?;
+    rows.first().map_or(Ok(0), |row| row.small(0))
 }
 
 impl From<&str> for Value {
@@ -136,7 +151,7 @@ impl Row {
         self.text(column)?.parse().map_err(|_| self.unexpected(column))
     }
 
-    /// Values may be personal, so only the column's number is told.
+    /// The error for a column of another type. It names only the column's number, because values may be personal.
     pub(crate) fn unexpected(&self, column: usize) -> SqlError {
         SqlError::Misunderstood(format!(
             "column {column} of {} is not of the type it should be",
@@ -150,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_is_sorted_by_what_helps() {
+    fn a_failure_is_classified_by_whether_trying_again_helps() {
         for (text, refused) in [
             ("UNIQUE constraint failed: orders.reservation_id", true),
             ("CHECK constraint failed: quantity BETWEEN 1 AND 1000000", true),

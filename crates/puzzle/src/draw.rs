@@ -1,23 +1,23 @@
-//! Draws a text so that people can read it and programs have to work for it.
+//! Draws a text that people can read and programs can't read easily.
 //!
-//! Every character is a few strokes of a pen, each turned, leaned, scaled and shifted by chance; then the whole plane is
-//! bent by waves, so that no two pictures of a character are alike and no straight cut parts two characters. Lines of
-//! the same pen cross the text, and one line takes ink away. A picture takes a fraction of a millisecond.
+//! Every character is a few strokes of a pen, turned, leaned, scaled and shifted at random. Then waves bend the whole
+//! plane. So no two pictures of a character are alike, and no straight cut separates two characters. Lines of the same
+//! pen cross the text, and one line takes ink away. A picture takes a fraction of a millisecond.
 
 use crate::glyphs::{Glyph, Stroke};
 use crate::png;
 
 const HEIGHT: usize = 76;
 const MARGIN: f32 = 22.0;
-/// Pixels to a unit of a character's width, before it is scaled; and the room between two characters.
+/// Pixels per unit of a character's width before scaling, and pixels between two characters.
 const UNIT: f32 = 38.0;
 const GAP: f32 = 13.0;
 /// White; black is 0. Four bits a pixel make a small file.
 const WHITE: u8 = 15;
-/// The most ink on a pixel. Not quite black, so that a picture is no black on white in a dark room.
+/// The most ink on a pixel. It is not quite black, because black on white dazzles in a dark room.
 const FULL: u8 = 13;
 
-/// A picture of `text`, as the bytes of a PNG file. `seed` chooses among all the ways to draw it.
+/// A picture of `text`, as the bytes of a PNG file. `seed` decides how it looks.
 pub fn draw(text: &[&Glyph], seed: u64) -> Vec<u8> {
     let mut chance = Chance(seed | 1);
     let room = |glyph: &Glyph| glyph.width * UNIT + GAP;
@@ -37,7 +37,7 @@ pub fn draw(text: &[&Glyph], seed: u64) -> Vec<u8> {
     canvas.into_png()
 }
 
-/// A small generator for looks only; what is to be read never comes from it.
+/// A small random generator, for looks only. The characters never come from it.
 struct Chance(u64);
 
 impl Chance {
@@ -46,7 +46,7 @@ impl Chance {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
-        // 24 bits are all that an f32 can hold.
+        // An f32 holds 24 bits exactly.
         low + (high - low) * ((self.0 >> 40) as f32 / 16_777_216.0)
     }
 }
@@ -113,7 +113,8 @@ fn write(canvas: &mut Canvas, waves: &Waves, glyph: &Glyph, centre: (f32, f32), 
     }
 }
 
-/// Into how many pieces a line and an arc are cut, so that they bend; and a wave. Each more costs time, and none is seen.
+/// The number of pieces of a line, an arc and a wave, so that they bend. More pieces cost time, and nobody would see
+/// them.
 const CUTS: usize = 4;
 const ARC_PIECES: usize = 14;
 const WAVE_PIECES: usize = 28;
@@ -162,8 +163,8 @@ impl Canvas {
         }
     }
 
-    /// Inks every pixel by its distance from the segment, so that edges are smooth. What is neither on the edge nor inside
-    /// is most of what is looked at, and is told by the square of its distance.
+    /// Inks every pixel by its distance from the segment, so that edges are smooth. Most pixels are too far away; the
+    /// square of the distance is enough to skip these.
     fn segment(&mut self, a: (f32, f32), b: (f32, f32), pen: Pen) {
         let edge = pen.radius + 0.5;
         let span = |low: f32, high: f32, most: usize| {

@@ -1,7 +1,7 @@
 //! The characters of a picture, as strokes of a pen.
 //!
-//! Letters and digits that look alike when bent are left out, and so is each that a stray line would turn into another:
-//! an F with a line under it reads as E, a P with one beside it as R, a bent X as Y.
+//! Letters and digits that look alike when bent are left out. So are those that a stray line turns into another: an F
+//! with a line under it reads as E, a P with a line beside it as R, a bent X as Y.
 
 /// A part of a character, in a box one unit high with y downwards.
 pub enum Stroke {
@@ -89,7 +89,7 @@ pub const GLYPHS: [Glyph; 16] = [
     ),
 ];
 
-/// The text that bytes of randomness stand for, one character a byte. There are sixteen, so all are equally likely.
+/// The text for random bytes, one character for each byte. There are sixteen characters, so all are equally likely.
 pub fn spell(random: &[u8]) -> Vec<&'static Glyph> {
     random.iter().map(|byte| &GLYPHS[usize::from(*byte) % GLYPHS.len()]).collect()
 }

@@ -1,9 +1,9 @@
 //! Writes a PNG file of sixteen shades of grey.
 //!
-//! An image crate would be as large as the rest of the function. This needs a hundred lines, because a picture of a few
-//! strokes on white is runs of equal bytes: each run is one repeat of the byte before it, in deflate's fixed code.
+//! An image crate would be as large as the rest of the function. A hundred lines are enough here: a few strokes on
+//! white are runs of equal bytes. In deflate's fixed code each run is one repeat of the byte before it.
 
-/// The file for rows of `width` pixels, `height` of them, two pixels a byte; `width` is even.
+/// A PNG file of `height` rows of `width` pixels, two pixels in a byte. `width` is even.
 pub fn write(width: usize, height: usize, packed: &[u8]) -> Vec<u8> {
     let mut file = Vec::with_capacity(packed.len() / 2);
     file.extend(b"\x89PNG\r\n\x1a\n");
@@ -59,7 +59,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 fn adler32(bytes: &[u8]) -> u32 {
     const MODULUS: u32 = 65_521;
     let (mut a, mut b) = (1, 0);
-    // So many sums of bytes fit 32 bits before the remainder has to be taken.
+    // This many sums of bytes fit in 32 bits; then the remainder must be computed.
     for some in bytes.chunks(5_552) {
         for &byte in some {
             a += u32::from(byte);
@@ -114,7 +114,7 @@ impl Bits {
         }
     }
 
-    /// A literal, the end (256), or a length's symbol. Codes go with their highest bit first.
+    /// Writes a literal, the end (256), or the symbol of a length. Codes have their highest bit first.
     fn symbol(&mut self, symbol: u32) {
         let (code, length) = match symbol {
             0..=143 => (0x30 + symbol, 8),
@@ -125,12 +125,12 @@ impl Bits {
         self.put(code.reverse_bits() >> (32 - length), length);
     }
 
-    /// So many more of the byte before, from 3 to 258.
+    /// Repeats the byte before, 3 to 258 times.
     fn repeat(&mut self, length: u32) {
         if length == 258 {
             self.symbol(285);
         } else {
-            // Lengths come in groups of four symbols, each group with one more bit to choose within.
+            // Lengths come in groups of four symbols. Each group has one more extra bit than the one before.
             let above = length - 3;
             let extra = if above < 8 { 0 } else { above.ilog2() - 2 };
             let group = (above >> extra) + extra * 4;

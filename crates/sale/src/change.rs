@@ -1,28 +1,28 @@
-//! Who changed what: an operator's change as the shop's log keeps it.
+//! An operator's change, as the shop's log keeps it.
 //!
-//! The script that makes a change also writes its entry. What is changed in the catalogue is logged in the shop's log at
-//! once; what is changed in a lane waits in the lane, which may live on another server, until
-//! [`Engine::collect_changes`](crate::Engine::collect_changes) brings it to the shop's log, once.
+//! The script that makes a change also writes its entry. A change of the catalogue is in the shop's log at once. A change of a
+//! lane waits in the lane, which may live on another server. [`Engine::collect_changes`](crate::Engine::collect_changes) brings
+//! it to the shop's log, once.
 
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// Entries that the shop's log keeps; the oldest leave. About 10 MB of Redis's memory.
+/// Entries that the shop's log keeps before it drops the oldest. About 10 MB of Redis's memory.
 pub const MOST_ENTRIES: u32 = 20_000;
 
 /// An operator's change, about to be made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Change {
-    /// Who, as they call themselves; and by which token, as a fingerprint.
+    /// The operator's own name, and a fingerprint of their token.
     pub operator: String,
     pub token: String,
-    /// What is done: `item.pause`, `rules.change`, `blocklist.add`.
+    /// The action: `item.pause`, `rules.change`, `blocklist.add`.
     pub action: String,
-    /// To what: `item/<id>`, `rules/shop`, `address/<address>`.
+    /// The thing that it changes: `item/<id>`, `rules/shop`, `address/<address>`.
     pub target: String,
-    /// Under which id the request is logged elsewhere.
+    /// The id under which other logs have the request.
     pub request_id: String,
-    /// Why, in the operator's words.
+    /// The reason, in the operator's words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -49,9 +49,9 @@ pub struct LoggedChange {
     pub request_id: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// What was there: a version, a state, a number of units.
+    /// The value before: a version, a state, a number of units.
     pub before: serde_json::Value,
-    /// What is there now.
+    /// The value after.
     pub after: serde_json::Value,
 }
 

@@ -1,16 +1,16 @@
-//! Names of things. Clients see opaque text; inside, a reservation's id tells its item and lane, so that one
-//! round trip finds it. Nothing that is not a checked id comes near a Redis key.
+//! Ids. Clients see opaque text. A reservation's id contains its item and lane, so one round trip finds the reservation. Only
+//! checked ids become part of a Redis key.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// The text does not have the form of such an id. To a client this is the same as an id that nobody has.
+/// The text does not have the form of such an id. Tell clients the same as for an id that does not exist.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("not an id of this kind")]
 pub struct InvalidId;
 
-/// Letters of generated ids: 31 of them, none easily taken for another.
+/// Letters of generated ids. People don't mistake one of these 31 for another.
 const ALPHABET: &[u8; 31] = b"23456789abcdefghijkmnpqrstuvwxy";
 
 /// Turns random bytes into `LENGTH` characters of [`ALPHABET`].

@@ -1,7 +1,7 @@
-//! What is sold: an item's settings, and where it stands at a moment.
+//! An item's settings, and its state at a moment.
 
 use crate::money::{Currency, Money};
-use crate::rules::VersionedLimits;
+use crate::rules::VersionedRules;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +25,7 @@ impl Mode {
     }
 }
 
-/// Where an item stands, as shoppers see it.
+/// The state of an item, as shoppers see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ItemState {
@@ -38,7 +38,7 @@ pub enum ItemState {
     Ended,
 }
 
-/// What the operator has set a published item to; the rest of its state is a matter of time and stock.
+/// What the operator has set a published item to. Time and stock decide the rest of its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Switch {
@@ -99,21 +99,22 @@ pub struct Terms {
     pub hold_ms: i64,
     /// How long an order may stay unpaid, in milliseconds.
     pub pay_ms: i64,
-    /// What the lane's scripts limit, and the rules that say so.
-    pub limits: VersionedLimits,
+    /// The rules that the lane's scripts go by.
+    pub rules: VersionedRules,
     /// How long after the end the lane leaves Redis, once everything is settled, in milliseconds.
     pub retention_ms: i64,
 }
 
-/// What a lane offers: its stock and its terms, as the order database keeps them for the day when Redis is lost. The
-/// names and units of a lane's own hash.
+/// What a lane offers: its stock and its terms. The order database keeps them, so that a lane that Redis loses can be rebuilt.
+/// Names and units are those of the lane's own hash.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offer {
     pub switch: Switch,
     pub total: i64,
     pub starts_at: i64,
     pub ends_at: i64,
-    pub limit: u32,
+    /// Units that a shopper may buy.
+    pub cap: u32,
     pub mode: Mode,
     pub price: i64,
     pub currency: Currency,
@@ -121,14 +122,15 @@ pub struct Offer {
     pub pay_ms: i64,
     pub queue_factor: u32,
     pub purge_at: i64,
-    pub limits: String,
+    /// The rates of the rules, as the lane keeps them.
+    pub rates: String,
 }
 
-/// Lanes that an item's stock is split over. Keys, ids and scripts know any number; stock does not move between lanes yet,
-/// so there is one.
+/// Lanes that an item's stock is split over. Keys, ids and scripts allow any number. Stock does not move between lanes yet, so
+/// there is one.
 pub const LANES: u16 = 1;
 
-/// Most units an item may have, and most units a shopper may be allowed.
+/// The largest stock of an item, and the largest cap. In units.
 pub const MAX_STOCK: i64 = 10_000_000;
 pub const MAX_PER_USER: u32 = 1_000;
 
@@ -137,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn time_and_stock_and_the_operator_make_the_state() {
+    fn time_stock_and_the_operator_make_the_state() {
         let at = |now, switch, available| {
             ItemState::at(
                 Timestamp::from_millis(now),

@@ -1,4 +1,5 @@
-//! Every Redis key and channel of Stampede. No other file spells one, and no script builds one.
+//! Every Redis key and channel of the shop. No other file spells one, and no script builds one. (The simulated provider, a
+//! company of its own, has keys of its own.)
 //!
 //! A lane's keys share the hash tag `{item:lane}`, so that they live on one server and one script may touch them all.
 
@@ -22,14 +23,6 @@ pub const LANES: &str = "{catalogue}:lanes";
 /// Blocked users and addresses, for the operator: a hash of `user/<id>` or `address/<ip>` to when and why.
 pub const BLOCKLIST: &str = "{catalogue}:blocklist";
 
-/// The simulated payment provider's payments: a hash of payment id to record.
-pub const PROVIDER_PAYMENTS: &str = "{provider}:payments";
-/// Until when the simulated provider keeps each of them, a sorted set.
-pub const PROVIDER_KEPT: &str = "{provider}:kept";
-/// Webhooks that the simulated provider has to send: a sorted set of payment id to when it tries next.
-pub const PROVIDER_DUE: &str = "{provider}:due";
-/// The key whose lapse reminds the simulated provider of them.
-pub const PROVIDER_ALARM: &str = "{provider}:alarm";
 /// The rules that operators set live: a hash of `shop` or an item's id to document.
 pub const RULES: &str = "{catalogue}:rules";
 /// Stream: every change that an operator made, the oldest trimmed.
@@ -91,12 +84,12 @@ impl LaneKeys {
         self.named("outbox")
     }
 
-    /// Hash: the lane while it is made anew from the order database; then there is no lane.
+    /// Hash: the lane while it is rebuilt from the order database. Meanwhile there is no `lane`.
     pub fn rebuilding(&self) -> String {
         self.named("rebuilding")
     }
 
-    /// Stream: events that the lane told before it was made anew, and that the order database does not have.
+    /// Stream: events of before the rebuild that the order database does not have.
     pub fn untold(&self) -> String {
         self.named("untold")
     }

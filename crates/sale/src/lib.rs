@@ -10,16 +10,15 @@
 
 #![allow(clippy::large_enum_variant, reason = "outcomes are read once where they are made, not kept")]
 
+pub mod allowance;
 pub mod catalogue;
 pub mod change;
 pub mod ids;
 pub mod item;
 pub mod keys;
-pub mod limits;
 pub mod money;
 pub mod order;
 pub mod payment;
-pub mod provider;
 pub mod reservation;
 pub mod rules;
 pub mod scripts;

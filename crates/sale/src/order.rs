@@ -1,4 +1,4 @@
-//! The states of an order and the only moves between them. SQL's own table of moves is tested against this one.
+//! The states of an order and the only moves between them. A test compares SQL's table of moves with this one.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OrderState {
-    /// Made at checkout; its units wait for the money.
+    /// Made at checkout. Its units wait for the money.
     Unpaid,
     /// Paid in time. Final.
     Paid,
@@ -14,7 +14,7 @@ pub enum OrderState {
     Cancelled,
     /// Not paid in time; its units are back in stock.
     TimedOut,
-    /// Money came for an order that had ended; it must go back.
+    /// Money came for an order that had ended. The refund is due.
     RefundDue,
     /// The money went back. Final.
     Refunded,
@@ -55,7 +55,7 @@ impl OrderState {
         }
     }
 
-    /// The word for it, in scripts, answers and the database.
+    /// The word for it, in scripts, responses and the database.
     pub fn as_str(self) -> &'static str {
         match self {
             OrderState::Unpaid => "unpaid",
@@ -81,7 +81,7 @@ impl OrderEvent {
         OrderEvent::Refunded,
     ];
 
-    /// The type of the outbox event that tells of it.
+    /// The type of its outbox event.
     pub fn event_type(self) -> &'static str {
         match self {
             OrderEvent::Paid => "order.paid",

@@ -1,4 +1,4 @@
-//! The states of a payment and the only moves between them. SQL's own table of moves is tested against this one.
+//! The states of a payment and the only moves between them. A test compares SQL's table of moves with this one.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,19 +6,19 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PaymentState {
-    /// Opened; the provider has not told how it went.
+    /// Opened. The provider has not said how it went.
     Pending,
-    /// It failed, as far as the provider has told.
+    /// It failed, by the provider's last message.
     Failed,
     /// Its money is the order's.
     Succeeded,
-    /// Its money came beside that of the payment that counts, and must go back.
+    /// A surplus payment: the refund is due.
     RefundDue,
     /// The money went back. Final.
     Refunded,
 }
 
-/// What can happen to a payment after it was opened. Money that comes is one of three, by what the order is.
+/// What can happen to a payment after it was opened. The order's state decides which of three events money is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PaymentEvent {
     Failed,
@@ -26,11 +26,11 @@ pub enum PaymentEvent {
     PaidInTime,
     /// Money for an order that had ended.
     PaidLate,
-    /// Money for an order that another payment had paid for, or whose money goes back already.
+    /// Surplus: money for an order that another payment paid for, or whose refund is due.
     PaidTwice,
     /// The money of an order that had ended went back.
     OrderRefunded,
-    /// The money that came beside went back.
+    /// The money of a surplus payment went back.
     SurplusRefunded,
 }
 
@@ -59,7 +59,7 @@ impl PaymentState {
         }
     }
 
-    /// The word for it, in answers and the database.
+    /// The word for it, in responses and the database.
     pub fn as_str(self) -> &'static str {
         match self {
             PaymentState::Pending => "pending",
@@ -85,7 +85,7 @@ impl PaymentEvent {
         PaymentEvent::SurplusRefunded,
     ];
 
-    /// The type of the outbox event that tells of it.
+    /// The type of its outbox event.
     pub fn event_type(self) -> &'static str {
         match self {
             PaymentEvent::Failed => "payment.failed",

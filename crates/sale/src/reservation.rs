@@ -22,31 +22,31 @@ pub enum ReservationState {
     Expired,
 }
 
-/// A place in a lane's queue, and what says how soon whoever has it should ask again.
+/// A place in a lane's queue, and what decides how soon its shopper's page asks again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pace {
     /// From 1; 0 once it is decided.
     pub position: u64,
     /// How many wait in all.
     pub waiting: u64,
-    /// Polls a second that all of them together should stay under; 0 for any number.
+    /// Polls a second that all pages together should stay under; 0 for any number.
     pub polls_per_second: u32,
-    /// How long a hold lasts, where there is a unit for this place as things stand; else 0.
+    /// How long a hold lasts, in milliseconds, if there is a unit for this place now; else 0.
     pub hold_ms: u64,
 }
 
 impl Pace {
-    /// The least that anybody is asked to wait.
+    /// The shortest wait between polls.
     const LEAST_MS: u64 = 250;
-    /// Asks within a hold for whoever may get one, so that none is missed.
+    /// Polls within a hold of a page whose shopper may get one, so that it sees the hold in time.
     const ASKS_PER_HOLD: u64 = 3;
 
     /// How long a page should wait before it asks for its reservation again, in milliseconds.
     ///
-    /// Of the `rate` that the lane should stay under, two thirds are shared alike, so everybody asks at least every 1.5 ×
-    /// waiting / rate seconds, before which not all of them could be told anyway; a third is for those near the head, who
-    /// are decided first: every 52 × position / rate seconds. As 1 + 1/2 + … + 1/n is below 17.3 for ten million places,
-    /// that many waiting pages stay under the rate. Whoever may get a unit asks thrice within a hold all the same.
+    /// All pages share two thirds of the `rate` equally: each asks every 1.5 × waiting / rate seconds. The last third is for
+    /// the places near the head, which are decided first: they ask every 52 × position / rate seconds. The sum
+    /// 1 + 1/2 + … + 1/n is below 17.3 for ten million places, so that many pages stay under the rate. A page whose shopper
+    /// may get a unit asks three times within a hold in any case.
     pub fn poll_after_ms(&self) -> u64 {
         if self.polls_per_second == 0 {
             return Self::LEAST_MS;
@@ -96,7 +96,7 @@ impl ReservationState {
         }
     }
 
-    /// The word for it, in scripts, answers and the database.
+    /// The word for it, in scripts, responses and the database.
     pub fn as_str(self) -> &'static str {
         match self {
             ReservationState::Queued => "queued",
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_may_get_a_unit_asks_thrice_within_the_hold() {
+    fn a_page_that_may_get_a_unit_asks_three_times_within_the_hold() {
         let with_unit = Pace { hold_ms: 300_000, ..pace(1_000_000, 10_000_000, 5_000) };
         assert_eq!(with_unit.poll_after_ms(), 100_000);
         assert_eq!(Pace { hold_ms: 3, ..with_unit }.poll_after_ms(), 250);

@@ -1,8 +1,8 @@
-//! The rules of a running shop that an operator changes live: limits, how hard challenges are, pause, the queue's bound.
+//! The rules of a running shop that an operator changes live: allowances, paces, challenges, pause, and the length of the queue.
 //!
 //! A rule is looked up in the item's own rules, then in the shop's, then in the deployment's settings. Functions that
-//! work from snapshots (challenges) follow within a second; what a script checks is kept in the lane itself
-//! ([`Limits`]), so that the next reservation goes by it.
+//! work from snapshots (challenges) follow within a second. What a script checks is kept in the lane itself
+//! ([`LaneRules`]), so the next reservation goes by it.
 
 use crate::catalogue::Document;
 use crate::ids::ItemId;
@@ -12,17 +12,17 @@ use serde::{Deserialize, Serialize};
 /// The id of the document that holds for the whole shop; no item's id looks like it.
 pub const SHOP: &str = "shop";
 
-/// What is overridden. A member that is left out is not.
+/// What the operator overrides. A member that is left out overrides nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rules {
-    /// Which challenge is asked for: a word of `captcha_kind`. Whether one is asked at all is the deployment's to say.
+    /// Which challenge a shopper is asked: a word of `captcha_kind`. The deployment decides whether one is asked at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub challenge_kind: Option<String>,
-    /// How hard it is, in the kind's own measure; 0 for the kind's usual.
+    /// How hard the challenge is, in the unit of its kind; 0 for the kind's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub challenge_difficulty: Option<u8>,
-    /// Challenges and reservations that one shopper may ask for, per item, in ten seconds; 0 for any number.
+    /// Tries (challenges and reservations) of one shopper, per item, in ten seconds; 0 for any number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tries_per_ten_seconds: Option<u32>,
     /// The same for one address.
@@ -31,22 +31,22 @@ pub struct Rules {
     /// Polls of one shopper, per item, in ten seconds; 0 for any number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub polls_per_ten_seconds: Option<u32>,
-    /// Polls of one item that pages are told to stay under, all together.
+    /// Polls of one item, a second, that all pages together are told to stay under.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub polls_per_second: Option<u32>,
-    /// Units that reservations of one item may ask for and be admitted, per second; 0 for any number.
+    /// Units of one item, a second, for which reservations are admitted; 0 for any number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub units_per_second: Option<u32>,
-    /// With more than this many times the stock waiting, the queue is full.
+    /// The queue is full when this many times the stock waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue_factor: Option<u32>,
-    /// Whether what is open is paused meanwhile. An item that the operator resumes by itself opens all the same.
+    /// Whether open items are paused. An item that the operator then resumes opens all the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<bool>,
 }
 
 impl Rules {
-    /// These rules where they say something, `other`'s elsewhere.
+    /// These rules, and `other`'s for the members that these leave out.
     #[must_use]
     pub fn or(self, other: &Rules) -> Rules {
         Rules {
@@ -71,15 +71,15 @@ pub struct RulesDocument {
     /// [`SHOP`], or the item's id.
     pub id: String,
     pub rules: Rules,
-    /// Counts the changes of this document, from 1; 0 where nobody has set any.
+    /// Counts the changes of this document, from 1; 0 if no rule was ever set.
     pub version: u64,
-    /// When and by whom it was changed last.
+    /// When it was changed last, and by which operator.
     pub changed_at: Option<Timestamp>,
     pub changed_by: Option<String>,
 }
 
 impl RulesDocument {
-    /// What holds before anybody has set a rule.
+    /// The document before any rule is set.
     pub fn none(id: &str) -> Self {
         let rules = Rules::default();
         RulesDocument { id: id.to_owned(), rules, version: 0, changed_at: None, changed_by: None }
@@ -96,7 +96,7 @@ impl Document for RulesDocument {
     }
 }
 
-/// The rules that concern one item: its own, and the shop's.
+/// The rules for one item: its own, and the shop's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ItemRules {
     pub shop: RulesDocument,
@@ -110,16 +110,16 @@ impl ItemRules {
     }
 }
 
-/// Most of any limit.
-pub const MAX_LIMIT: u32 = 10_000;
-/// Most polls and units a second.
+/// The largest capacity of an allowance.
+pub const MAX_ALLOWANCE: u32 = 10_000;
+/// The most polls or units a second.
 pub const MAX_RATE: u32 = 1_000_000;
-/// Most times the stock that may wait.
+/// The largest queue factor.
 pub const MAX_QUEUE_FACTOR: u32 = 1_000_000;
 
-/// What the scripts of a lane go by. In all limits, 0 stands for any number.
+/// The rules as the scripts of a lane check them. In all rates, 0 stands for any number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Limits {
+pub struct LaneRules {
     pub tries_per_ten_seconds: u32,
     pub address_tries_per_ten_seconds: u32,
     pub polls_per_ten_seconds: u32,
@@ -130,9 +130,9 @@ pub struct Limits {
     pub paused: bool,
 }
 
-impl Limits {
-    /// No limit but the queue's.
-    pub const NONE: Limits = Limits {
+impl LaneRules {
+    /// No bound but the queue's.
+    pub const NONE: LaneRules = LaneRules {
         tries_per_ten_seconds: 0,
         address_tries_per_ten_seconds: 0,
         polls_per_ten_seconds: 0,
@@ -142,12 +142,12 @@ impl Limits {
         paused: false,
     };
 
-    /// These limits where `rules` say nothing, and `rules` where they do.
+    /// `rules` where they say something, and these elsewhere.
     #[must_use]
-    pub fn under(self, rules: &Rules) -> Limits {
-        let limit = |rule: Option<u32>, usual: u32| rule.map_or(usual, |rule| rule.min(MAX_LIMIT));
+    pub fn under(self, rules: &Rules) -> LaneRules {
+        let limit = |rule: Option<u32>, usual: u32| rule.map_or(usual, |rule| rule.min(MAX_ALLOWANCE));
         let rate = |rule: Option<u32>, usual: u32| rule.map_or(usual, |rule| rule.min(MAX_RATE));
-        Limits {
+        LaneRules {
             tries_per_ten_seconds: limit(rules.tries_per_ten_seconds, self.tries_per_ten_seconds),
             address_tries_per_ten_seconds: limit(
                 rules.address_tries_per_ten_seconds,
@@ -163,8 +163,8 @@ impl Limits {
         }
     }
 
-    /// As the lane keeps them: one field, read with one match.
-    pub(crate) fn kept(&self) -> String {
+    /// The rates as the lane keeps them: one field, which `read_rates` in `prelude/callers.lua` reads with one match.
+    pub(crate) fn rates(&self) -> String {
         format!(
             "{}|{}|{}|{}|{}",
             self.tries_per_ten_seconds,
@@ -176,23 +176,23 @@ impl Limits {
     }
 }
 
-/// The limits of a lane and the rules that they come from, so that older rules never undo younger ones.
+/// A lane's rules with the versions that they come from, so that older rules never replace newer ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct VersionedLimits {
-    pub limits: Limits,
+pub struct VersionedRules {
+    pub rules: LaneRules,
     pub shop_version: u64,
     pub item_version: u64,
 }
 
-impl VersionedLimits {
-    /// [`Limits::NONE`], before anybody has set a rule.
-    pub const NONE: VersionedLimits =
-        VersionedLimits { limits: Limits::NONE, shop_version: 0, item_version: 0 };
+impl VersionedRules {
+    /// [`LaneRules::NONE`], before anybody has set a rule.
+    pub const NONE: VersionedRules =
+        VersionedRules { rules: LaneRules::NONE, shop_version: 0, item_version: 0 };
 
-    /// What `rules` make of the deployment's `usual` limits.
-    pub fn of(rules: &ItemRules, usual: Limits) -> Self {
-        VersionedLimits {
-            limits: usual.under(&rules.merged()),
+    /// `rules` over the deployment's `usual` ones.
+    pub fn of(rules: &ItemRules, usual: LaneRules) -> Self {
+        VersionedRules {
+            rules: usual.under(&rules.merged()),
             shop_version: rules.shop.version,
             item_version: rules.item.version,
         }
@@ -202,9 +202,9 @@ impl VersionedLimits {
         [
             self.shop_version.to_string(),
             self.item_version.to_string(),
-            self.limits.kept(),
-            self.limits.queue_factor.to_string(),
-            u8::from(self.limits.paused).to_string(),
+            self.rules.rates(),
+            self.rules.queue_factor.to_string(),
+            u8::from(self.rules.paused).to_string(),
         ]
     }
 }
@@ -219,7 +219,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_item_s_rules_come_before_the_shop_s_and_those_before_the_settings() {
+    fn rules_of_the_item_come_before_those_of_the_shop_and_those_before_the_settings() {
         let shop = Rules {
             tries_per_ten_seconds: Some(5),
             queue_factor: Some(7),
@@ -227,30 +227,30 @@ mod tests {
             ..Rules::default()
         };
         let item = Rules { tries_per_ten_seconds: Some(0), paused: Some(false), ..Rules::default() };
-        let usual = Limits { address_tries_per_ten_seconds: 60, ..Limits::NONE };
-        let limits = usual.under(&item.or(&shop));
-        let expected = Limits { queue_factor: 7, ..usual };
-        assert_eq!(limits, expected);
-        assert_eq!(limits.kept(), "0|60|0|0|0");
+        let usual = LaneRules { address_tries_per_ten_seconds: 60, ..LaneRules::NONE };
+        let merged = usual.under(&item.or(&shop));
+        let expected = LaneRules { queue_factor: 7, ..usual };
+        assert_eq!(merged, expected);
+        assert_eq!(merged.rates(), "0|60|0|0|0");
     }
 
     #[test]
-    fn what_no_lane_could_bear_is_bounded() {
+    fn rules_that_no_lane_could_bear_are_bounded() {
         let rules = Rules {
             tries_per_ten_seconds: Some(u32::MAX),
             units_per_second: Some(u32::MAX),
             queue_factor: Some(0),
             ..Rules::default()
         };
-        let limits = Limits::NONE.under(&rules);
+        let merged = LaneRules::NONE.under(&rules);
         assert_eq!(
-            (limits.tries_per_ten_seconds, limits.units_per_second, limits.queue_factor),
-            (MAX_LIMIT, MAX_RATE, 1)
+            (merged.tries_per_ten_seconds, merged.units_per_second, merged.queue_factor),
+            (MAX_ALLOWANCE, MAX_RATE, 1)
         );
     }
 
     #[test]
-    fn rules_are_written_as_far_as_they_say_something() {
+    fn only_the_rules_that_are_set_are_written() {
         let rules = Rules { units_per_second: Some(0), ..Rules::default() };
         assert_eq!(serde_json::to_string(&rules).unwrap(), r#"{"units_per_second":0}"#);
         assert_eq!(serde_json::from_str::<Rules>("{}").unwrap(), Rules::default());

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A Redis server that executes one command and answers flat, as Spin's `execute` does.
+/// A Redis server that executes one command and gives a flat reply, as Spin's `execute` does.
 #[allow(async_fn_in_trait, reason = "used generically, on one thread, in components and tests")]
 pub trait Redis {
     /// Executes `command` with `arguments`; nested replies come flattened, in order.
@@ -18,13 +18,13 @@ pub enum Reply {
     Binary(Vec<u8>),
 }
 
-/// Redis could not do what it was asked.
+/// Redis did not execute a command.
 #[derive(Debug, thiserror::Error)]
 pub enum RedisError {
-    /// The server refused the command; its own words.
+    /// The server refused the command, in its own words.
     #[error("redis refused: {0}")]
     Refused(String),
-    /// The server could not be reached or did not answer.
+    /// The server could not be reached, or gave no reply.
     #[error("redis is unavailable: {0}")]
     Unavailable(String),
 }

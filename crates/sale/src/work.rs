@@ -1,5 +1,5 @@
-//! The work that doorbells and alarms call for, in bounded pieces. Functions, polls and ticks all do it through here,
-//! so that whoever finds it does the same, and doing it twice changes nothing.
+//! The work that doorbells and alarms call for, in bounded pieces. Functions, polls and ticks all call these functions, so they
+//! all do the same. Doing a piece twice changes nothing.
 
 use crate::ids::Lane;
 use crate::keys::{GRANT_DOORBELL, LANES};
@@ -9,7 +9,7 @@ use serde::Serialize;
 
 /// Reservations decided by one script: about 2 ms of Redis's time.
 const GRANT_BATCH: u32 = 500;
-/// Lapsed holds and orders returned by one script.
+/// Lapsed holds and orders that one script ends.
 const LAPSE_BATCH: u32 = 200;
 
 /// What a piece of work came to.
@@ -61,7 +61,7 @@ pub async fn drain<R: Redis>(engine: &Engine<R>, lane: &Lane, batches: u32) -> R
     Ok(done)
 }
 
-/// Does what the lane's alarm calls for: returns what lapsed, and takes the lane away when its time is over.
+/// Does what the lane's alarm calls for: ends what lapsed, and purges the lane when its time is over.
 pub async fn lapse<R: Redis>(engine: &Engine<R>, lane: &Lane) -> Result<Done, EngineError> {
     let mut done = Done::default();
     loop {
@@ -92,7 +92,7 @@ pub async fn lanes<R: Redis>(engine: &Engine<R>) -> Result<Vec<Lane>, EngineErro
     Ok(lanes)
 }
 
-/// Notes that `lane` has keys, so that ticks visit it; called after it got them, or a tick might find none and forget it.
+/// Notes that `lane` has keys, so that ticks visit it. Call it after the keys exist: a tick forgets a lane without keys.
 pub async fn remember<R: Redis>(engine: &Engine<R>, lane: &Lane) -> Result<(), EngineError> {
     engine.redis().execute("SADD", &[LANES.as_bytes(), lane.to_string().as_bytes()]).await?;
     Ok(())
@@ -103,7 +103,7 @@ async fn forget<R: Redis>(engine: &Engine<R>, lane: &Lane) -> Result<(), EngineE
     Ok(())
 }
 
-/// The lanes that a doorbell's message hints at: the one that it names, or all where it names none.
+/// The lanes that a doorbell's message means: the one that it names, or all if it names none.
 pub async fn hinted<R: Redis>(engine: &Engine<R>, message: &[u8]) -> Result<Vec<Lane>, EngineError> {
     match std::str::from_utf8(message).ok().and_then(|text| text.parse().ok()) {
         Some(lane) => Ok(vec![lane]),

@@ -1,51 +1,27 @@
 //! HTTP glue for Stampede's functions: everything between the platform and the domain.
 //!
-//! A function is a route and a decision; what all of them share is here, once: ids and logs ([`serve()`]), bodies and
-//! queries ([`Request`]), refusals ([`Problem`]), sessions and challenges, the platform's Redis and key-value store.
-//! This crate knows no rule of a sale; those are in `sale`.
+//! A function is a route and a decision. The code that several functions share is here, on four floors:
+//!
+//! - [`mod@http`]: requests and responses, strict JSON, refusals ([`Problem`]) and logs.
+//! - [`caller`]: the shopper, operator, address and page that a request comes from; allowances.
+//! - [`platform`]: Redis, the key-value store, settings, outbound HTTP, randomness and timeouts.
+//! - [`shop`]: the catalogue as published, challenges, payments, and the views that several functions show.
+//!
+//! This crate knows no rule of a sale; the crate `sale` has those.
 
-pub mod address;
-pub mod answers;
-pub mod blocklist;
-mod body;
-pub mod catalogue;
-pub mod challenge;
-pub mod cors;
-pub mod deadline;
-pub mod encoding;
-pub mod etag;
-pub mod headers;
-pub mod json;
-pub mod jwks;
-pub mod jwt;
-pub mod limits;
-pub mod mark;
-pub mod network;
-pub mod operator;
-pub mod outbound;
-pub mod payment;
-pub mod problem;
-pub mod puzzles;
-pub mod query;
-pub mod random;
-pub mod redis;
-pub mod request;
-pub mod response;
-pub mod rules;
-mod serve;
-pub mod session;
-pub mod settings;
-pub mod trace;
-pub mod worker;
+pub mod caller;
+pub mod http;
+pub mod platform;
+pub mod shop;
 
-pub use headers::Headers;
-pub use problem::{FieldError, Problem};
-pub use redis::SharedRedis;
-pub use request::Request;
-pub use response::{Caching, Response};
-pub use serve::{serve, warn};
+pub use crate::http::headers::Headers;
+pub use crate::http::problem::{FieldError, Problem};
+pub use crate::http::request::Request;
+pub use crate::http::response::{Caching, Response};
+pub use crate::http::serve::{serve, warn};
+pub use crate::platform::redis::SharedRedis;
 
-pub use http::{HeaderValue, Method, StatusCode, header};
+pub use ::http::{HeaderValue, Method, StatusCode, header};
 
 #[doc(hidden)]
-pub use spin_sdk::wasip3 as platform;
+pub use spin_sdk::wasip3;

@@ -1,20 +1,21 @@
-//! The blocklist, as operators keep it.
+//! The blocklist: operators read and change it.
 
 use sale::ids::UserId;
 use sale::scripts::Blocked;
 use sale::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use web::operator::Operator;
-use web::{Problem, Request, Response, blocklist};
+use web::caller::operator::Operator;
+use web::shop::blocklist;
+use web::{Problem, Request, Response};
 
-/// Most characters of why somebody is blocked.
+/// The longest reason for a block, in characters.
 const MOST_REASON: usize = 200;
 
-/// A line of the blocklist.
+/// One entry of the blocklist.
 #[derive(Serialize)]
 struct Line {
     kind: &'static str,
-    /// The user's id, the address, or the network: an IPv6 address stands for its /64.
+    /// The user's id, the address, or the network. An IPv6 address stands for its /64.
     value: String,
     since: Timestamp,
     by: String,

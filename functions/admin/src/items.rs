@@ -1,7 +1,7 @@
-//! Items, as operators write, publish and look after them.
+//! Items: operators write, publish and change them.
 //!
-//! The catalogue's document and the engine's lane are two keys, so publishing is two steps; both may be repeated, and an
-//! operator who saw an error repeats them.
+//! Publishing writes two keys, the catalogue's document and the lane, in two steps. Both steps may be repeated; an operator
+//! who saw an error repeats the call.
 
 use sale::catalogue::{Documents, Item};
 use sale::ids::{ItemId, Lane};
@@ -11,11 +11,12 @@ use sale::scripts::{LaneView, Published, Saved, SeriesPoint, StockChange, Stocke
 use sale::time::Timestamp;
 use sale::{Engine, work};
 use serde::{Deserialize, Serialize};
-use web::operator::Operator;
-use web::{
-    FieldError, Problem, Request, Response, SharedRedis, StatusCode, catalogue, etag, header, random,
-    settings,
-};
+use web::caller::operator::Operator;
+use web::http::etag;
+use web::platform::{random, settings};
+use web::shop::catalogue;
+use web::shop::views::{self, Stock};
+use web::{FieldError, Problem, Request, Response, SharedRedis, StatusCode, header};
 
 use crate::rules;
 use crate::sales::{self, MOST_DESCRIPTION, MOST_TITLE, announced, check_text};
@@ -23,7 +24,7 @@ use crate::sales::{self, MOST_DESCRIPTION, MOST_TITLE, announced, check_text};
 const NOT_FOUND: Problem = Problem::NotFound { what: "item" };
 const MOST_IMAGE: usize = 500;
 
-/// What `POST /api/admin/items/{id}/…` can be asked to do.
+/// The last part of `POST /api/admin/items/{id}/…`.
 pub const STEPS: [&str; 5] = ["publish", "pause", "resume", "close", "stock"];
 
 #[derive(Deserialize)]
@@ -54,7 +55,7 @@ fn one() -> u32 {
 }
 
 impl Body {
-    /// The item that this body describes, times taken from its sale where it names none.
+    /// The item that this body describes. Without times of its own it takes its sale's.
     fn into_item(self, id: ItemId, sale: &sale::catalogue::Sale, version: u64) -> Result<Item, Problem> {
         let starts_at = self.starts_at.unwrap_or(sale.starts_at);
         let ends_at = self.ends_at.unwrap_or(sale.ends_at);
@@ -114,7 +115,7 @@ impl Body {
     }
 }
 
-/// Nothing that a browser could be made to run.
+/// Whether `text` can be a picture's address. Nothing that a browser could be made to run is one.
 fn is_image(text: &str) -> bool {
     let plain = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'<>\\`".contains(&byte));
     plain
@@ -124,57 +125,14 @@ fn is_image(text: &str) -> bool {
 }
 
 /// An item as its operator sees it.
-#[derive(Serialize)]
-struct Shown {
-    id: ItemId,
-    sale_id: String,
-    title: String,
-    subtitle: String,
-    description: String,
-    image: String,
-    list_price: Money,
-    sale_price: Money,
-    starts_at: Timestamp,
-    ends_at: Timestamp,
-    state: ItemState,
-    stock: Stock,
-    per_user_limit: u32,
-    mode: Mode,
-    version: u64,
-}
-
-#[derive(Serialize)]
-struct Stock {
-    total: i64,
-    available: i64,
-}
-
-impl Shown {
-    fn of(item: &Item, view: Option<&LaneView>) -> Self {
-        let (state, stock) = match view {
-            Some(view) => (view.state_at(view.now), Stock { total: view.total, available: view.available }),
-            // Published once, and its time in Redis is over.
-            None if item.published => (ItemState::Ended, Stock { total: item.stock, available: 0 }),
-            None => (ItemState::Draft, Stock { total: item.stock, available: item.stock }),
-        };
-        Shown {
-            id: item.id.clone(),
-            sale_id: item.sale_id.to_string(),
-            title: item.title.clone(),
-            subtitle: item.subtitle.clone(),
-            description: item.description.clone(),
-            image: item.image.clone(),
-            list_price: item.list_price.clone(),
-            sale_price: item.sale_price.clone(),
-            starts_at: item.starts_at,
-            ends_at: item.ends_at,
-            state,
-            stock,
-            per_user_limit: item.per_user_limit,
-            mode: item.mode,
-            version: item.version,
-        }
-    }
+fn shown(item: &Item, view: Option<&LaneView>) -> views::Item {
+    let (state, stock) = match view {
+        Some(view) => (view.state_at(view.now), Stock { total: view.total, available: view.available }),
+        // It was published, and its time in Redis is over.
+        None if item.published => (ItemState::Ended, Stock { total: item.stock, available: 0 }),
+        None => (ItemState::Draft, Stock { total: item.stock, available: item.stock }),
+    };
+    views::Item::new(item, state, stock)
 }
 
 /// How the log names an item.
@@ -189,7 +147,7 @@ pub async fn find(engine: &Engine<SharedRedis>, id: &str) -> Result<Item, Proble
 
 async fn answer(engine: &Engine<SharedRedis>, status: StatusCode, item: &Item) -> Result<Response, Problem> {
     let view = engine.view(&lane(item)).await?;
-    let response = Response::json(status, &Shown::of(item, view.as_ref()));
+    let response = Response::json(status, &shown(item, view.as_ref()));
     Ok(response.header(header::ETAG, &etag::of_version(item.version)))
 }
 
@@ -218,7 +176,7 @@ pub async fn create(operator: &Operator, request: &mut Request, sale_id: &str) -
 
 #[derive(Serialize)]
 struct List {
-    items: Vec<Shown>,
+    items: Vec<views::Item>,
     page: usize,
     page_size: usize,
     total: usize,
@@ -234,11 +192,11 @@ pub async fn list(request: &Request, sale_id: &str) -> Result<Response, Problem>
     items.retain(|item| item.sale_id == sale.id);
     items.sort_by(|left, right| (left.starts_at, &left.id).cmp(&(right.starts_at, &right.id)));
     let total = items.len();
-    let mut shown = Vec::new();
+    let mut views = Vec::new();
     for item in page.slice(&items) {
-        shown.push(Shown::of(item, engine.view(&lane(item)).await?.as_ref()));
+        views.push(shown(item, engine.view(&lane(item)).await?.as_ref()));
     }
-    Ok(Response::ok(&List { items: shown, page: page.number, page_size: page.size, total }))
+    Ok(Response::ok(&List { items: views, page: page.number, page_size: page.size, total }))
 }
 
 pub async fn show(id: &str) -> Result<Response, Problem> {
@@ -287,10 +245,10 @@ pub async fn change(operator: &Operator, request: &mut Request, id: &str) -> Res
     answer(&engine, StatusCode::OK, &item).await
 }
 
-/// What the engine must know, from the item and the settings.
+/// What the lane needs of the item and the settings.
 async fn terms(engine: &Engine<SharedRedis>, item: &Item) -> Result<Terms, Problem> {
-    let millis = async |name| {
-        let seconds = settings::number(name, 1, 366 * 86_400).await?;
+    let millis = async |setting| {
+        let seconds = settings::number(setting, 1, 366 * 86_400).await?;
         Ok::<_, Problem>(i64::try_from(seconds).unwrap_or(i64::MAX / 1_000) * 1_000)
     };
     Ok(Terms {
@@ -299,10 +257,10 @@ async fn terms(engine: &Engine<SharedRedis>, item: &Item) -> Result<Terms, Probl
         per_user_limit: item.per_user_limit,
         mode: item.mode,
         price: item.sale_price.clone(),
-        hold_ms: millis("hold_seconds").await?,
-        pay_ms: millis("pay_seconds").await?,
-        limits: rules::limits_of(engine, item.id.as_str()).await?,
-        retention_ms: millis("retention_seconds").await?,
+        hold_ms: millis(settings::HOLD_SECONDS).await?,
+        pay_ms: millis(settings::PAY_SECONDS).await?,
+        rules: rules::limits_of(engine, item.id.as_str()).await?,
+        retention_ms: millis(settings::RETENTION_SECONDS).await?,
     })
 }
 
@@ -324,7 +282,7 @@ pub async fn step(
         "stock" => stock(&engine, request, &item).await,
         _ => Err(Problem::NotFound { what: "route" }),
     };
-    // What the lane noted of it goes to the log; where that fails, reading the log or a tick does it.
+    // Moves the lane's note of the change to the log. If this fails, the next tick or reader of the log does it.
     announced(engine.collect_changes(&first).await.map(drop).map_err(Problem::from));
     outcome
 }
@@ -346,7 +304,7 @@ async fn publish(engine: &Engine<SharedRedis>, mut item: Item) -> Result<Respons
         item.published = true;
         item.version += 1;
     }
-    // Before it is for sale to all: a sale that Redis loses can be made anew from the first reservation on.
+    // Before the sale opens, so that a lane that Redis loses can be rebuilt from its first reservation on.
     let documents = Documents { item: item.clone(), sale: sales::find(engine, item.sale_id.as_str()).await? };
     engine.describe(&lane, &documents).await?;
     // The lane has noted the change already.

@@ -1,15 +1,15 @@
-//! The operator's API: what is on sale, and who may not buy.
+//! The operator's API: what is on sale, by which rules, and who may not buy. For the operator only.
 //!
-//! | route | where |
-//! | --- | --- |
-//! | `/api/admin/sales…` | [`sales`] |
-//! | `/api/admin/items…` | [`items`] |
-//! | `/api/admin/rules`, `/api/admin/items/{id}/rules` | [`rules`] |
-//! | `/api/admin/log` | [`log`]: who changed what |
-//! | `/api/admin/blocklist…` | [`blocklist`] |
+//! | route | where | scripts of `operator/` |
+//! | --- | --- | --- |
+//! | `/api/admin/sales…` | [`sales`] | `save_document`, `describe_lane` |
+//! | `/api/admin/items…` | [`items`] | `save_document`, `publish_lane`, `describe_lane`, `stock`, `switch_lane`, `view_lane` |
+//! | `/api/admin/rules`, `/api/admin/items/{id}/rules` | [`rules`] | `save_document`, `apply_rules` |
+//! | `/api/admin/log` | [`log`]: who changed what | `log_change` |
+//! | `/api/admin/blocklist…` | [`blocklist`] | `block` |
 //!
-//! Orders, audits and all that needs the order database are the function `books`.
-//! Problems: unauthorized, not-found, invalid, conflict, version-mismatch.
+//! The function `books` has orders, audits and everything else that needs the order database.
+//! Problems: unauthorized, rate-limited, not-found, invalid, conflict, version-mismatch.
 
 mod blocklist;
 mod items;
@@ -18,15 +18,20 @@ mod rules;
 mod sales;
 
 use sale::rules::SHOP;
-use web::{Method, Problem, Request, Response, operator};
+use web::caller::operator;
+use web::{Method, Problem, Request, Response};
 
-web::service!("admin", handle);
+web::service!("admin", handle, settings: COMMON, OPERATOR, RULES, [
+    CAPTCHA_KIND,
+    CAPTCHA_DIFFICULTY,
+    HOLD_SECONDS,
+    PAY_SECONDS,
+    RETENTION_SECONDS,
+]);
 
 async fn handle(request: &mut Request) -> Result<Response, Problem> {
-    let segments: Vec<String> = request.segments().into_iter().map(str::to_owned).collect();
-    let path: Vec<&str> = segments.iter().map(String::as_str).collect();
     let operator = &operator::check(request).await?;
-    match path[..] {
+    match request.path().segments()[..] {
         ["api", "admin", "sales"] => match request.on("/api/admin/sales", &[Method::GET, Method::POST])? {
             Method::GET => sales::list(request).await,
             _ => sales::create(operator, request).await,

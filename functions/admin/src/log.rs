@@ -1,4 +1,4 @@
-//! The log of what operators changed: [`sale::change`] says how an entry gets there.
+//! The log of what operators changed. [`sale::change`] says how an entry gets there.
 
 use sale::change::LoggedChange;
 use sale::{Engine, work};
@@ -15,7 +15,7 @@ struct Log {
     total: u64,
 }
 
-/// The youngest entries first. Changes that still wait in a lane, because somebody died half-way, are brought in first.
+/// Lists entries, newest first. Before that, it collects changes that a failed call left in a lane.
 pub async fn list(request: &Request) -> Result<Response, Problem> {
     let query = request.query()?;
     query.only(&["page", "page_size"])?;

@@ -1,28 +1,31 @@
-//! The rules that an operator changes while the shop runs: what they are is told in [`sale::rules`].
+//! The rules that an operator changes while the shop runs. [`sale::rules`] says what they are.
 
 use sale::catalogue::Item;
 use sale::rules::{
-    ItemRules, Limits, MAX_LIMIT, MAX_QUEUE_FACTOR, MAX_RATE, Rules, RulesDocument, SHOP, VersionedLimits,
+    ItemRules, LaneRules, MAX_ALLOWANCE, MAX_QUEUE_FACTOR, MAX_RATE, Rules, RulesDocument, SHOP,
+    VersionedRules,
 };
 use sale::scripts::Saved;
 use sale::time::Timestamp;
 use sale::{Engine, work};
 use serde::Serialize;
-use web::challenge::Kind;
-use web::operator::Operator;
-use web::rules::tell;
-use web::{FieldError, Problem, Request, Response, SharedRedis, catalogue, etag, header};
+use web::caller::operator::Operator;
+use web::http::etag;
+use web::shop::catalogue;
+use web::shop::challenge::Kind;
+use web::shop::rules::tell;
+use web::{FieldError, Problem, Request, Response, SharedRedis, header};
 
 use crate::items;
 use crate::sales::announced;
 
-/// Rules as their operator sees them.
+/// Rules as the operator sees them.
 #[derive(Serialize)]
 struct Shown<'a> {
     id: &'a str,
     version: u64,
     rules: &'a Rules,
-    /// What holds now, settings included; for the shop, where an item has no rules of its own.
+    /// The values that hold now, from rules and settings. For the shop: for items without rules of their own.
     effective: Effective,
     #[serde(skip_serializing_if = "Option::is_none")]
     changed_at: Option<Timestamp>,
@@ -35,12 +38,12 @@ struct Effective {
     challenge_kind: &'static str,
     challenge_difficulty: u8,
     #[serde(flatten)]
-    limits: Limits,
+    limits: LaneRules,
 }
 
-/// What a lane of this item goes by, before it is told.
-pub async fn limits_of(engine: &Engine<SharedRedis>, item: &str) -> Result<VersionedLimits, Problem> {
-    Ok(VersionedLimits::of(&engine.rules_of(item).await?, web::rules::usual_limits().await?))
+/// The rules of a lane of this item, before the lane is told.
+pub async fn limits_of(engine: &Engine<SharedRedis>, item: &str) -> Result<VersionedRules, Problem> {
+    Ok(VersionedRules::of(&engine.rules_of(item).await?, web::shop::rules::usual_limits().await?))
 }
 
 pub async fn show(id: &str) -> Result<Response, Problem> {
@@ -68,12 +71,12 @@ pub async fn change(operator: &Operator, request: &mut Request, id: &str) -> Res
             return Err(Problem::VersionMismatch { current: Some(current) });
         }
     }
-    // What is saved holds: a lane that could not be told now is told by the next tick.
+    // The saved rules hold. If a lane could not be told now, the next tick tells it.
     announced(apply(&engine, &id).await);
     answer(&engine, &id).await
 }
 
-/// The id of a set of rules that there can be.
+/// The id of the shop's or an item's rules.
 async fn known(engine: &Engine<SharedRedis>, id: &str) -> Result<String, Problem> {
     if id == SHOP {
         return Ok(SHOP.to_owned());
@@ -85,11 +88,11 @@ async fn answer(engine: &Engine<SharedRedis>, id: &str) -> Result<Response, Prob
     let ItemRules { shop, item } = engine.rules_of(id).await?;
     let (document, merged) =
         if id == SHOP { (&shop, shop.rules.clone()) } else { (&item, item.rules.clone().or(&shop.rules)) };
-    let (kind, difficulty) = web::rules::challenge(&merged).await?;
+    let (kind, difficulty) = web::shop::rules::challenge(&merged).await?;
     let effective = Effective {
         challenge_kind: kind.as_str(),
         challenge_difficulty: difficulty,
-        limits: web::rules::usual_limits().await?.under(&merged),
+        limits: web::shop::rules::usual_limits().await?.under(&merged),
     };
     let shown = Shown {
         id,
@@ -102,7 +105,7 @@ async fn answer(engine: &Engine<SharedRedis>, id: &str) -> Result<Response, Prob
     Ok(Response::ok(&shown).header(header::ETAG, &etag::of_version(document.version)))
 }
 
-/// Tells the lanes that the rules concern, and everybody who reads a snapshot of the item.
+/// Tells the lanes that the rules concern, and renews the item's snapshot.
 async fn apply(engine: &Engine<SharedRedis>, id: &str) -> Result<(), Problem> {
     if id == SHOP {
         let lanes = work::lanes(engine).await?;
@@ -122,9 +125,9 @@ fn checked(rules: Rules) -> Result<Rules, Problem> {
         }
     };
     within("challenge_difficulty", rules.challenge_difficulty.map(u32::from), 0, 30);
-    within("tries_per_ten_seconds", rules.tries_per_ten_seconds, 0, MAX_LIMIT);
-    within("address_tries_per_ten_seconds", rules.address_tries_per_ten_seconds, 0, MAX_LIMIT);
-    within("polls_per_ten_seconds", rules.polls_per_ten_seconds, 0, MAX_LIMIT);
+    within("tries_per_ten_seconds", rules.tries_per_ten_seconds, 0, MAX_ALLOWANCE);
+    within("address_tries_per_ten_seconds", rules.address_tries_per_ten_seconds, 0, MAX_ALLOWANCE);
+    within("polls_per_ten_seconds", rules.polls_per_ten_seconds, 0, MAX_ALLOWANCE);
     within("polls_per_second", rules.polls_per_second, 1, MAX_RATE);
     within("units_per_second", rules.units_per_second, 0, MAX_RATE);
     within("queue_factor", rules.queue_factor, 1, MAX_QUEUE_FACTOR);

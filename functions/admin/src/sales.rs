@@ -1,4 +1,4 @@
-//! Sales, as operators write them.
+//! Sales: operators write and change them.
 
 use sale::Engine;
 use sale::catalogue::{Documents, Item, Sale};
@@ -6,12 +6,15 @@ use sale::ids::{Lane, SaleId};
 use sale::scripts::Saved;
 use sale::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use web::operator::Operator;
-use web::{FieldError, Problem, Request, Response, SharedRedis, catalogue, etag, header, random};
+use web::caller::operator::Operator;
+use web::http::etag;
+use web::platform::random;
+use web::shop::catalogue;
+use web::{FieldError, Problem, Request, Response, SharedRedis, header};
 
 pub const NOT_FOUND: Problem = Problem::NotFound { what: "sale" };
 
-/// Most characters of a title and of a description.
+/// The longest title and the longest description, in characters.
 pub const MOST_TITLE: usize = 200;
 pub const MOST_DESCRIPTION: usize = 8_000;
 
@@ -37,7 +40,7 @@ impl Body {
     }
 }
 
-/// Notes what is wrong with a text, if anything.
+/// Adds an error if the text is wrong.
 pub fn check_text(
     errors: &mut Vec<FieldError>,
     field: &'static str,
@@ -72,7 +75,7 @@ pub async fn create(operator: &Operator, request: &mut Request) -> Result<Respon
             let response = Response::created(&sale).header(header::LOCATION, &location);
             Ok(response.header(header::ETAG, &etag::of_version(sale.version)))
         }
-        // Two random ids were the same: asking again makes another.
+        // Two random ids were the same. The operator's next try gets another one.
         Saved::VersionMismatch { .. } => Err(Problem::unavailable("a new sale's id was taken")),
     }
 }
@@ -91,7 +94,7 @@ pub async fn change(operator: &Operator, request: &mut Request, id: &str) -> Res
     let engine = operator.engine("sale.change", format!("sale/{}", sale.id));
     match engine.save_document(&sale, expected).await? {
         Saved::Done => {
-            // Every lane carries its sale's text, for the day when Redis is lost.
+            // Every lane carries its sale's text, so that it can be rebuilt after Redis is lost.
             for item in engine.documents::<Item>().await? {
                 if item.published && item.sale_id == sale.id {
                     let lane = Lane::first(item.id.clone());
@@ -105,10 +108,10 @@ pub async fn change(operator: &Operator, request: &mut Request, id: &str) -> Res
     }
 }
 
-/// A change that is made and could not be announced is made all the same: caches lapse by themselves within seconds.
+/// A change counts even if it could not be announced: caches expire by themselves within seconds.
 pub fn announced(outcome: Result<(), Problem>) {
     if let Err(problem) = outcome {
-        web::worker::log_failure("admin", "", problem.cause().unwrap_or(problem.slug()));
+        web::shop::worker::log_failure("admin", "", problem.cause().unwrap_or(problem.slug()));
     }
 }
 

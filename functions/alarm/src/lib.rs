@@ -1,17 +1,21 @@
-//! Redis trigger `__keyevent@0__:expired`: a lane's alarm key lapsed, so holds or unpaid orders may have, too, or a
-//! doorbell was lost (scripts `lapse`, `grant`, `purge`).
+//! Redis trigger `__keyevent@0__:expired`: a lane's alarm key expired, so deadlines may have passed.
 //!
-//! Other keys that expire arrive here as well and are passed over. An empty message, which a runtime may send when its
-//! subscription was interrupted, means all lanes.
+//! Returns the units of lapsed holds and unpaid orders to stock (script `lapse`), and clears away lanes whose time is over
+//! (script `purge`). Then it drains the queue (script `grant`), because units came back or a doorbell was lost.
+//!
+//! Other keys that expire arrive here too and are ignored. A runtime may send an empty message after its subscription was
+//! interrupted; it means all lanes.
 
 use sale::{Engine, keys, work};
-use web::{SharedRedis, worker};
+use web::SharedRedis;
+use web::shop::worker;
 
-/// Scripts of 500 reservations that one alarm may drain where the queue's doorbell was lost.
+/// Scripts that one alarm may run to drain a queue; each grants 500 reservations.
 const BATCHES: u32 = 10;
 
-#[spin_sdk::redis_subscriber]
-async fn alarm(message: Vec<u8>) -> anyhow::Result<()> {
+web::subscriber!("alarm", handle, settings: [LOG_REQUESTS, REDIS_URL]);
+
+async fn handle(message: Vec<u8>) -> anyhow::Result<()> {
     let engine = Engine::new(SharedRedis);
     let lanes = if message.is_empty() {
         work::lanes(&engine).await?
@@ -23,7 +27,7 @@ async fn alarm(message: Vec<u8>) -> anyhow::Result<()> {
             Ok(done) => worker::log_done("alarm", &lane, &done).await,
             Err(error) => worker::log_failure("alarm", &lane.to_string(), error),
         }
-        // What came back is for the next in line, whether or not the doorbell that the script rang is heard.
+        // Units that came back go to the next in the queue, even if nobody hears the doorbell that the script rang.
         match work::drain(&engine, &lane, BATCHES).await {
             Ok(done) => worker::log_done("alarm", &lane, &done).await,
             Err(error) => worker::log_failure("alarm", &lane.to_string(), error),

@@ -1,32 +1,31 @@
-//! Whether items add up, in the engine and between the engine and the order database; and making anew what Redis lost.
+//! Audits items, in Redis and against the order database, and rebuilds what Redis lost.
 
 use order_ledger::audit::{LaneAudit, audit as audit_lane};
 use order_ledger::rebuild::{Rebuilt, rebuild, restore_documents};
-use order_ledger::{copy, poison, read, spin};
+use order_ledger::{copy, read, set_aside, spin};
 use sale::catalogue::Item;
 use sale::ids::{ItemId, Lane};
 use sale::{Engine, work};
 use serde::Serialize;
 use std::time::{Duration, Instant};
-use web::{Problem, Response, SharedRedis, catalogue};
+use web::shop::catalogue;
+use web::{Problem, Response, SharedRedis};
 
-use crate::open_ledger;
-
-/// How long one call audits, and how long it mends: both together less than a request may take. What is left, the next
-/// call does.
+/// How long one call audits, and how long it mends. Together they stay below a request's timeout; the next call does the
+/// rest.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Events that a reconciliation copies at a time, and how often at most.
+/// Events that a reconciliation copies at a time, and how often it does so at most.
 const COPY_BATCH: u32 = 500;
 const COPY_BATCHES: u32 = 200;
-/// Scripts of 500 reservations that a reconciliation drains of one lane's queue.
+/// Scripts that a reconciliation may run to drain one lane's queue; each grants 500 reservations.
 const GRANT_BATCHES: u32 = 40;
-/// Events set aside that a reconciliation tries again.
+/// Events that were set aside and that a reconciliation tries again, at most.
 const RETRIED: u32 = 1_000;
 
 #[derive(Serialize)]
 struct Report {
     item_id: ItemId,
-    /// Whether all was looked at and there is no difference.
+    /// Whether everything was compared and nothing differs.
     consistent: bool,
     /// Differences in words, up to 100 a lane.
     differences: Vec<String>,
@@ -35,7 +34,7 @@ struct Report {
     recorded: Vec<read::Total>,
 }
 
-/// The lanes of the item: as its document says, or where Redis has lost that, as the order database knows them.
+/// The lanes of the item. Its document names them; if Redis lost it, the order database does.
 async fn lanes(
     engine: &Engine<SharedRedis>,
     sql: &spin::Database,
@@ -47,14 +46,14 @@ async fn lanes(
         let lanes = (0..item.lanes.max(1)).map(|number| Lane::new(id.clone(), number)).collect();
         return Ok((id, lanes));
     }
-    let known = read::lanes(sql).await.map_err(Problem::unavailable)?;
+    let known = read::lanes(sql).await?;
     let lanes: Vec<Lane> = known.into_iter().map(|(lane, _)| lane).filter(|lane| lane.item == id).collect();
     if lanes.is_empty() { Err(no_item) } else { Ok((id, lanes)) }
 }
 
 /// Recounts the item, and compares it with the order database. Changes nothing.
 pub async fn audit(engine: &Engine<SharedRedis>, id: &str) -> Result<Response, Problem> {
-    let sql = open_ledger().await?;
+    let sql = spin::open().await?;
     let (id, lanes) = lanes(engine, &sql, id).await?;
     Ok(Response::ok(&report(engine, &sql, id, &lanes).await?))
 }
@@ -67,13 +66,13 @@ async fn report(
 ) -> Result<Report, Problem> {
     let mut audits = Vec::new();
     for lane in lanes {
-        audits.push(audit_lane(engine, sql, lane, PATIENCE).await.map_err(Problem::unavailable)?);
+        audits.push(audit_lane(engine, sql, lane, PATIENCE).await?);
     }
     if audits.iter().all(|audit| audit.counters.is_none() && audit.different == 0) {
         return Err(Problem::conflict("The item is not published, or has left Redis"));
     }
     Ok(Report {
-        recorded: read::totals(sql, &item_id).await.map_err(Problem::unavailable)?,
+        recorded: read::totals(sql, &item_id).await?,
         item_id,
         consistent: audits.iter().all(|audit| audit.complete && audit.different == 0),
         differences: audits.iter().flat_map(|audit| audit.differences.iter().cloned()).collect(),
@@ -81,14 +80,14 @@ async fn report(
     })
 }
 
-/// What was mended of one item.
+/// What a reconciliation did for one item.
 #[derive(Serialize, Default)]
 struct Mended {
     /// Events that were written to the order database.
     copied: usize,
     #[serde(flatten)]
     done: work::Done,
-    /// Lanes made anew; `finished` is false when calling again has more to do.
+    /// Lanes that were rebuilt; `finished` is false when another call has more to do.
     #[serde(flatten)]
     rebuilt: Rebuilt,
 }
@@ -103,9 +102,9 @@ struct Reconciled {
     report: Report,
 }
 
-/// Makes anew what Redis lost of the item, does what is overdue, copies what the order database lacks, and recounts.
+/// Rebuilds what Redis lost of the item, does overdue work, copies what the order database lacks, and audits.
 pub async fn reconcile(engine: &Engine<SharedRedis>, id: &str) -> Result<Response, Problem> {
-    let sql = open_ledger().await?;
+    let sql = spin::open().await?;
     let (id, lanes) = lanes(engine, &sql, id).await?;
     let retried = retry(&sql).await?;
     let mended = mend(engine, &sql, &lanes, PATIENCE).await?;
@@ -122,12 +121,12 @@ struct AllReconciled {
     mended: Mended,
 }
 
-/// Reconciles every item that Redis or the order database knows: after Redis was lost, when nobody can name one.
+/// Reconciles every item in Redis or the order database, for an operator who lost Redis and can't name the items.
 pub async fn reconcile_all(engine: &Engine<SharedRedis>) -> Result<Response, Problem> {
     let begun = Instant::now();
-    let sql = open_ledger().await?;
+    let sql = spin::open().await?;
     let retried = retry(&sql).await?;
-    let known = read::lanes(&sql).await.map_err(Problem::unavailable)?;
+    let known = read::lanes(&sql).await?;
     let mut lanes: Vec<Lane> = known.into_iter().map(|(lane, _)| lane).collect();
     lanes.extend(work::lanes(engine).await?);
     lanes.sort();
@@ -150,7 +149,7 @@ pub async fn reconcile_all(engine: &Engine<SharedRedis>) -> Result<Response, Pro
 }
 
 async fn retry(sql: &spin::Database) -> Result<usize, Problem> {
-    Ok(poison::retry(sql, RETRIED, 0).await.map_err(Problem::unavailable)?.applied)
+    Ok(set_aside::retry(sql, RETRIED, 0).await?.applied)
 }
 
 /// Mends the lanes of one item.
@@ -164,11 +163,11 @@ async fn mend(
     let mut mended =
         Mended { rebuilt: Rebuilt { finished: true, ..Rebuilt::default() }, ..Mended::default() };
     for lane in lanes {
-        let documents = restore_documents(engine, sql, lane).await.map_err(Problem::unavailable)?;
-        // What can be written first, so that nothing is made anew from less than there is.
+        let documents = restore_documents(engine, sql, lane).await?;
+        // First write every event that can be written; a rebuild would miss the others.
         let (copied, contradicts) = record(engine, sql, lane).await?;
         let left = patience.saturating_sub(begun.elapsed());
-        let rebuilt = rebuild(engine, sql, lane, contradicts, left).await.map_err(Problem::unavailable)?;
+        let rebuilt = rebuild(engine, sql, lane, contradicts, left).await?;
         let finished = rebuilt.finished;
         let mut done = Mended { copied, rebuilt, ..Mended::default() };
         if finished {
@@ -179,14 +178,14 @@ async fn mend(
         if let Some(documents) = documents.filter(|_| done.rebuilt.rebuilt)
             && let Err(problem) = catalogue::announce_item(&documents.item.id).await
         {
-            web::worker::log_failure("books", &lane.to_string(), problem.cause().unwrap_or_default());
+            web::shop::worker::log_failure("books", &lane.to_string(), problem.cause().unwrap_or_default());
         }
         mended.add(done);
     }
     Ok(mended)
 }
 
-/// Copies a lane's outbox; answers how many events were written, and whether they contradict what is.
+/// Copies a lane's outbox. Returns how many events were written, and whether they contradict the order database.
 async fn record(
     engine: &Engine<SharedRedis>,
     sql: &spin::Database,
@@ -194,7 +193,7 @@ async fn record(
 ) -> Result<(usize, bool), Problem> {
     let mut recorded = 0;
     for _ in 0..COPY_BATCHES {
-        let copied = copy(engine, sql, lane, COPY_BATCH).await.map_err(Problem::unavailable)?;
+        let copied = copy(engine, sql, lane, COPY_BATCH).await?;
         recorded += copied.events.applied;
         if copied.events.contradicts {
             return Ok((recorded, true));

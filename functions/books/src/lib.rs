@@ -1,38 +1,39 @@
-//! The operator's books: orders and payments, and whether engine and order database agree.
+//! The operator's books: orders and payments, and whether Redis and the order database agree. For the operator only.
 //!
-//! | route | where |
-//! | --- | --- |
-//! | `GET /api/admin/orders`, `POST /api/admin/orders/{id}/refund` | [`orders`] |
-//! | `GET /api/admin/refunds`, `POST /api/admin/payments/{id}/refund` | [`orders`] |
-//! | `GET /api/admin/set-aside`, `POST …/retry`, `…/dismiss`, `…/pass-over` | [`set_aside`] |
-//! | `POST /api/admin/items/{id}/audit`, `…/reconcile`, `POST /api/admin/reconcile` | [`audit`] |
+//! | route | where | scripts |
+//! | --- | --- | --- |
+//! | `GET /api/admin/orders`, `POST /api/admin/orders/{id}/refund` | [`orders`] | `refund` |
+//! | `GET /api/admin/refunds`, `POST /api/admin/payments/{id}/refund` | [`orders`] | `refund` |
+//! | `GET /api/admin/set-aside`, `POST …/retry`, `…/dismiss`, `…/pass-over` | [`set_aside`] | `log_change` |
+//! | `POST /api/admin/items/{id}/audit` | [`audit`] | `audit`, `audit_rows` |
+//! | `POST /api/admin/items/{id}/reconcile`, `POST /api/admin/reconcile` | [`audit`] | those of the folders `rebuild`, `worker` and `ledger` |
 //!
-//! Problems: unauthorized, not-found, invalid, conflict.
+//! Problems: unauthorized, rate-limited, not-found, invalid, conflict, unavailable.
 
 mod audit;
 mod orders;
 mod set_aside;
 
-use order_ledger::spin;
 use sale::Engine;
-use web::query::Page;
-use web::{Method, Problem, Request, Response, SharedRedis, operator, settings};
+use web::caller::operator;
+use web::http::query::Page;
+use web::{Method, Problem, Request, Response, SharedRedis};
 
-web::service!("books", handle);
+web::service!("books", handle, settings: COMMON, OPERATOR, [LEDGER]);
 
 async fn handle(request: &mut Request) -> Result<Response, Problem> {
     let operator = operator::check(request).await?;
-    let segments: Vec<String> = request.segments().into_iter().map(str::to_owned).collect();
-    let path: Vec<&str> = segments.iter().map(String::as_str).collect();
+    let path = request.path();
+    let path = path.segments();
     let answer = route(request, &path).await?;
     if let Some((action, target)) = change(&path) {
-        // These changes go to the order database as events; the log says who asked for them, also when asked again.
+        // The order database gets these changes as events. The log says which operator asked, also for a repeated call.
         operator.engine(&action, target).log_change(&(), &"done").await?;
     }
     Ok(answer)
 }
 
-/// What a call that went well has changed, as the log names it; nothing for those that only look.
+/// The action and target that the log names after a successful call; nothing for a call that only reads.
 fn change(path: &[&str]) -> Option<(String, String)> {
     let (action, target) = match *path {
         ["api", "admin", "items", id, "reconcile"] => ("item.reconcile".to_owned(), format!("item/{id}")),
@@ -93,10 +94,6 @@ async fn route(request: &mut Request, path: &[&str]) -> Result<Response, Problem
         }
         _ => Err(Problem::NotFound { what: "route" }),
     }
-}
-
-pub async fn open_ledger() -> Result<spin::Database, Problem> {
-    spin::open(&settings::text("ledger").await?).await.map_err(Problem::unavailable)
 }
 
 /// A page as the order database takes it: how many, from where on.

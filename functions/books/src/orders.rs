@@ -1,6 +1,6 @@
-//! Orders by their state, and money that must go back.
+//! Lists orders by state, and payments whose money must go back; notes refunds.
 
-use order_ledger::{read, whole};
+use order_ledger::{read, spin};
 use sale::Engine;
 use sale::ids::{OrderId, PaymentId};
 use sale::money::Money;
@@ -8,10 +8,10 @@ use sale::order::OrderState;
 use sale::scripts::Refunded;
 use sale::time::Timestamp;
 use serde::Serialize;
-use web::answers::Order;
+use web::shop::views::Order;
 use web::{Problem, Request, Response, SharedRedis};
 
-use crate::{limits, open_ledger};
+use crate::limits;
 
 const NO_ORDER: Problem = Problem::NotFound { what: "order" };
 
@@ -23,7 +23,7 @@ struct Orders {
     total: u64,
 }
 
-/// Orders in one state, those that wait longest first: `?state=refund_due` is the operator's to-do list.
+/// Lists orders in one state, longest waiting first. With `?state=refund_due` this is the operator's to-do list.
 pub async fn list(request: &Request) -> Result<Response, Problem> {
     let query = request.query()?;
     query.only(&["state", "page", "page_size"])?;
@@ -31,8 +31,7 @@ pub async fn list(request: &Request) -> Result<Response, Problem> {
     let state = query.get("state").unwrap_or(OrderState::RefundDue.as_str());
     let state = OrderState::parse(state).ok_or_else(|| Problem::invalid("state", "is no order's state"))?;
     let (size, offset) = limits(page);
-    let found =
-        read::orders_in(&open_ledger().await?, state, size, offset).await.map_err(Problem::unavailable)?;
+    let found = read::orders_in(&spin::open().await?, state, size, offset).await?;
     let orders = found.rows.iter().map(|order| Order::from(&order.as_view())).collect();
     Ok(Response::ok(&Orders { orders, page: page.number, page_size: page.size, total: found.total }))
 }
@@ -65,22 +64,21 @@ struct Refund {
     payment_id: PaymentId,
     order_id: OrderId,
     amount: Money,
-    /// When the money came.
+    /// When the money arrived.
     settled_at: Timestamp,
-    /// `refund_due`: it came when the order had ended. Any other state: another payment had paid for the order, or the
-    /// money of another is on its way back.
+    /// `refund_due`: the money arrived after the order had ended. Any other state: this is a surplus payment, or the
+    /// order's other money is on its way back.
     order_state: OrderState,
 }
 
-/// Payments whose money must go back, those that wait longest first.
+/// Lists payments whose money must go back, longest waiting first.
 pub async fn refunds(request: &Request) -> Result<Response, Problem> {
     let query = request.query()?;
     query.only(&["page", "page_size"])?;
     let page = query.page()?;
     let (size, offset) = limits(page);
-    let found =
-        whole::refunds_due(&open_ledger().await?, size, offset).await.map_err(Problem::unavailable)?;
-    let refund = |due: whole::RefundDue| Refund {
+    let found = read::refunds_due(&spin::open().await?, size, offset).await?;
+    let refund = |due: read::RefundDue| Refund {
         order_id: due.payment.order.clone(),
         payment_id: due.payment,
         amount: due.amount,

@@ -1,13 +1,12 @@
-//! Events that could not be recorded: shown with their error, tried again, or settled without.
+//! Events that were set aside because they could not be recorded. The operator lists, retries or dismisses them.
 
-use order_ledger::poison::{self, SetAside};
+use order_ledger::set_aside::{self, SetAside};
+use order_ledger::spin;
 use sale::ids::{ItemId, Lane};
 use serde::{Deserialize, Serialize};
 use web::{Problem, Request, Response};
 
-use crate::open_ledger;
-
-/// Events tried again by one call, and passed over by one.
+/// Events that one call retries, and that one call passes over.
 const MOST: u32 = 1_000;
 
 #[derive(Serialize)]
@@ -18,21 +17,21 @@ struct List {
     total: u64,
 }
 
-/// Events that are set aside, oldest first.
+/// Lists events that were set aside, oldest first.
 pub async fn list(request: &Request) -> Result<Response, Problem> {
     let query = request.query()?;
     query.only(&["page", "page_size"])?;
     let page = query.page()?;
-    let sql = open_ledger().await?;
+    let sql = spin::open().await?;
     let (size, offset) = crate::limits(page);
-    let events = poison::list(&sql, size, offset).await.map_err(Problem::unavailable)?;
-    let total = poison::count(&sql).await.map_err(Problem::unavailable)?;
+    let events = set_aside::list(&sql, size, offset).await?;
+    let total = set_aside::count(&sql).await?;
     Ok(Response::ok(&List { events, page: page.number, page_size: page.size, total }))
 }
 
-/// Tries all of them again, those of an order in their order.
+/// Retries all of them; events of one order keep their order.
 pub async fn retry() -> Result<Response, Problem> {
-    let retried = poison::retry(&open_ledger().await?, MOST, 0).await.map_err(Problem::unavailable)?;
+    let retried = set_aside::retry(&spin::open().await?, MOST, 0).await?;
     Ok(Response::ok(&retried))
 }
 
@@ -44,12 +43,11 @@ struct One {
     stream_id: String,
 }
 
-/// Declares the matter of one event settled without it.
+/// Dismisses one event: the operator has settled its matter by hand.
 pub async fn dismiss(request: &mut Request) -> Result<Response, Problem> {
     let One { item_id, lane, stream_id } = request.json().await?;
     let lane = Lane::new(item_id, lane);
-    let open = poison::dismiss(&open_ledger().await?, &lane, &stream_id).await;
-    if open.map_err(Problem::unavailable)? {
+    if set_aside::dismiss(&spin::open().await?, &lane, &stream_id).await? {
         Ok(Response::no_content())
     } else {
         Err(Problem::NotFound { what: "event set aside" })
@@ -69,16 +67,16 @@ struct PassedOver {
     passed_over: u64,
 }
 
-/// Gives up waiting for events that will never come, so that those behind them are written.
+/// Gives up waiting for events that will never come, so that later ones are written.
 pub async fn pass_over(request: &mut Request) -> Result<Response, Problem> {
     let Missing { item_id, lane, up_to } = request.json().await?;
     let lane = Lane::new(item_id, lane);
-    let sql = open_ledger().await?;
-    let written = order_ledger::read::written(&sql, &lane).await.map_err(Problem::unavailable)?;
+    let sql = spin::open().await?;
+    let written = order_ledger::read::written(&sql, &lane).await?;
     if up_to > written + i64::from(MOST) {
         let most = written + i64::from(MOST);
         return Err(Problem::invalid("up_to", format!("may be at most {most}: {written} are written")));
     }
-    let passed_over = poison::pass_over(&sql, &lane, up_to).await.map_err(Problem::unavailable)?;
+    let passed_over = set_aside::pass_over(&sql, &lane, up_to).await?;
     Ok(Response::ok(&PassedOver { passed_over }))
 }

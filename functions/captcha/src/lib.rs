@@ -1,9 +1,13 @@
 //! Challenges, while an item is open.
 //!
-//! Route `POST /api/items/{id}/challenges`, for shoppers. The body is empty, or names the kind of challenge that the
-//! shopper prefers: where pictures are asked for, whoever can't see one may take `{"kind": "pow"}`, which is harder than
-//! a proof of work elsewhere. The item's snapshot decides; the script `count_challenge` counts, where callers are limited. Problems: `unauthorized`, `not-found`,
-//! `blocked`, `not-started`, `ended`, `sold-out`, `paused`, `invalid`, `unavailable`.
+//! Route `POST /api/items/{id}/challenges`, for shoppers. The script `count_challenge` counts the call against the allowances
+//! of shopper and address. The item's snapshot says which kind of challenge to issue.
+//!
+//! The body is empty or names the kind that the shopper prefers. Where pictures are asked for, a shopper who can't see may
+//! choose `{"kind": "pow"}`, a proof of work that is harder than elsewhere.
+//!
+//! Pictures come from the pool (script `claim_puzzles`), or are drawn here. Problems: unauthorized, not-found, blocked,
+//! not-started, ended, sold-out, paused, rate-limited, invalid, unavailable.
 
 mod pool;
 
@@ -14,21 +18,29 @@ use sale::item::{ItemState, LANES};
 use sale::scripts::ChallengeCount;
 use sale::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use web::catalogue::Snapshot;
-use web::challenge::{self, Challenges, Kind, LIFETIME_MS, Record, Task, WIDGET_ACTION};
-use web::puzzles::Ready;
-use web::{
-    Method, Problem, Response, SharedRedis, blocklist, catalogue, limits, mark, rules, session, settings,
-};
+use web::caller::{allowances, session};
+use web::platform::settings;
+use web::shop::catalogue::Snapshot;
+use web::shop::challenge::{self, Challenges, Kind, LIFETIME_MS, Record, Task, WIDGET_ACTION};
+use web::shop::puzzles::Ready;
+use web::shop::{blocklist, catalogue, mark, rules};
+use web::{Method, Problem, Response, SharedRedis};
 
-/// After how long a paused sale is worth another look, in milliseconds.
+/// After how many milliseconds a shopper may ask again while the sale is paused.
 const PAUSE_MS: u64 = 5_000;
-/// A proof of work instead of a picture costs four times as much as where it is the rule.
+/// The bits of a proof of work instead of a picture: two more than usual, which makes it four times the work.
 const ALTERNATIVE_BITS: u8 = Kind::Pow.usual_difficulty() + 2;
 
-web::service!("captcha", answer);
+web::service!("captcha", handle, settings: COMMON, IDENTITY, [
+    RATE_LIMITS,
+    CAPTCHA_KIND,
+    CAPTCHA_DIFFICULTY,
+    PUZZLE_POOL,
+    TURNSTILE_SITE_KEY,
+    TURNSTILE_SCRIPT_URL,
+]);
 
-async fn answer(request: &mut web::Request) -> Result<Response, Problem> {
+async fn handle(request: &mut web::Request) -> Result<Response, Problem> {
     let not_found = Problem::NotFound { what: "item" };
     let item = match request.segments()[..] {
         ["api", "items", id, "challenges"] => {
@@ -58,27 +70,29 @@ async fn answer(request: &mut web::Request) -> Result<Response, Problem> {
     }
     let record = count(request, &user, &item).await?;
     let (kind, difficulty) = chosen(wish, &snapshot, record).await?;
-    // What is shown goes by the sale's clock; the token itself by this machine's, which also checks it.
+    // The shopper sees the sale's clock. The token expires by this machine's clock, which also checks it.
     let expires_at = server_time.plus_millis(LIFETIME_MS);
     Ok(Response::created(&issue(kind, difficulty, &user, &item, request.now(), expires_at).await?))
 }
 
-/// Counts this challenge against what shopper and address may try: the one round trip of a challenge. Gives what the
-/// address has left, where callers are limited: its record, since a try that fails costs three of those that don't.
+/// Counts this challenge against the allowances of shopper and address, in the only round trip of a challenge.
+///
+/// Returns what the address has left, or nothing where callers have no allowances. This is its record: a failed try costs
+/// as much as three good ones.
 async fn count(request: &web::Request, user: &UserId, item: &ItemId) -> Result<Option<Record>, Problem> {
-    let Some(address) = limits::caller(request).await? else { return Ok(None) };
+    let Some(address) = allowances::caller(request).await? else { return Ok(None) };
     let lane = Lane::of(item.clone(), user, LANES);
     let counted = sale::Engine::new(SharedRedis).count_challenge(&lane, user, &address).await?;
-    let record = counted.allowances.get(1).map(|of| Record { limit: of.limit, left: of.left() });
-    match limits::noted(request, &limits::TRIES, counted) {
+    let record = counted.allowances.get(1).map(|of| Record { limit: of.capacity, left: of.left() });
+    match allowances::noted(request, &allowances::TRIES, counted) {
         ChallengeCount::RateLimited { retry_after_ms } => Err(Problem::RateLimited { retry_after_ms }),
-        // What is no longer published is said by the reservation.
+        // The reservation tells the shopper that an item is no longer published.
         ChallengeCount::Counted { .. } | ChallengeCount::NotFound => Ok(record),
     }
 }
 
-/// Whether the shopper has a reservation of a sold-out item. Whoever lost the answer to their request, and the page with
-/// it, must be able to ask again: that shows them what they have.
+/// Whether the shopper has a reservation of a sold-out item. Shoppers who lost the response, and the page with it, must be
+/// able to ask again; that shows them what they have.
 async fn has_reservation(user: &UserId, item: &ItemId, now: Timestamp) -> Result<bool, Problem> {
     if mark::refuses(item, user, now).await {
         return Ok(false);
@@ -86,13 +100,13 @@ async fn has_reservation(user: &UserId, item: &ItemId, now: Timestamp) -> Result
     let lane = Lane::of(item.clone(), user, LANES);
     let alive = sale::Engine::new(SharedRedis).alive(&lane, user).await?;
     if alive.is_none() {
-        // The next of a crowd need not ask Redis.
+        // The next shopper need not ask Redis.
         mark::set(&lane, now).await;
     }
     Ok(alive.is_some())
 }
 
-/// What the shopper would rather solve.
+/// What the shopper prefers to solve.
 #[derive(Deserialize, Default)]
 struct Wish {
     kind: Option<Preference>,
@@ -111,10 +125,10 @@ impl Wish {
     }
 }
 
-/// The kind that is set, and how hard it is; or the proof of work that stands in for a picture.
+/// The kind of challenge to issue, and its difficulty. A proof of work may stand in for a picture.
 ///
-/// A proof of work is harder the more shoppers wait for each unit, and the more the address has tried of late: who has a
-/// farm pays most when it would hurt most.
+/// A proof of work gets harder with each shopper who waits for a unit, and with the address's recent tries. So a bot farm
+/// pays most when the crowd is largest.
 async fn chosen(wish: Wish, snapshot: &Snapshot, record: Option<Record>) -> Result<(Kind, u8), Problem> {
     let hardened = |bits| challenge::hardened(bits, crowding(snapshot), record);
     let (kind, difficulty) = rules::challenge(&snapshot.rules).await?;
@@ -141,7 +155,7 @@ fn crowding(snapshot: &Snapshot) -> u64 {
         .map_or(0, |standing| standing.waiting / u64::try_from(standing.total).unwrap_or(0).max(1))
 }
 
-/// The reply. `image` is a data URL; `alternative` the kind that may be asked for instead.
+/// The response. `image` is a data URL; `alternative` is the kind that the shopper may ask for instead.
 #[derive(Serialize)]
 struct Challenge {
     challenge: String,
@@ -184,7 +198,7 @@ async fn issue(
         cdata: None,
     };
     Ok(match kind {
-        // Nothing to solve: the same client works, and sends an empty answer.
+        // Nothing to solve. The same client works, and sends an empty solution.
         Kind::Off => challenge,
         Kind::Pow => {
             let (token, _) =
@@ -194,10 +208,10 @@ async fn issue(
         Kind::Turnstile => {
             let (token, _) = Challenges::shared().await?.issue(Task::Turnstile, user, item, now);
             Challenge {
-                site_key: Some(settings::required("turnstile_site_key").await?.to_string()),
-                script_url: Some(settings::required("turnstile_script_url").await?.to_string()),
+                site_key: Some(settings::required(settings::TURNSTILE_SITE_KEY).await?.to_string()),
+                script_url: Some(settings::required(settings::TURNSTILE_SCRIPT_URL).await?.to_string()),
                 action: Some(WIDGET_ACTION),
-                // Whoever passes the widget passes it for this challenge.
+                // Binds the widget's solution to this challenge.
                 cdata: challenge::id_of(&token),
                 challenge: token,
                 ..challenge

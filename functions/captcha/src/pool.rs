@@ -1,30 +1,30 @@
-//! Where a challenge's picture comes from: drawn on the spot, or, in a crowd, from the pool of those drawn ahead.
+//! Gets a challenge's picture: drawn now, or in a crowd taken from the pool of pictures drawn ahead.
 
 use std::cell::{Cell, RefCell};
 
 use sale::keys::PUZZLES_DOORBELL;
-use web::challenge::Challenges;
-use web::puzzles::{self, Asked, Ready, Taken};
+use web::shop::challenge::Challenges;
+use web::shop::puzzles::{self, Asked, Ready, Taken};
 use web::{Problem, SharedRedis};
 
-/// So many pictures an instance draws before it takes a batch. An instance lives for a hundred requests or so in a crowd;
-/// where it serves two and is dropped, a batch would be drawn for nothing.
+/// Pictures that an instance draws before it takes a batch. In a crowd an instance lives for about a hundred requests. An
+/// instance that serves two requests and ends would waste most of a batch.
 const DRAWN_FIRST: u32 = 2;
-/// How many slots the pool is asked to look after where one was found empty.
+/// How many slots `puzzles` is asked to fill when one was found empty.
 const SLOTS_ASKED: usize = 4;
 
 thread_local! {
-    /// What is left of the batch that this instance took.
+    /// The unused pictures of the batch that this instance took.
     static LEFT: RefCell<Vec<Ready>> = const { RefCell::new(Vec::new()) };
     static ISSUED: Cell<u32> = const { Cell::new(0) };
-    /// Whether a request of this instance is taking a batch; the others draw meanwhile.
+    /// Whether a request of this instance is taking a batch; other requests draw meanwhile.
     static TAKING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// A picture that nobody has seen.
+/// Returns a picture that no shopper has seen.
 pub async fn next(challenges: &Challenges, characters: u8) -> Result<Ready, Problem> {
     let drawn = || Ready::draw(challenges, characters);
-    // An item whose operator wants another difficulty gets pictures of its own.
+    // The pool has pictures of one difficulty. For an item with another one they are drawn here.
     let Some(pool) = puzzles::pool().await?.filter(|pool| pool.characters == characters) else {
         return Ok(drawn());
     };
@@ -45,14 +45,14 @@ pub async fn next(challenges: &Challenges, characters: u8) -> Result<Ready, Prob
         }
         Taken::Empty { slot } => {
             let asked = Asked { from: slot, count: SLOTS_ASKED };
-            // Nobody may hear it, and then pictures go on being drawn here.
+            // If nobody hears it, pictures continue to be drawn here.
             let _ = SharedRedis.publish(PUZZLES_DOORBELL, &asked.to_string()).await;
             Ok(drawn())
         }
     }
 }
 
-/// Ends with the request that is taking a batch, also if its shopper goes away.
+/// Its drop ends the taking of a batch, also when the shopper goes away and the request is cancelled.
 struct Turn;
 
 impl Drop for Turn {

@@ -1,20 +1,21 @@
-//! `POST /api/reservations/{id}/checkout` — its shopper. From a hold to an order, once: the script `checkout`.
+//! `POST /api/reservations/{id}/checkout`, for the reservation's own shopper: turns a hold into an order, once.
 //!
-//! Problems: unauthorized, not-found, conflict, hold-expired, invalid.
+//! Runs the script `checkout`. A repeated call shows the order that exists.
+//! Problems: unauthorized, not-found, conflict, hold-expired, invalid, unavailable.
 
 use sale::Engine;
 use sale::ids::ReservationId;
 use sale::scripts::{CheckedOut, Contact};
 use serde::Deserialize;
-use web::answers::Order;
-use web::{FieldError, Method, Problem, Request, Response, SharedRedis, header, session};
+use web::caller::session;
+use web::shop::views::Order;
+use web::{FieldError, Method, Problem, Request, Response, SharedRedis, header};
 
-web::service!("checkout", handle);
+web::service!("checkout", handle, settings: COMMON, IDENTITY);
 
 async fn handle(request: &mut Request) -> Result<Response, Problem> {
-    let segments: Vec<String> = request.segments().into_iter().map(str::to_owned).collect();
-    let ["api", "reservations", id, "checkout"] = segments.iter().map(String::as_str).collect::<Vec<_>>()[..]
-    else {
+    let path = request.path();
+    let ["api", "reservations", id, "checkout"] = path.segments()[..] else {
         return Err(Problem::NotFound { what: "route" });
     };
     request.on("/api/reservations/:id/checkout", &[Method::POST])?;
@@ -64,7 +65,7 @@ impl Body {
             } else if text.chars().count() > most {
                 errors.push(FieldError::new(field, format!("may have at most {most} characters")));
             } else if text.chars().any(|character| character.is_control() && !"\n\r\t".contains(character)) {
-                // No label can print them, and a database may refuse the whole order for one.
+                // A label printer can't print them, and a database may refuse the whole order because of one.
                 errors.push(FieldError::new(field, "may not have control characters"));
             }
             text

@@ -1,17 +1,19 @@
 //! Redis trigger `stampede:grant`: drains a lane's queue into holds, batch after batch (script `grant`).
 //!
-//! The message hints at the lane; without one, all lanes are looked at. Draining twice changes nothing, and a message
-//! that never arrives is made up for by polls, alarms and ticks.
+//! The message names the lane; an empty message means all lanes. Draining twice changes nothing. If a message is lost, polls,
+//! alarms and ticks do the work.
 
 use sale::{Engine, work};
-use web::{SharedRedis, worker};
+use web::SharedRedis;
+use web::shop::worker;
 
-/// Scripts in one run, of 500 reservations each. Spin takes one message at a time, so a run stays short (about 0.1 s)
-/// and rings again for the rest.
+/// Scripts in one run; each grants 500 reservations. Spin handles one message at a time, so a run stays short (about
+/// 0.1 s) and rings the doorbell again for the rest.
 const BATCHES: u32 = 40;
 
-#[spin_sdk::redis_subscriber]
-async fn grant(message: Vec<u8>) -> anyhow::Result<()> {
+web::subscriber!("grant", handle, settings: [LOG_REQUESTS, REDIS_URL]);
+
+async fn handle(message: Vec<u8>) -> anyhow::Result<()> {
     let engine = Engine::new(SharedRedis);
     for lane in work::hinted(&engine, &message).await? {
         match work::drain(&engine, &lane, BATCHES).await {

@@ -1,44 +1,42 @@
-//! Redis trigger `stampede:ledger`: copies order events from a lane's outbox into the order database (scripts
-//! `read_outbox`, `acknowledge`).
+//! Redis trigger `stampede:ledger`: copies order events from a lane's outbox into the order database (scripts `read_outbox`,
+//! `acknowledge`).
 //!
-//! The message hints at the lane; without one, all lanes are looked at. Copying twice changes nothing, and a message
-//! that never arrives is made up for by alarms and ticks. While the database is locked or gone, events stay in the
-//! outbox, and the lane's alarm rings again every second.
+//! The message names the lane; an empty message means all lanes. Copying twice changes nothing. If a message is lost, alarms
+//! and ticks do the work. While the database is locked or gone, events stay in the outbox, and the lane's alarm rings every
+//! second.
 //!
-//! A lane that knows less than the database, because Redis came back from an old copy, is taken out of the sale and made
-//! anew (scripts `unseat`, `restore`, `retell`, `regrant`, `seat`). That is looked for whenever a runtime has reached
-//! Redis again, which rings without a lane, and whenever events contradict what is written.
+//! After Redis came back from an old copy, a lane knows less than the database. This function then rebuilds the lane (scripts
+//! of the folder `rebuild`: begin, orders, untold, holds, finish). It looks for such lanes when events contradict the database,
+//! and after each reconnection: a runtime that reaches Redis again sends an empty message.
 
-use order_ledger::rebuild::mend;
+use order_ledger::rebuild::rebuild_unless_lost;
 use order_ledger::{CopyError, drain, read, spin};
 use sale::ids::Lane;
 use sale::{Engine, keys, work};
 use std::time::Duration;
-use web::{SharedRedis, settings, worker};
+use web::SharedRedis;
+use web::shop::worker;
 
-/// Copies of 250 events in one run. Spin takes one message at a time, so a run stays short (about 0.1 s) and rings
-/// again for the rest.
+/// Copies in one run; each takes 250 events. Spin handles one message at a time, so a run stays short (about 0.1 s) and
+/// rings the doorbell again for the rest.
 const BATCHES: u32 = 8;
-/// How long one run makes lanes anew before it rings again.
+/// How long one run rebuilds lanes before it rings again.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-#[spin_sdk::redis_subscriber]
-async fn ledger(message: Vec<u8>) -> anyhow::Result<()> {
+web::subscriber!("ledger", handle, settings: [REDIS_URL, LEDGER]);
+
+async fn handle(message: Vec<u8>) -> anyhow::Result<()> {
     let engine = Engine::new(SharedRedis);
     let mut lanes = work::hinted(&engine, &message).await?;
-    let opened = match settings::text("ledger").await {
-        Ok(setting) => spin::open(&setting).await.map_err(|error| error.to_string()),
-        Err(problem) => Err(problem.cause().unwrap_or_default().to_owned()),
-    };
-    let sql = match opened {
+    let sql = match spin::open().await {
         Ok(sql) => sql,
-        Err(cause) => {
-            worker::log_failure("ledger", &hint(&lanes), cause);
+        Err(problem) => {
+            worker::log_failure("ledger", &hint(&lanes), problem.cause().unwrap_or_default());
             return Ok(());
         }
     };
     if message.is_empty() {
-        // Also the lanes that Redis has forgotten altogether.
+        // Also the lanes that Redis has lost completely.
         lanes.extend(read::lanes(&sql).await?.into_iter().map(|(lane, _)| lane));
         lanes.sort();
         lanes.dedup();
@@ -58,7 +56,7 @@ async fn ledger(message: Vec<u8>) -> anyhow::Result<()> {
             Err(error) => {
                 worker::log_failure("ledger", &lane.to_string(), &error);
                 if let CopyError::Sql(_) = error {
-                    // The other lanes would wait for the same database, one patience after the other.
+                    // Every other lane would wait for the same database, one timeout after the other.
                     return Ok(());
                 }
             }
@@ -67,9 +65,9 @@ async fn ledger(message: Vec<u8>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes a lane anew that knows less than the database; one that is lost altogether is an operator's to reconcile.
+/// Rebuilds a lane that knows less than the database. If it is lost completely, an operator must reconcile it.
 async fn check(engine: &Engine<SharedRedis>, sql: &spin::Database, lane: &Lane) {
-    match mend(engine, sql, lane, false, PATIENCE).await {
+    match rebuild_unless_lost(engine, sql, lane, PATIENCE).await {
         Ok(rebuilt) => {
             if rebuilt.rebuilt {
                 worker::log_work("ledger", lane, &rebuilt, true);
@@ -84,7 +82,7 @@ async fn check(engine: &Engine<SharedRedis>, sql: &spin::Database, lane: &Lane) 
     }
 }
 
-/// The lane that a failure concerns, in the log; a `*` for all.
+/// The lane of a failure for the log; `*` for all lanes.
 fn hint(lanes: &[Lane]) -> String {
     match lanes {
         [lane] => lane.to_string(),

@@ -1,12 +1,12 @@
-//! A shopper's orders, and what they may do with them.
+//! A shopper's orders: to see, to cancel, to pay. For the orders' own shopper.
 //!
 //! | route | script |
 //! | --- | --- |
-//! | `GET /api/orders`, `GET /api/orders/{id}` | `order`, and the order database |
+//! | `GET /api/orders`, `GET /api/orders/{id}` | `view_order`, and the order database |
 //! | `POST /api/orders/{id}/cancel` | `cancel` |
 //! | `POST /api/orders/{id}/payments` | `pay` |
 //!
-//! Problems: unauthorized, not-found, conflict, invalid.
+//! Problems: unauthorized, not-found, conflict, invalid, unavailable.
 
 mod orders;
 mod payments;
@@ -15,16 +15,16 @@ mod provider;
 use sale::Engine;
 use sale::ids::OrderId;
 use sale::scripts::Cancelled;
-use web::answers::Order;
-use web::{Method, Problem, Request, Response, SharedRedis, session};
+use web::caller::session;
+use web::shop::views::Order;
+use web::{Method, Problem, Request, Response, SharedRedis};
 
 const NO_ORDER: Problem = Problem::NotFound { what: "order" };
 
-web::service!("orders", handle);
+web::service!("orders", handle, settings: COMMON, IDENTITY, [PAYMENT_PROVIDER, PAYMENT_URL, LEDGER]);
 
 async fn handle(request: &mut Request) -> Result<Response, Problem> {
-    let segments: Vec<String> = request.segments().into_iter().map(str::to_owned).collect();
-    match segments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+    match request.path().segments()[..] {
         ["api", "orders"] => {
             request.on("/api/orders", &[Method::GET])?;
             orders::list(request).await

@@ -1,5 +1,5 @@
-//! My orders and one order. The order database has them for good; Redis has those of sales that still live, and is
-//! ahead of it.
+//! Lists a shopper's orders and shows one. The order database keeps all orders. Redis has those of sales that still live,
+//! and is ahead of the database.
 
 use order_ledger::{read, spin};
 use sale::ids::{OrderId, UserId};
@@ -7,24 +7,26 @@ use sale::order::OrderState;
 use sale::scripts::{Contact, OrderView};
 use sale::{Engine, work};
 use serde::Serialize;
-use web::answers::Order;
-use web::{Problem, Request, Response, SharedRedis, session, settings, worker};
+use web::caller::session;
+use web::shop::views::Order;
+use web::shop::worker;
+use web::{Problem, Request, Response, SharedRedis};
 
 use crate::NO_ORDER;
 
-/// Shows one order with where it goes.
+/// Shows one order with its delivery address.
 pub async fn show(request: &Request, id: OrderId) -> Result<Response, Problem> {
     let user = session::user(request).await?;
     if let Some((order, contact)) = Engine::new(SharedRedis).order(&id, Some(&user)).await? {
         return Ok(Response::ok(&Shown { order: Order::from(&order), contact }));
     }
-    // The sale has left Redis: the database has all of it.
-    let recorded = read::order_of(&open_ledger().await?, &id, &user).await.map_err(Problem::unavailable)?;
+    // The sale has left Redis; the database has all its orders.
+    let recorded = read::order_of(&spin::open().await?, &id, &user).await?;
     let order = recorded.ok_or(NO_ORDER)?;
     Ok(Response::ok(&Shown { order: Order::from(&order.as_view()), contact: order.contact }))
 }
 
-/// Shows the shopper's orders, newest first, one that was just made among them.
+/// Lists the shopper's orders, newest first, with an order that was just made.
 pub async fn list(request: &Request) -> Result<Response, Problem> {
     let user = session::user(request).await?;
     let query = request.query()?;
@@ -33,7 +35,7 @@ pub async fn list(request: &Request) -> Result<Response, Problem> {
     let engine = Engine::new(SharedRedis);
     let recorded = match recorded(&user, page).await {
         Ok(recorded) => Some(recorded),
-        // Without the database, what lives in Redis is shown: better than nothing, and never wrong.
+        // While the database is gone, show the orders in Redis. The list may lack old orders; what it shows is right.
         Err(problem) => {
             worker::log_failure("orders", "", problem.cause().unwrap_or_default());
             None
@@ -41,7 +43,7 @@ pub async fn list(request: &Request) -> Result<Response, Problem> {
     };
     let whole = recorded.is_some();
     let (mut orders, mut total) = recorded.unwrap_or_default();
-    // An order that may still move has moved in Redis first.
+    // An order that can still change has changed in Redis first.
     for order in orders.iter_mut().filter(|order| !is_final(order.state)) {
         let Ok(id) = order.id.parse() else { continue };
         if let Some((newer, _)) = engine.order(&id, Some(&user)).await? {
@@ -61,17 +63,17 @@ pub async fn list(request: &Request) -> Result<Response, Problem> {
     Ok(Response::ok(&List { orders, page: page.number, page_size: page.size, total, complete }))
 }
 
-/// Why an order of this state can't be `what`.
+/// The problem for an order whose state does not allow it to be `what`.
 pub fn conflict(what: &str, state: OrderState) -> Problem {
     let detail = format!("An order that is {} can't be {what}", state.as_str());
     Problem::Conflict { detail, state: Some(state.as_str()) }
 }
 
-/// The problem for an order that Redis does not have: it is settled and only recorded, or it never was.
+/// The problem for an order that Redis does not have: either only the database still has it, or it never existed.
 pub async fn settled_or_unknown(id: &OrderId, user: &UserId, what: &str) -> Problem {
-    let found = async { read::order_of(&open_ledger().await?, id, user).await.map_err(Problem::unavailable) };
+    let found = async { Ok(read::order_of(&spin::open().await?, id, user).await?) };
     match found.await {
-        // What may still move is in Redis, unless Redis was lost and is not made anew yet.
+        // An order that can still change is in Redis, unless Redis was lost and the lane is not rebuilt yet.
         Ok(Some(order)) if order.state == OrderState::Unpaid => {
             Problem::unavailable(format_args!("order {id} is not in Redis: reconcile"))
         }
@@ -81,15 +83,15 @@ pub async fn settled_or_unknown(id: &OrderId, user: &UserId, what: &str) -> Prob
     }
 }
 
-async fn recorded(user: &UserId, page: web::query::Page) -> Result<(Vec<Order>, u64), Problem> {
-    let sql = open_ledger().await?;
+async fn recorded(user: &UserId, page: web::http::query::Page) -> Result<(Vec<Order>, u64), Problem> {
+    let sql = spin::open().await?;
     let size = u32::try_from(page.size).unwrap_or(u32::MAX);
     let offset = u32::try_from(page.number.saturating_sub(1).saturating_mul(page.size)).unwrap_or(u32::MAX);
-    let found = read::orders_of(&sql, user, size, offset).await.map_err(Problem::unavailable)?;
+    let found = read::orders_of(&sql, user, size, offset).await?;
     Ok((found.rows.iter().map(|order| Order::from(&order.as_view())).collect(), found.total))
 }
 
-/// The shopper's orders that are still alive in Redis: one a lane at most.
+/// The shopper's orders that are still alive in Redis, at most one of each lane.
 async fn living(engine: &Engine<SharedRedis>, user: &UserId) -> Result<Vec<OrderView>, Problem> {
     let mut orders = Vec::new();
     for lane in work::lanes(engine).await? {
@@ -99,10 +101,6 @@ async fn living(engine: &Engine<SharedRedis>, user: &UserId) -> Result<Vec<Order
         }
     }
     Ok(orders)
-}
-
-async fn open_ledger() -> Result<spin::Database, Problem> {
-    spin::open(&settings::text("ledger").await?).await.map_err(Problem::unavailable)
 }
 
 fn is_final(state: OrderState) -> bool {
@@ -123,7 +121,7 @@ struct List {
     page: usize,
     page_size: usize,
     total: u64,
-    /// Present and false when the order database could not be asked.
+    /// Present, and false, when the order database could not be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     complete: Option<bool>,
 }

@@ -1,19 +1,20 @@
-//! Opening a payment: the shopper is sent to the provider's page, and the provider's webhook tells how it went.
+//! Opens a payment. The shopper goes to the provider's page, and the provider's webhook tells us how the payment went.
 
 use sale::Engine;
 use sale::ids::{OrderId, PaymentId};
 use sale::scripts::{PaymentOpened, PaymentState};
 use serde::Serialize;
-use web::{Problem, Request, Response, SharedRedis, session};
+use web::caller::session;
+use web::{Problem, Request, Response, SharedRedis};
 
 use crate::orders;
 use crate::provider::Provider;
 
-/// Opens an attempt to pay, or shows the one that is pending.
+/// Opens a payment, or shows the one that is pending.
 pub async fn open(request: &mut Request, id: OrderId) -> Result<Response, Problem> {
     let user = session::user(request).await?;
     request.empty_body().await?;
-    // Before the payment is opened: without a provider there is none to open.
+    // Before the payment is opened: without a provider nobody could complete it.
     let provider = Provider::chosen().await?;
     let engine = Engine::new(SharedRedis);
     match engine.pay(&id, &user).await? {

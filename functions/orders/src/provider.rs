@@ -1,35 +1,37 @@
-//! Payment providers, behind one small interface: told of a payment, a provider says where the shopper pays. How it went,
-//! each of them tells by the same webhook.
+//! Payment providers behind one small interface. We tell a provider of a payment, and it says where the shopper pays.
+//! Every provider reports the outcome by the same webhook.
 
+use provider_simulation::SimulatedProvider;
 use sale::Engine;
 use sale::ids::PaymentId;
 use sale::scripts::OrderView;
-use web::payment::PaymentProvider;
-use web::{Problem, SharedRedis, settings};
+use web::platform::settings;
+use web::shop::payment::PaymentProvider;
+use web::{Problem, SharedRedis};
 
-/// The provider that the shop has chosen, ready to be told.
+/// The provider that the settings choose.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Provider {
-    /// Ours, for trying the shop out: the function `provider`.
+    /// The simulated provider, for trying the shop out.
     Simulated,
-    /// A real one's adapter, with a page of its own.
+    /// A real provider's adapter, with a page of its own.
     Webhook { page: PageTemplate },
 }
 
 impl Provider {
-    /// By the settings. What makes no sense in them is one clear error, and no payment is begun.
+    /// Reads the settings. If they make no sense, the problem says so, and no payment is opened.
     pub async fn chosen() -> Result<Self, Problem> {
         match PaymentProvider::chosen().await? {
             PaymentProvider::Simulated => Ok(Provider::Simulated),
             PaymentProvider::Webhook => {
-                let page = PageTemplate::parse(&settings::text("payment_url").await?)
-                    .map_err(|cause| Problem::unavailable(format_args!("setting payment_url: {cause}")))?;
+                let page = PageTemplate::parse(&settings::text(settings::PAYMENT_URL).await?)
+                    .map_err(|cause| settings::unavailable(settings::PAYMENT_URL, cause))?;
                 Ok(Provider::Webhook { page })
             }
         }
     }
 
-    /// Tells of `payment` of `order`, and gives the page on which it is paid. May be repeated.
+    /// Tells the provider of `payment` for `order`, and returns the page on which the shopper pays. May be repeated.
     pub async fn page(
         &self,
         engine: &Engine<SharedRedis>,
@@ -38,7 +40,8 @@ impl Provider {
     ) -> Result<String, Problem> {
         match self {
             Provider::Simulated => {
-                engine.register_payment(payment, &order.total(), order.pay_by).await?;
+                let provider = SimulatedProvider::new(Engine::new(engine.redis()));
+                provider.register_payment(payment, &order.total(), order.pay_by).await?;
                 Ok(format!("/pay/{payment}"))
             }
             Provider::Webhook { page } => Ok(page.filled(payment, order)),
@@ -50,11 +53,11 @@ impl Provider {
 #[derive(Debug, PartialEq, Eq)]
 pub struct PageTemplate(String);
 
-/// What may be filled in. None of it needs escaping in a URL: ids, digits and capital letters.
+/// The placeholders. Their values are ids, digits and capital letters, so none needs escaping in a URL.
 const PLACEHOLDERS: [&str; 4] = ["{payment_id}", "{order_id}", "{amount}", "{currency}"];
 
 impl PageTemplate {
-    /// A URL, or a path on this server, that names the payment and has no braces but those of placeholders.
+    /// Accepts a URL, or a path on this server. It must contain the payment's placeholder, and no other braces.
     fn parse(text: &str) -> Result<Self, &'static str> {
         let has_host = ["https://", "http://"]
             .iter()
@@ -115,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_s_placeholders_are_filled_in() {
+    fn the_placeholders_of_a_page_are_filled_in() {
         use sale::money::{Currency, Money};
         use sale::order::OrderState;
         use sale::time::Timestamp;

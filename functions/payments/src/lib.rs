@@ -1,12 +1,12 @@
-//! `POST /api/payments/webhook` — the payment provider tells how a payment went: the script `settle`.
+//! `POST /api/payments/webhook`, for the payment provider, which signs its calls: tells us how a payment went.
 //!
-//! Problems: not-found, invalid, bad-signature, stale-signature.
+//! Runs the script `settle`. Problems: not-found, invalid, bad-signature, stale-signature, unavailable.
 
 mod webhook;
 
 use web::{Method, Problem, Request, Response};
 
-web::service!("payments", handle);
+web::service!("payments", handle, settings: COMMON, [PAYMENT_WEBHOOK_SECRET]);
 
 async fn handle(request: &mut Request) -> Result<Response, Problem> {
     let ["api", "payments", "webhook"] = request.segments()[..] else {

@@ -1,4 +1,4 @@
-//! The payment provider's webhook: signed, at most five minutes old, and repeated as often as the provider likes.
+//! The payment provider's webhook. It must be signed and at most five minutes old, and may be repeated any number of times.
 
 use sale::Engine;
 use sale::catalogue::Item;
@@ -6,20 +6,22 @@ use sale::ids::{Lane, OrderId, PaymentId};
 use sale::money::Money;
 use sale::scripts::{EngineError, PaymentOutcome, Position, Settled};
 use serde::{Deserialize, Serialize};
-use web::payment::{SIGNATURE, check_age, verify};
-use web::{Problem, Request, Response, SharedRedis, header, json, settings};
+use web::http::json;
+use web::platform::settings;
+use web::shop::payment::{SIGNATURE, check_age, verify};
+use web::{Problem, Request, Response, SharedRedis, header};
 
 /// The longest name of an event, in characters.
 const MOST_EVENT_ID: usize = 255;
 
-/// Takes the provider's word. Answers 200 whether or not it changed something, so that the provider stops repeating it.
+/// Records how a payment went. Responds with 200 even if nothing changed, so that the provider stops repeating it.
 pub async fn receive(request: &mut Request) -> Result<Response, Problem> {
-    let secret = settings::secret("payment_webhook_secret").await?;
+    let secret = settings::secret(settings::PAYMENT_WEBHOOK_SECRET).await?;
     let signature = request.header(SIGNATURE).ok_or(Problem::BadSignature)?.to_owned();
     let body = request.body().await?;
     let signed = verify(&signature, &body, secret.as_bytes())?;
     let engine = Engine::new(SharedRedis);
-    // By Redis's clock: with this machine's an hour wrong, no provider would get through.
+    // By Redis's clock: if this machine's clock were an hour wrong, every webhook would be refused.
     check_age(signed, engine.time().await?)?;
     json::check_media_type(request.header(header::CONTENT_TYPE))?;
     let message: Message = json::parse(&body)?;
@@ -60,14 +62,15 @@ pub async fn receive(request: &mut Request) -> Result<Response, Problem> {
     Ok(Response::ok(&Received { event_id: message.event_id, order_id: order.id, state, changed }))
 }
 
-/// The problem for a payment that Redis does not have. While its whole lane is not there, because Redis was lost and is not
-/// made anew yet, or the sale is long over, nobody can tell: the provider asks again, and the operator hears of it.
+/// The problem for a payment that Redis does not have. If its whole lane is missing, we can't tell whether it exists: Redis
+/// was lost and the lane is not rebuilt yet, or the sale is long over. Then the provider must try again, and the log tells
+/// the operator.
 async fn unknown(engine: &Engine<SharedRedis>, lane: &Lane) -> Problem {
     let asked = async {
         if matches!(engine.position(lane).await?, Position { seq: Some(_), .. }) {
             return Ok(false);
         }
-        // No item of this name is published, though others are: somebody made it up.
+        // Other items are published, but none of this name: the payment never existed.
         let published = engine.document::<Item>(lane.item.as_str()).await?.is_some();
         Ok::<_, EngineError>(published || engine.documents::<Item>().await?.is_empty())
     };
@@ -80,12 +83,12 @@ async fn unknown(engine: &Engine<SharedRedis>, lane: &Lane) -> Problem {
     }
 }
 
-/// The provider's message, and no member more: an adapter that sends others means something that we would miss.
+/// The provider's message. Other members are refused: the adapter means something by them that we would miss.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Message {
-    /// Names the event in the answer. That it is a repetition is known by the payment itself: a payment goes one way only,
-    /// whatever the events are called.
+    /// Names the event in the response. Repetitions are not told by this name but by the payment's state, which goes one
+    /// way only.
     event_id: String,
     payment_id: String,
     order_id: String,
@@ -94,7 +97,7 @@ struct Message {
     amount: Amount,
 }
 
-/// Minor units alone, or with their currency.
+/// Minor units alone, or minor units with their currency.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Amount {
@@ -123,6 +126,6 @@ struct Received {
     event_id: String,
     order_id: OrderId,
     state: &'static str,
-    /// False when this was known already.
+    /// False when we knew this already.
     changed: bool,
 }

@@ -1,15 +1,18 @@
-//! Redis trigger `stampede:puzzles`: draws pictures for challenges ahead, into the pool that `captcha` hands them out from.
+//! Redis trigger `stampede:puzzles`: draws pictures for challenges ahead, into the pool from which `captcha` takes them.
 //!
-//! The message says which slots to look at; without one, all are. A run draws one batch, some milliseconds, and rings again
-//! for the rest, so that the bells of a sale are heard in between. A message that never arrives costs `captcha` the drawing.
+//! The message says which slots to look at; an empty message means all. A run draws one batch, which takes some milliseconds,
+//! and rings again for the rest, so that other doorbells are heard in between. If a message is lost, `captcha` draws its
+//! pictures itself. No script: batches are in the key-value store.
 
 use sale::keys::PUZZLES_DOORBELL;
-use web::challenge::Challenges;
-use web::puzzles::{self, Asked, BATCH, Ready};
-use web::{Problem, SharedRedis, worker};
+use web::shop::challenge::Challenges;
+use web::shop::puzzles::{self, Asked, BATCH, Ready};
+use web::shop::worker;
+use web::{Problem, SharedRedis};
 
-#[spin_sdk::redis_subscriber]
-async fn fill(message: Vec<u8>) -> anyhow::Result<()> {
+web::subscriber!("puzzles", handle, settings: [REDIS_URL, SESSION_SECRET, CAPTCHA_KIND, CAPTCHA_DIFFICULTY, PUZZLE_POOL]);
+
+async fn handle(message: Vec<u8>) -> anyhow::Result<()> {
     if let Err(problem) = fill_one(&message).await {
         worker::log_failure("puzzles", "-", problem.cause().unwrap_or("a setting"));
     }
@@ -29,7 +32,7 @@ async fn fill_one(message: &[u8]) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The first slot without a batch among those that were asked for, and what is left to look at after it.
+/// The first empty slot among those asked for, and the slots after it that are still to look at.
 async fn first_empty(asked: Asked, slots: usize) -> Result<Option<(usize, Asked)>, Problem> {
     for looked in 0..asked.count {
         let slot = (asked.from + looked) % slots;

@@ -1,5 +1,5 @@
 //! Redis trigger `__keyevent@0__:expired`: the simulated provider's alarm lapsed, so it may owe the shop a webhook
-//! (script `provider_remind`).
+//! (script `remind` of the crate `provider-simulation`).
 //!
 //! It asks the provider to deliver, at the application's own address: a component behind a Redis trigger has no
 //! `http://self`, and the key that signs webhooks is the provider's alone. Should nobody answer there, the alarm lapses
@@ -8,21 +8,27 @@
 
 use std::time::Duration;
 
-use sale::keys::PROVIDER_ALARM;
-use web::payment::remind_provider;
-use web::{settings, worker};
+use provider_simulation::SimulatedProvider;
+use provider_simulation::keys::ALARM;
+use sale::Engine;
+use web::SharedRedis;
+use web::platform::settings;
+use web::shop::payment::remind_provider;
+use web::shop::worker;
 
 /// Messages are handled one at a time, and queues wait to be drained: the provider goes on without us.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-#[spin_sdk::redis_subscriber]
-async fn reminder(message: Vec<u8>) -> anyhow::Result<()> {
-    if !message.is_empty() && message != PROVIDER_ALARM.as_bytes() {
+web::subscriber!("reminder", handle, settings: [REDIS_URL, PAYMENT_PROVIDER, OWN_ORIGIN]);
+
+async fn handle(message: Vec<u8>) -> anyhow::Result<()> {
+    if !message.is_empty() && message != ALARM.as_bytes() {
         return Ok(());
     }
     let reminded = async {
-        let origin = settings::text("own_origin").await?;
-        remind_provider(&origin, PATIENCE).await
+        let origin = settings::text(settings::OWN_ORIGIN).await?;
+        let provider = SimulatedProvider::new(Engine::new(SharedRedis));
+        remind_provider(async || provider.deliveries_due().await, &origin, PATIENCE).await
     };
     if let Err(problem) = reminded.await {
         worker::log_failure("reminder", "", problem.cause().unwrap_or(problem.slug()));

@@ -1,33 +1,40 @@
-//! `GET /api/reservations/{id}`: the result, polled (script `poll`). `DELETE`: gives a place or a hold back (script
-//! `release`). For the reservation's own shopper; to anybody else it does not exist.
+//! One reservation, for its own shopper; for anybody else it does not exist.
 //!
-//! A poll that finds the lane's work overdue, because a doorbell or an alarm was lost, does a piece of it: so everything
-//! completes on a host without Redis triggers.
+//! | route | script |
+//! | --- | --- |
+//! | `GET /api/reservations/{id}` | `poll`: the result, polled |
+//! | `DELETE /api/reservations/{id}` | `release`: gives a place or a hold back |
+//!
+//! A poll that finds overdue work of the lane does a piece of it (scripts `lapse`, `grant`). So a lost doorbell or alarm costs
+//! time only, and everything completes on a host without Redis triggers.
+//! Problems: unauthorized, not-found, conflict, rate-limited, unavailable.
 
 use sale::ids::{ReservationId, UserId};
 use sale::scripts::{Polled, Released, ReservationView};
 use sale::{Engine, work};
-use web::answers::Reservation;
-use web::{Method, Problem, Request, Response, SharedRedis, limits, worker};
+use web::caller::allowances;
+use web::shop::views::Reservation;
+use web::shop::worker;
+use web::{Method, Problem, Request, Response, SharedRedis};
 
 const NOT_FOUND: Problem = Problem::NotFound { what: "reservation" };
 
-/// Scripts of 500 reservations that one poll may drain: a few milliseconds.
+/// Scripts that one poll may run to drain the queue; each grants 500 reservations. They take a few milliseconds.
 const BATCHES: u32 = 4;
 
-web::service!("reservation", handle);
+web::service!("reservation", handle, settings: COMMON, IDENTITY, [RATE_LIMITS]);
 
 async fn handle(request: &mut Request) -> Result<Response, Problem> {
     let method = request.on("/api/reservations/:id", &[Method::GET, Method::DELETE])?;
-    let user = web::session::user(request).await?;
-    let id: ReservationId = request.segments().get(2).and_then(|id| id.parse().ok()).ok_or(NOT_FOUND)?;
+    let user = web::caller::session::user(request).await?;
+    let id: ReservationId = request.id(2)?;
     if method == Method::DELETE { release(&id, &user).await } else { poll(request, &id, &user).await }
 }
 
 async fn poll(request: &Request, id: &ReservationId, user: &UserId) -> Result<Response, Problem> {
     let engine = Engine::new(SharedRedis);
-    let polled = engine.poll(id, user, limits::are_on().await?).await?;
-    let mut view = found(limits::noted(request, &limits::POLLS, polled))?;
+    let polled = engine.poll(id, user, allowances::are_on().await?).await?;
+    let mut view = found(allowances::noted(request, &allowances::POLLS, polled))?;
     if view.overdue.queue || view.overdue.deadlines {
         if view.overdue.deadlines {
             let done = work::lapse(&engine, &id.lane).await?;
@@ -35,7 +42,7 @@ async fn poll(request: &Request, id: &ReservationId, user: &UserId) -> Result<Re
         }
         let done = work::drain(&engine, &id.lane, BATCHES).await?;
         worker::log_done("reservation", &id.lane, &done).await;
-        // Whoever did the work looks again for nothing.
+        // This second look is free of charge: the shopper's poll did the work.
         view = found(engine.poll(id, user, false).await?.outcome)?;
     }
     Ok(Response::ok(&Reservation::new(id, view.state, view.quantity, view.deadline, view.pace)))

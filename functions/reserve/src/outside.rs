@@ -1,5 +1,4 @@
-//! Somebody else's service that is asked during a reservation: a short answer within a deadline, and no hammering while
-//! it is down.
+//! Asks somebody else's service during a reservation, with a timeout. A service that is down is left alone for a while.
 
 use std::cell::Cell;
 use std::fmt;
@@ -7,15 +6,15 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use web::deadline::within;
 use web::header::{self, HeaderName};
-use web::outbound;
+use web::platform::deadline::within;
+use web::platform::outbound;
 
-/// After so many failures in a row a service is left alone for [`REST`].
+/// After this many failures in a row a service is left alone for [`REST`].
 const FAILURES: u32 = 3;
 const REST: Duration = Duration::from_secs(1);
 
-/// How a service did of late, as this instance saw it.
+/// How a service did recently, as this instance saw it.
 #[derive(Default)]
 pub struct Fuse {
     failures: Cell<u32>,
@@ -23,7 +22,7 @@ pub struct Fuse {
 }
 
 impl Fuse {
-    /// Whether the service may be asked at `now`. After a rest, one question decides about the next.
+    /// Whether the service may be asked at `now`. After a rest, one failure is enough for another rest.
     fn holds(&self, now: Instant) -> bool {
         self.blown.get().is_none_or(|blown| now.duration_since(blown) >= REST)
     }
@@ -41,10 +40,10 @@ impl Fuse {
     }
 }
 
-/// Why there is no answer, for the log. Repeats nothing of the question, and of an answer its status at most.
+/// Why the service gave no usable response, for the log. Repeats nothing of the question, and only the response's status.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Silence {
-    /// It failed too often of late, and was not asked.
+    /// It failed too often recently, and was not asked.
     Resting,
     Failed(String),
 }
@@ -58,18 +57,18 @@ impl fmt::Display for Silence {
     }
 }
 
-/// Posts `question` as JSON to `url` and reads the answer, all of it within `limit`.
+/// Posts `question` as JSON to `url` and reads the response, all within `timeout`.
 pub async fn ask<A: DeserializeOwned>(
     fuse: &Fuse,
     url: &str,
     headers: &[(HeaderName, &str)],
     question: &impl Serialize,
-    limit: Duration,
+    timeout: Duration,
 ) -> Result<A, Silence> {
     if !fuse.holds(Instant::now()) {
         return Err(Silence::Resting);
     }
-    let answer = post(url, headers, question, limit).await;
+    let answer = post(url, headers, question, timeout).await;
     fuse.note(answer.is_ok(), Instant::now());
     answer.map_err(Silence::Failed)
 }
@@ -78,13 +77,13 @@ async fn post<A: DeserializeOwned>(
     url: &str,
     headers: &[(HeaderName, &str)],
     question: &impl Serialize,
-    limit: Duration,
+    timeout: Duration,
 ) -> Result<A, String> {
     let body = serde_json::to_vec(question).map_err(|error| error.to_string())?;
     let mut all = vec![(header::CONTENT_TYPE, "application/json"), (header::ACCEPT, "application/json")];
     all.extend_from_slice(headers);
-    let answer = within(limit, outbound::post(url, &all, body, limit)).await;
-    let answer = answer.ok_or_else(|| format!("no answer within {} ms", limit.as_millis()))?;
+    let answer = within(timeout, outbound::post(url, &all, body, timeout)).await;
+    let answer = answer.ok_or_else(|| format!("no answer within {} ms", timeout.as_millis()))?;
     let answer = answer.map_err(|error| error.to_string())?;
     if !answer.status.is_success() {
         return Err(format!("it answered {}", answer.status));

@@ -1,5 +1,5 @@
-//! The operator's own judgement on a shopper, asked over HTTP before a reservation is admitted. Off unless `risk_url` is
-//! set. docs/operations.md describes the question and the answer.
+//! The operator's own risk hook, asked by HTTP before a reservation is admitted. Off unless `risk_url` is set.
+//! docs/operations.md describes the question and the response.
 
 use std::rc::Rc;
 use std::str::FromStr;
@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use sale::ids::{ItemId, UserId};
 use serde::{Deserialize, Serialize};
+use web::caller::address;
 use web::header::{self, HeaderName};
-use web::{Problem, Request, address, settings};
+use web::platform::settings;
+use web::{Problem, Request};
 
 use crate::outside::{self, Fuse, Silence};
 
-/// As much of a browser's name as is told.
+/// How many characters of the user agent the hook is told.
 const USER_AGENT_LENGTH: usize = 256;
 
 thread_local! {
@@ -29,13 +31,13 @@ struct Question<'a> {
     request_id: &'a str,
 }
 
-/// More than the decision is the hook's own affair.
+/// The hook's response. It may have other members, which we ignore.
 #[derive(Deserialize)]
 struct Answer {
     decision: Decision,
 }
 
-/// What is to become of a wish.
+/// What the hook says about a wish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Decision {
@@ -54,23 +56,23 @@ impl FromStr for Decision {
     }
 }
 
-/// Whether there is a hook at all.
+/// Whether the shop has a hook.
 pub async fn is_set() -> Result<bool, Problem> {
-    Ok(!settings::text("risk_url").await?.is_empty())
+    Ok(!settings::text(settings::RISK_URL).await?.is_empty())
 }
 
-/// What the hook says. When it does not answer as it should, `risk_on_failure` decides: let everybody through, or nobody,
-/// which is `unavailable` and not the shopper's fault.
+/// Asks the hook. If it fails, `risk_on_failure` decides: every shopper is let through, or every shopper gets
+/// `unavailable`, since it is not their fault.
 pub async fn decide(
     request: &Request,
     user: &UserId,
     item: &ItemId,
     quantity: u32,
 ) -> Result<Decision, Problem> {
-    let url = settings::required("risk_url").await?;
-    let token = settings::text("risk_token").await?;
-    let on_failure: Decision = settings::get("risk_on_failure").await?;
-    let limit = Duration::from_millis(settings::number("risk_timeout_ms", 10, 10_000).await?);
+    let url = settings::required(settings::RISK_URL).await?;
+    let token = settings::text(settings::RISK_TOKEN).await?;
+    let on_failure: Decision = settings::get(settings::RISK_ON_FAILURE).await?;
+    let timeout = Duration::from_millis(settings::number(settings::RISK_TIMEOUT_MS, 10, 10_000).await?);
     let question = Question {
         user_id: user,
         item_id: item,
@@ -87,13 +89,13 @@ pub async fn decide(
         headers.push((header::AUTHORIZATION, &*bearer));
     }
     let fuse = FUSE.with(Rc::clone);
-    match outside::ask::<Answer>(&fuse, &url, &headers, &question, limit).await {
+    match outside::ask::<Answer>(&fuse, &url, &headers, &question, timeout).await {
         Ok(answer) => Ok(answer.decision),
         Err(silence) if on_failure == Decision::Refuse => {
             Err(Problem::unavailable(format_args!("risk hook: {silence}")))
         }
         Err(silence) => {
-            // Said once for each question, not for each shopper of a crowd.
+            // Logged once for each question that failed, not for each shopper of a crowd.
             if silence != Silence::Resting {
                 web::warn("reserve", request, &format!("risk hook: {silence}; the shopper is let through"));
             }

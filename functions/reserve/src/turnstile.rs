@@ -1,17 +1,19 @@
-//! Asks the hosted widget's own service whether an answer is good. (Kind `turnstile`: Cloudflare's `siteverify`, or a
-//! service that speaks as it does.)
+//! Asks the hosted widget's own service whether a solution is right. (Kind `turnstile`: Cloudflare's `siteverify`, or a
+//! service with the same interface.)
 
 use std::rc::Rc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use web::challenge::{WIDGET_ACTION, idempotency_key};
-use web::{Problem, Request, address, settings};
+use web::caller::address;
+use web::platform::settings;
+use web::shop::challenge::{WIDGET_ACTION, idempotency_key};
+use web::{Problem, Request};
 
 use crate::outside::{self, Fuse};
 
-/// The longest answer that the widget gives.
-const LONGEST_ANSWER: usize = 2_048;
+/// The longest solution that the widget gives, in bytes.
+const LONGEST_SOLUTION: usize = 2_048;
 
 thread_local! {
     static FUSE: Rc<Fuse> = Rc::default();
@@ -23,12 +25,12 @@ struct Question<'a> {
     response: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     remoteip: Option<String>,
-    /// The same for the same answer to the same challenge: an answer that got lost on the way can be asked for again,
-    /// although the service takes each of the widget's answers once.
+    /// The same for the same solution of the same challenge. The service takes each solution once; with this key we can
+    /// ask again after its response was lost.
     idempotency_key: String,
 }
 
-/// What the service says; more than this is its own affair.
+/// The service's response. It has other members, which we ignore.
 #[derive(Deserialize)]
 struct Verdict {
     success: bool,
@@ -42,30 +44,30 @@ struct Verdict {
     error_codes: Vec<String>,
 }
 
-/// Whether `answer` is the widget's good answer to the challenge `token`, whose id is `id`. While the service can't say,
-/// that is `unavailable`, and nothing is used up: the same request can be sent again.
-pub async fn is_good(request: &Request, token: &str, id: &str, answer: &str) -> Result<bool, Problem> {
-    if answer.is_empty() || answer.len() > LONGEST_ANSWER {
+/// Whether `solution` is the widget's right solution of the challenge `token`, whose id is `id`. If the service can't say,
+/// this is `unavailable` and spends nothing: the shopper can send the same request again.
+pub async fn is_good(request: &Request, token: &str, id: &str, solution: &str) -> Result<bool, Problem> {
+    if solution.is_empty() || solution.len() > LONGEST_SOLUTION {
         return Ok(false);
     }
-    let url = settings::required("turnstile_url").await?;
-    let secret = settings::required("turnstile_secret").await?;
-    let hostname = settings::text("turnstile_hostname").await?;
-    let limit = Duration::from_millis(settings::number("turnstile_timeout_ms", 50, 30_000).await?);
+    let url = settings::required(settings::TURNSTILE_URL).await?;
+    let secret = settings::required(settings::TURNSTILE_SECRET).await?;
+    let hostname = settings::text(settings::TURNSTILE_HOSTNAME).await?;
+    let timeout = Duration::from_millis(settings::number(settings::TURNSTILE_TIMEOUT_MS, 50, 30_000).await?);
     let question = Question {
         secret: &secret,
-        response: answer,
+        response: solution,
         remoteip: address::exact(request).await?.map(|address| address.to_string()),
-        idempotency_key: idempotency_key(token, answer),
+        idempotency_key: idempotency_key(token, solution),
     };
     let fuse = FUSE.with(Rc::clone);
     let unavailable = |cause: String| Problem::unavailable(format_args!("turnstile: {cause}"));
-    let verdict = outside::ask::<Verdict>(&fuse, &url, &[], &question, limit).await;
+    let verdict = outside::ask::<Verdict>(&fuse, &url, &[], &question, timeout).await;
     verdict.map_err(|silence| unavailable(silence.to_string()))?.judged(id, &hostname).map_err(unavailable)
 }
 
 impl Verdict {
-    /// An error where the service could not judge.
+    /// Whether the solution is right; an error if the service could not judge.
     fn judged(&self, id: &str, hostname: &str) -> Result<bool, String> {
         let ours = |code: &&String| {
             matches!(
@@ -76,7 +78,7 @@ impl Verdict {
         if let Some(code) = self.error_codes.iter().find(ours) {
             return Err(format!("it answered {code}"));
         }
-        // The widget was told the challenge's id before it was solved: nobody else's answer fits.
+        // The widget was told the challenge's id before the shopper solved it, so no other challenge's solution fits.
         let fits = self.action == WIDGET_ACTION && self.cdata == id;
         let here = hostname.is_empty() || self.hostname.eq_ignore_ascii_case(hostname);
         Ok(self.success && fits && here)
@@ -114,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_the_shop_is_not_the_shopper_s_failure() {
+    fn a_fault_of_the_shop_is_not_a_failure_of_the_shopper() {
         for code in ["missing-input-secret", "invalid-input-secret", "bad-request", "internal-error"] {
             let answer = format!(r#"{{"success":false,"error-codes":["{code}"]}}"#);
             assert!(judged(&answer, "").unwrap_err().contains(code));

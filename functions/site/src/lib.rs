@@ -1,22 +1,24 @@
-//! Pages, assets and pictures; and the 404 for every path that no other function has.
+//! Pages, assets and pictures for everybody, and the 404 for every path that no other function has.
 //!
 //! Routes `/`, `/items/{id}`, `/orders`, `/orders/{id}`, `/problems/{slug}`, `/assets/{hashed name}`,
-//! `/pictures/{name}`, `/favicon.ico`, `/robots.txt`; for all. No page has anything of a shopper in it, so anyone may
-//! keep them. Problems: `not-found`, `method-not-allowed`.
+//! `/pictures/{name}`, `/favicon.ico`, `/robots.txt`. No script runs. No page contains anything of a shopper, so any cache may
+//! keep it. Problems: not-found, method-not-allowed.
 
 mod pictures;
 
 use std::cell::RefCell;
 
 use sale::ids::{ItemId, OrderId};
-use web::cors::Origin;
-use web::encoding::{self, Encoding};
-use web::{HeaderValue, Method, Problem, Response, StatusCode, etag, header, settings};
+use web::http::cors::Origin;
+use web::http::encoding::{self, Encoding};
+use web::http::etag;
+use web::platform::settings;
+use web::{HeaderValue, Method, Problem, Response, StatusCode, header};
 
 include!(concat!(env!("OUT_DIR"), "/files.rs"));
 
-/// What pages may load: scripts and styles from here only, none inline; pictures also from a shop's own servers. Framed by
-/// nobody. Where challenges may be a hosted widget, `widget` is the origin of its script, and of the frame that this makes.
+/// What pages may load. Scripts and styles come from here only, none inline; pictures also from a shop's own servers. No
+/// site may frame a page. Where challenges may be a hosted widget, `widget` is the origin of its script and of its frame.
 fn page_policy(widget: Option<&str>) -> String {
     let space = if widget.is_some() { " " } else { "" };
     let frames = widget.map(|origin| format!("frame-src {origin}; ")).unwrap_or_default();
@@ -27,25 +29,25 @@ fn page_policy(widget: Option<&str>) -> String {
     )
 }
 
-/// The policy as the settings have it, made once an instance.
-async fn policy() -> HeaderValue {
+/// The policy that follows from the settings, made once in an instance's life.
+async fn policy() -> Result<HeaderValue, Problem> {
     thread_local! {
         static POLICY: RefCell<Option<HeaderValue>> = const { RefCell::new(None) };
     }
     if let Some(policy) = POLICY.with_borrow(Clone::clone) {
-        return policy;
+        return Ok(policy);
     }
-    // Also where the widget is not the usual challenge: operators may choose it for an item.
-    let widget = match settings::required("turnstile_site_key").await {
-        Ok(_) => settings::text("turnstile_script_url").await.ok(),
-        Err(_) => None,
+    // Even if the widget is not the usual challenge: an operator may choose it for an item.
+    let script_url = match &*settings::text(settings::TURNSTILE_SITE_KEY).await? {
+        "" => None,
+        _ => Some(settings::text(settings::TURNSTILE_SCRIPT_URL).await?),
     };
-    // What is no address of a script gets no permission.
-    let origin = widget.as_deref().and_then(origin_of);
+    // A text that is no script's address gets no permission.
+    let origin = script_url.as_deref().and_then(origin_of);
     let policy = HeaderValue::from_str(&page_policy(origin.as_deref()))
         .unwrap_or(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; base-uri 'none'"));
     POLICY.set(Some(policy.clone()));
-    policy
+    Ok(policy)
 }
 
 /// The origin of an address, if it has one that can stand in a policy.
@@ -55,9 +57,9 @@ fn origin_of(url: &str) -> Option<String> {
     Origin::parse(&format!("{scheme}://{authority}")).map(|origin| origin.to_string())
 }
 
-/// A name with a hash in it means these bytes for ever.
+/// An asset's name contains the hash of its bytes, so a cache may keep it for ever.
 const ASSET_CACHING: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
-/// A page names its assets, so it must not outlive them for long. Meanwhile a cache may answer at once and look after.
+/// A page names its assets, so it must not outlive them for long. A cache may send it at once and revalidate afterwards.
 const PAGE_CACHING: HeaderValue = HeaderValue::from_static("public, max-age=60, stale-while-revalidate=600");
 
 const ROBOTS: &str = "User-agent: *\nDisallow: /api/\nDisallow: /orders\n";
@@ -74,11 +76,11 @@ pub struct File {
     brotli: Option<&'static [u8]>,
 }
 
-web::service!("site", answer);
+web::service!("site", handle, settings: [LOG_REQUESTS, TRUST_PROXY, TURNSTILE_SITE_KEY, TURNSTILE_SCRIPT_URL]);
 
-async fn answer(request: &mut web::Request) -> Result<Response, Problem> {
+async fn handle(request: &mut web::Request) -> Result<Response, Problem> {
     let get = [Method::GET];
-    let policy = policy().await;
+    let policy = policy().await?;
     let segments = request.segments();
     match segments[..] {
         [""] => found(request, &policy, "/", "index.html"),
@@ -87,11 +89,11 @@ async fn answer(request: &mut web::Request) -> Result<Response, Problem> {
         ["orders", id] if id.parse::<OrderId>().is_ok() => {
             found(request, &policy, "/orders/:id", "order.html")
         }
-        // A problem's type leads here. There is one page for all, so that it is in a cache before it is needed.
+        // A problem's `type` links here. All problems share one page, so a cache has it before it is needed.
         ["problems", slug] if PROBLEM_SLUGS.contains(&slug) => {
             found(request, &policy, "/problems/:slug", "problems.html")
         }
-        ["assets", _] => found(request, &policy, "/assets/:name", request.path()),
+        ["assets", _] => found(request, &policy, "/assets/:name", &request.path()),
         ["pictures", name] => {
             request.on("/pictures/:name", &get)?;
             pictures::serve(request, name).or_else(|problem| lost(request, &policy, problem))
@@ -124,7 +126,7 @@ fn found(
     }
 }
 
-/// A page for people, a problem for programs.
+/// The 404: a page for people, a problem for programs.
 fn lost(request: &web::Request, policy: &HeaderValue, problem: Problem) -> Result<Response, Problem> {
     let wants_page = request.header(header::ACCEPT).is_some_and(|accept| accept.contains("text/html"));
     let is_api = request.segments().first() == Some(&"api");
@@ -132,7 +134,7 @@ fn lost(request: &web::Request, policy: &HeaderValue, problem: Problem) -> Resul
         Some(file) if wants_page && !is_api => {
             let mut response = represent(request, policy, file, false);
             response.status = StatusCode::NOT_FOUND;
-            // It is no version of the page that was asked for, and soon perhaps there is one.
+            // This is no version of the page that was asked for, and that page may soon exist.
             response.headers.retain(|(name, _)| !matches!(*name, header::ETAG | header::CACHE_CONTROL));
             Ok(response)
         }
@@ -144,7 +146,7 @@ fn find(path: &str) -> Option<&'static File> {
     FILES.binary_search_by(|file| file.path.cmp(path)).ok().and_then(|at| FILES.get(at))
 }
 
-/// The file in the client's encoding; with `conditional`, only if the client does not have it.
+/// The file in the client's encoding; with `conditional`, only if the client does not have it yet.
 fn represent(
     request: &web::Request,
     policy: &HeaderValue,

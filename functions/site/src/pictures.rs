@@ -1,4 +1,4 @@
-//! Pictures of items, from the folder that the manifest mounts: a shop adds its own without a build.
+//! Pictures of items, from the folder that spin.toml mounts. A shop adds its own without a build.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -6,17 +6,18 @@ use std::fs;
 use std::rc::Rc;
 use std::time::SystemTime;
 
-use web::{Caching, HeaderValue, Problem, Request, Response, StatusCode, etag, header};
+use web::http::etag;
+use web::{Caching, HeaderValue, Problem, Request, Response, StatusCode, header};
 
-/// Where the manifest mounts them.
+/// Where spin.toml mounts them.
 const FOLDER: &str = "/pictures";
-/// A larger picture has no place on a page that thousands open at once.
+/// The largest picture served, in bytes: thousands of shoppers load a page at once.
 const LARGEST: u64 = 4 * 1024 * 1024;
 /// How many pictures an instance keeps, and up to which size.
 const MOST_KEPT: usize = 32;
 const LARGEST_KEPT: u64 = 64 * 1024;
 
-/// A picture as it was read, good as long as the file's size and time are the same.
+/// A picture as it was read. It is valid while the file keeps its size and time.
 #[derive(Clone)]
 struct Picture {
     length: u64,
@@ -31,9 +32,9 @@ pub fn serve(request: &Request, name: &str) -> Result<Response, Problem> {
     let media_type = media_type(name).ok_or_else(not_found)?;
     let picture = read(name).ok_or_else(not_found)?;
     Ok(Response::bytes(StatusCode::OK, HeaderValue::from_static(media_type), picture.bytes.to_vec())
-        // A picture may be replaced under its name, so it is asked for again soon; the ETag makes that cheap.
+        // A shop may replace a picture under its name, so browsers must ask again soon. The ETag makes that cheap.
         .caching(Caching::Public { seconds: 300 })
-        // An SVG opened by itself is a document: it may draw, and nothing else.
+        // A browser that opens an SVG by itself treats it as a document. It may draw, and nothing else.
         .header(
             header::CONTENT_SECURITY_POLICY,
             "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; sandbox",
@@ -41,8 +42,8 @@ pub fn serve(request: &Request, name: &str) -> Result<Response, Problem> {
         .with_etag(&picture.etag, request.headers()))
 }
 
-/// The type of a picture by its name, which must be one plain word: no slash, no dot at its start, nothing encoded.
-/// So no name leads out of the folder.
+/// The media type of a picture, by its name. The name must be one plain word, with no slash, no leading dot and nothing
+/// encoded, so that it can't lead out of the folder.
 fn media_type(name: &str) -> Option<&'static str> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     if name.len() > 100 || name.starts_with('.') || !name.bytes().all(plain) {
@@ -89,7 +90,7 @@ mod tests {
     use super::media_type;
 
     #[test]
-    fn a_picture_s_name_is_one_plain_word() {
+    fn the_name_of_a_picture_is_one_plain_word() {
         assert_eq!(media_type("tea-set.svg"), Some("image/svg+xml"));
         assert_eq!(media_type("A_1.2.webp"), Some("image/webp"));
         for other in [

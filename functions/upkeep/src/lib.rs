@@ -1,29 +1,32 @@
 //! What keeps a deployment running.
 //!
-//! | route | who |
-//! | --- | --- |
-//! | `POST /internal/tick` | operator: does what doorbells and alarms would |
-//! | `GET /healthz`, `GET /readyz`, `GET /metrics` | all |
+//! | route | who | what |
+//! | --- | --- | --- |
+//! | `POST /internal/tick` | operator | does what doorbells and alarms would: scripts of the folders `worker`, `ledger`, `rebuild`, and `apply_rules` |
+//! | `GET /healthz` | everybody | whether the process lives |
+//! | `GET /readyz` | everybody | whether Redis, the key-value store and the order database respond |
+//! | `GET /metrics` | everybody | Prometheus text: script `view_lane` |
 //!
-//! Problems: unauthorized, not-found, unavailable.
+//! Problems: unauthorized, rate-limited, not-found, unavailable.
 
 use std::fmt::Write;
 use std::time::Duration;
 
-use order_ledger::rebuild::mend;
-use order_ledger::{poison, read, spin};
+use order_ledger::rebuild::rebuild_unless_lost;
+use order_ledger::{read, set_aside, spin};
+use provider_simulation::SimulatedProvider;
 use sale::Engine;
 use sale::work::{self, Done};
 use serde::Serialize;
-use web::payment::remind_provider;
-use web::{
-    HeaderValue, Method, Problem, Request, Response, SharedRedis, StatusCode, catalogue, operator, outbound,
-    rules, settings, worker,
-};
+use web::caller::operator;
+use web::platform::outbound;
+use web::shop::payment::remind_provider;
+use web::shop::{catalogue, rules, worker};
+use web::{HeaderValue, Method, Problem, Request, Response, SharedRedis, StatusCode};
 
-/// Scripts of 500 reservations that a tick drains of one lane.
+/// Scripts that a tick may run to drain one lane's queue; each grants 500 reservations.
 const GRANT_BATCHES: u32 = 40;
-/// How long a tick makes one lane anew that came back from an old copy.
+/// How long a tick rebuilds one lane that came back from an old copy.
 const MENDING: Duration = Duration::from_secs(5);
 /// Events of one lane that a tick copies at a time, and how often in one tick.
 const COPY_BATCH: u32 = 500;
@@ -31,11 +34,10 @@ const COPY_BATCHES: u32 = 20;
 /// How long a tick waits for the simulated payment provider.
 const PROVIDER_PATIENCE: Duration = Duration::from_secs(5);
 
-web::service!("upkeep", handle);
+web::service!("upkeep", handle, settings: [LOG_REQUESTS, REDIS_URL, TRUST_PROXY], OPERATOR, RULES, [PAYMENT_PROVIDER, LEDGER]);
 
 async fn handle(request: &mut Request) -> Result<Response, Problem> {
-    let segments: Vec<String> = request.segments().into_iter().map(str::to_owned).collect();
-    match segments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+    match request.path().segments()[..] {
         ["healthz"] => {
             request.on("/healthz", &[Method::GET])?;
             Ok(Response::ok(&Health { status: "ok" }))
@@ -48,7 +50,7 @@ async fn handle(request: &mut Request) -> Result<Response, Problem> {
             request.on("/metrics", &[Method::GET])?;
             metrics().await
         }
-        // All that is internal is the operator's: no route can be forgotten.
+        // The operator alone may call anything below `/internal`, so no route can be left open by mistake.
         ["internal", ref path @ ..] => {
             operator::check(request).await?;
             if path != ["tick"] {
@@ -59,10 +61,6 @@ async fn handle(request: &mut Request) -> Result<Response, Problem> {
         }
         _ => Err(Problem::NotFound { what: "route" }),
     }
-}
-
-async fn open_ledger() -> Result<spin::Database, Problem> {
-    spin::open(&settings::text("ledger").await?).await.map_err(Problem::unavailable)
 }
 
 #[derive(Serialize)]
@@ -78,7 +76,7 @@ struct Readiness {
     database: &'static str,
 }
 
-/// 200 when Redis, the key-value store and the order database answer; else 503 saying which does not.
+/// 200 when Redis, the key-value store and the order database respond; else 503 that names which does not.
 async fn readiness(request: &Request) -> Response {
     let word = |component: &str, outcome: Result<(), String>| match outcome {
         Ok(()) => "ok",
@@ -91,7 +89,7 @@ async fn readiness(request: &Request) -> Response {
     let redis = sale::store::Redis::execute(engine.redis(), "PING", &[]).await;
     let redis = word("redis", redis.map(drop).map_err(|error| error.to_string()));
     let key_value = word("key_value", catalogue::is_store_ready().await.map_err(cause_of));
-    let database = async { read::ping(&open_ledger().await?).await.map_err(Problem::unavailable) };
+    let database = async { Ok(read::ping(&spin::open().await?).await?) };
     let database = word("database", database.await.map_err(cause_of));
     let ready = [redis, key_value, database].iter().all(|state| *state == "ok");
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -100,7 +98,7 @@ async fn readiness(request: &Request) -> Response {
     if ready {
         return Response::json(status, &readiness);
     }
-    // The problem's shape, with the parts beside it.
+    // A problem document, with the parts as members of their own.
     let problem = Problem::unavailable("not ready");
     let mut document = problem.document(request.request_id());
     if let (Some(members), Ok(serde_json::Value::Object(parts))) =
@@ -127,36 +125,38 @@ struct Ticked {
     done: Done,
     /// Events that were written to the order database.
     recorded: usize,
-    /// Webhooks that the simulated payment provider got through.
+    /// Webhooks that the simulated provider delivered.
     delivered: u64,
-    /// What could not be done, in words.
+    /// What could not be done, with the cause.
     failures: Vec<String>,
 }
 
-/// Looks at every lane as doorbells and alarms would make the workers do.
+/// Does the work of every lane that doorbells and alarms would start.
 async fn tick() -> Result<Response, Problem> {
     let engine = Engine::new(SharedRedis);
     let mut ticked = Ticked::default();
-    let sql = open_ledger().await;
+    let sql = spin::open().await;
     if let Err(problem) = &sql {
         ticked.failures.push(format!("order database: {}", problem.cause().unwrap_or_default()));
     }
-    // First, so that what the shop hears is recorded with the rest.
-    match remind_provider(outbound::OWN, PROVIDER_PATIENCE).await {
+    // First, so that this tick also records the payments that the webhooks report.
+    let provider = SimulatedProvider::new(Engine::new(SharedRedis));
+    let is_due = async || provider.deliveries_due().await;
+    match remind_provider(is_due, outbound::OWN, PROVIDER_PATIENCE).await {
         Ok(round) => ticked.delivered = round.delivered,
         Err(problem) => {
             ticked.failures.push(format!("payment provider: {}", problem.cause().unwrap_or_default()))
         }
     }
     let lanes = work::lanes(&engine).await?;
-    // A change of rules or settings that a lane has not heard of yet.
+    // A lane may not have heard of a change of rules or settings.
     if let Err(problem) = rules::tell(&engine, &lanes).await {
         ticked.failures.push(format!("rules: {}", problem.cause().unwrap_or_default()));
     }
     for lane in lanes {
         ticked.lanes += 1;
         if let Ok(sql) = &sql
-            && let Err(error) = mend(&engine, sql, &lane, false, MENDING).await
+            && let Err(error) = rebuild_unless_lost(&engine, sql, &lane, MENDING).await
         {
             ticked.failures.push(format!("lane {lane}: {error}"));
         }
@@ -182,7 +182,7 @@ async fn tick() -> Result<Response, Problem> {
     Ok(Response::ok(&ticked))
 }
 
-/// Prometheus text. What is counted in Redis is read once a scrape; nothing of it is on a shopper's path.
+/// Prometheus text. A scrape reads the counts in Redis; no shopper's request does.
 async fn metrics() -> Result<Response, Problem> {
     let engine = Engine::new(SharedRedis);
     let mut units = String::new();
@@ -204,8 +204,8 @@ async fn metrics() -> Result<Response, Problem> {
         let _ = writeln!(admitted, "stampede_reservations_admitted_total{{{labels}}} {}", view.admitted);
         let _ = writeln!(outbox, "stampede_outbox_events{{{labels}}} {}", view.outbox);
     }
-    let set_aside = match open_ledger().await {
-        Ok(sql) => poison::count(&sql).await.ok(),
+    let set_aside = match spin::open().await {
+        Ok(sql) => set_aside::count(&sql).await.ok(),
         Err(_) => None,
     };
     let mut text = String::new();

@@ -1,6 +1,6 @@
-//! `spin:key-value`: named stores, each an SQLite file of the host's or a Redis server.
+//! `spin:key-value`: named stores, each in an SQLite file or on a Redis server.
 //!
-//! The file has the layout of Spin's own, so that `spin up` and this host can share it.
+//! The file has the same layout as Spin's, so that `spin up` and this host can share it.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -16,38 +16,38 @@ use super::redis::Server;
 use crate::bindings::spin::key_value::key_value::{Error, Host, HostStore, HostStoreWithStore};
 use crate::state::{Platform, State};
 
-/// How long a write waits for another process to finish its own.
+/// How long a write waits for a write of another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Connections to the file that are kept open.
+/// How many idle connections to the file stay open.
 const IDLE_CONNECTIONS: usize = 8;
-/// Keys that one step of a scan over a Redis server looks at.
+/// How many keys one step of a scan over a Redis server visits.
 const SCAN_STEP: usize = 1000;
 
 /// A guest's handle on a store.
 #[derive(Clone)]
 pub struct Store(Arc<Backend>);
 
-/// What a store is kept in.
+/// The place where a store keeps its values.
 pub enum Backend {
-    /// A table of an SQLite file; `name` tells the stores in one file apart.
+    /// A table in an SQLite file, which several stores share.
     Sqlite {
         /// The file.
         file: Arc<SqliteFile>,
-        /// The store's label.
+        /// The store's label, which tells the stores in one file apart.
         name: String,
     },
-    /// A Redis server; a key is a Redis key of the same name, as in Spin.
+    /// A Redis server. As in Spin, a key is a Redis key of the same name.
     Redis(Arc<Server>),
 }
 
-/// An SQLite file and its open connections.
+/// An SQLite file and its idle connections.
 pub struct SqliteFile {
     path: std::path::PathBuf,
     idle: Mutex<Vec<rusqlite::Connection>>,
 }
 
 impl SqliteFile {
-    /// Opens the file, made if need be, so that a wrong path is an error at start.
+    /// Opens the file, or makes it. A wrong path is an error here, at start.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let file = Self { path: path.to_owned(), idle: Mutex::default() };
         let connection =
@@ -59,7 +59,8 @@ impl SqliteFile {
     fn connect(&self) -> rusqlite::Result<rusqlite::Connection> {
         let connection = rusqlite::Connection::open(&self.path)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
-        // Readers and the writer don't wait for each other. Stores hold caches: the last writes may go with the power.
+        // With WAL, readers and the writer don't wait for each other. NORMAL may lose the last writes in a power cut, which
+        // does not matter, because stores hold caches.
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         connection.execute(
@@ -77,7 +78,7 @@ impl SqliteFile {
         }
     }
 
-    /// Runs `work` on a thread that may block.
+    /// Runs `work` with a connection, on a thread that may block.
     async fn run<R: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<R> + Send + 'static,
@@ -177,7 +178,7 @@ impl Backend {
                 .await
             }
             Self::Redis(server) => {
-                // Steps instead of KEYS, which would hold up everybody else on the server.
+                // KEYS would block the server for everybody else, so scan in steps.
                 let mut keys = Vec::new();
                 let mut cursor = 0_u64;
                 loop {
@@ -227,7 +228,7 @@ impl<T: Send> HostStoreWithStore<T> for Platform {
     ) -> wasmtime::Result<Result<Resource<Store>, Error>> {
         accessor.with(|mut access| {
             let state = access.get();
-            // Stores are resolved at start, so a granted store always exists; any other is no business of the guest's.
+            // Stores are resolved at start, so a granted store always exists.
             let Some(backend) = state.component.key_value_stores.get(&label) else {
                 return Ok(Err(Error::AccessDenied));
             };

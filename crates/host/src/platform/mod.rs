@@ -1,4 +1,4 @@
-//! The interfaces of Spin that components import, one file each. All connections live here, shared by all instances.
+//! The interfaces of Spin that components import, one file each. All instances share their connections.
 
 pub mod key_value;
 pub mod outbound_http;
@@ -12,7 +12,7 @@ use wasmtime::component::Linker;
 use crate::bindings::spin;
 use crate::state::{Platform, State};
 
-/// What all components share.
+/// The connections that all components share.
 pub struct Services {
     /// Connections to Redis servers, by address.
     pub redis: redis::Servers,
@@ -22,10 +22,10 @@ pub struct Services {
 
 /// Adds WASI and Spin's interfaces to a linker.
 ///
-/// Everything is linked for every component; what it may use is decided when it asks, as in Spin, so that a guest
-/// gets the error that the interface defines.
+/// Every component gets all interfaces. As in Spin, the host checks a grant when the guest uses it. So the guest gets the
+/// error that the interface defines.
 pub fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    // Rust's standard library speaks WASI 0.2, the SDK 0.3.
+    // Rust's standard library uses WASI 0.2, the SDK 0.3.
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     wasmtime_wasi::p3::add_to_linker(linker)?;
     wasmtime_wasi_http::p3::add_to_linker(linker)?;

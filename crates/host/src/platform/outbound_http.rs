@@ -1,8 +1,10 @@
 //! `wasi:http/client`: requests that a component sends, to granted hosts only.
 //!
-//! As in Spin, a request to the application itself (`http://self.alt/…`, or one without a host) goes out to the address
-//! that this host listens on and comes in like anybody's. Only instances behind HTTP routes have such an address: in Spin
-//! other triggers run in processes of their own.
+//! As in Spin, a component can send requests to the application itself (`http://self.alt/…`, or a URL without a host).
+//! Such a request goes to the address that this host listens on, and comes in like any other.
+//!
+//! Only instances behind HTTP routes can do that. In Spin, other triggers run in processes of their own and do not know
+//! the address.
 
 use std::sync::Arc;
 
@@ -16,20 +18,20 @@ use crate::allowed_hosts::{Destination, SELF};
 use crate::component::Component;
 use crate::log;
 
-/// The grants of one instance's component.
+/// Sends the requests of one instance, as far as its component's grants allow.
 pub struct OutboundHttp {
     component: Arc<Component>,
-    /// Where the application itself is, for an instance that may be told.
+    /// The address of the application itself, for an instance behind an HTTP route.
     origin: Option<Authority>,
 }
 
 impl OutboundHttp {
-    /// Sends for this component.
+    /// Sends requests for an instance of `component`.
     pub fn new(component: Arc<Component>, origin: Option<Authority>) -> Self {
         Self { component, origin }
     }
 
-    /// Checks the grant, and gives a request to the application itself its address.
+    /// Checks the grant. Gives a request to the application itself the application's address.
     fn prepare(&self, request: &mut http::Request<WasiBody>) -> Result<(), Error> {
         let host = request.uri().host().unwrap_or_default();
         if host.is_empty() || host.eq_ignore_ascii_case(SELF) {

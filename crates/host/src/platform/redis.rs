@@ -1,8 +1,10 @@
 //! `spin:redis`: commands to granted Redis servers.
 //!
-//! `open` costs nothing: handles share a few multiplexed connections to each server, so that commands of many requests
-//! travel in one write. A handle that needs a connection's own state (a transaction, a blocking pop) gets a connection
-//! of its own with its first such command, and keeps it.
+//! `open` costs nothing. All handles share a few multiplexed connections to each server, so that the commands of many
+//! requests travel in one write.
+//!
+//! Some commands need a connection of their own, such as a transaction or a blocking pop. A handle gets one with its
+//! first such command, and keeps it.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -24,11 +26,11 @@ use crate::bindings::spin::redis::redis::{
 use crate::log;
 use crate::state::{Platform, State};
 
-/// How long a connection may take to come about.
+/// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The pause after a first failed attempt; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-/// The longest pause between attempts, and so the longest that a server is back without being noticed.
+/// The longest pause between attempts. A server may be back for this long before the host notices.
 const LONGEST_PAUSE: Duration = Duration::from_millis(800);
 
 /// All Redis servers that components talk to.
@@ -39,12 +41,15 @@ pub struct Servers {
 }
 
 impl Servers {
-    /// `connections` to each server; `timeout` for one command.
+    /// `connections` is the number of shared connections to each server, `timeout` the time that one command may take.
     pub fn new(connections: usize, timeout: Duration) -> Self {
         Self { by_address: Mutex::default(), connections: connections.max(1), timeout }
     }
 
     /// The server at an address. Connects only when a command comes.
+    ///
+    /// # Errors
+    /// Fails if the address is not a Redis URL.
     pub fn server(&self, address: &str) -> Result<Arc<Server>, RedisError> {
         let mut servers = self.by_address.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if let Some(server) = servers.get(address) {
@@ -55,7 +60,7 @@ impl Servers {
         Ok(server)
     }
 
-    /// Ends all pauses after failures: somebody knows that a server is back.
+    /// Ends all pauses after failures. Call it when a server is known to be back.
     pub fn try_again(&self) {
         let servers = self.by_address.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         for link in servers.values().flat_map(|server| &server.links) {
@@ -70,30 +75,30 @@ impl Servers {
 /// One server and the connections that all instances share.
 pub struct Server {
     client: Client,
-    /// Without credentials, for messages.
+    /// The address without credentials, for messages.
     name: String,
     links: Vec<Arc<Link>>,
     next: AtomicUsize,
     timeout: Duration,
 }
 
-/// One shared connection, or the knowledge that there is none at the moment.
+/// One shared connection, or the reason why there is none at the moment.
 struct Link {
     status: Mutex<Status>,
 }
 
 enum Status {
-    /// Never tried, or known broken and not tried again since.
+    /// There is no connection, and nobody has tried to make one since the last one broke.
     Absent {
         failures: u32,
     },
-    /// Somebody is at it; the receiver wakes when the status has changed.
+    /// A task is connecting. The receiver wakes when the status has changed.
     Connecting(watch::Receiver<()>),
     Up {
         connection: MultiplexedConnection,
         generation: u64,
     },
-    /// Not to be tried again before `until`: meanwhile commands fail at once.
+    /// The last attempt failed. Until `until`, commands fail at once and nobody tries again.
     Down {
         until: Instant,
         failures: u32,
@@ -111,8 +116,8 @@ impl Server {
     /// Runs a command on a shared connection.
     ///
     /// # Errors
-    /// The server's own text for an error reply (`NOSCRIPT No matching script…`), else what is wrong with the
-    /// connection. A command is never repeated: the host can't know whether it took effect.
+    /// For an error reply, the server's own text (`NOSCRIPT No matching script…`); otherwise a text about the
+    /// connection. A command is never repeated, because the host can't know whether it took effect.
     pub async fn run(&self, command: &Cmd) -> Result<Value, String> {
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         let link = &self.links[turn % self.links.len()];
@@ -146,25 +151,22 @@ impl Link {
         self.status.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// The connection, made if need be. Fails at once while a pause after a failure lasts.
+    /// The connection, which is made if there is none. Fails at once during the pause after a failure.
     async fn connection(self: &Arc<Self>, server: &Server) -> Result<(MultiplexedConnection, u64), String> {
         loop {
             let mut changed = {
                 let mut status = self.status();
-                let failures = match &*status {
+                match &*status {
                     Status::Up { connection, generation } => return Ok((connection.clone(), *generation)),
                     Status::Down { until, reason, .. } if Instant::now() < *until => {
                         return Err(reason.clone());
                     }
-                    Status::Connecting(changed) => Err(changed.clone()),
-                    Status::Down { failures, .. } | Status::Absent { failures } => Ok(*failures),
-                };
-                match failures {
-                    Err(changed) => changed,
-                    Ok(failures) => {
+                    Status::Connecting(changed) => changed.clone(),
+                    Status::Down { failures, .. } | Status::Absent { failures } => {
+                        let failures = *failures;
                         let (done, changed) = watch::channel(());
                         *status = Status::Connecting(changed.clone());
-                        // A task of its own: the request that happens to ask first may be cancelled.
+                        // Connect on a separate task, because the request that asks first may be cancelled.
                         tokio::spawn(self.clone().establish(
                             server.client.clone(),
                             server.name.clone(),
@@ -176,7 +178,7 @@ impl Link {
                     }
                 }
             };
-            // An error means that the task is done, which is as good.
+            // An error also means that the task is done.
             _ = changed.changed().await;
         }
     }
@@ -195,7 +197,8 @@ impl Link {
                 let generation = GENERATION.fetch_add(1, Ordering::Relaxed);
                 let link = self.clone();
                 tokio::spawn(async move {
-                    // Ends as soon as the server closes: the next command finds no broken connection, but makes another.
+                    // The driver ends as soon as the server closes the connection, so the next command makes a new one
+                    // instead of using a broken one.
                     driver.await;
                     link.lost(generation);
                 });
@@ -213,7 +216,7 @@ impl Link {
         drop(done);
     }
 
-    /// Forgets a broken connection, unless another has taken its place already.
+    /// Forgets a broken connection, unless a new one has already replaced it.
     fn lost(&self, broken: u64) {
         let mut status = self.status();
         if matches!(&*status, Status::Up { generation, .. } if *generation == broken) {
@@ -222,17 +225,17 @@ impl Link {
     }
 }
 
-/// Moves a connection's bytes; ends with the connection.
+/// Reads and writes a connection's bytes. Ends with the connection.
 type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Opens a connection, which works as long as its second part is polled.
+/// Opens a connection. It works only while its driver is polled.
 async fn connect(
     client: &Client,
     response_timeout: Option<Duration>,
 ) -> Result<(MultiplexedConnection, Driver), RedisError> {
     let information = client.get_connection_info();
     let ConnectionAddr::Tcp(host, port) = information.addr() else {
-        return Err((redis::ErrorKind::InvalidClientConfig, "only plain TCP is served").into());
+        return Err((redis::ErrorKind::InvalidClientConfig, "only plain TCP is supported").into());
     };
     let connecting = async {
         let stream = TcpStream::connect((host.as_str(), *port)).await?;
@@ -248,7 +251,7 @@ async fn connect(
     }
 }
 
-/// Whether a connection is of no more use. A timeout counts: replies on it would be late for everybody.
+/// Whether a connection can't be used any more. After a timeout it can't: all later replies on it would be late.
 fn is_broken(error: &RedisError) -> bool {
     error.is_io_error()
         || error.is_timeout()
@@ -260,7 +263,7 @@ fn is_broken(error: &RedisError) -> bool {
 #[derive(Clone)]
 pub struct Connection {
     server: Arc<Server>,
-    /// Filled by the first command that needs state of its own.
+    /// The handle's own connection, made for the first command that needs it.
     private: Arc<OnceCell<MultiplexedConnection>>,
 }
 
@@ -275,7 +278,7 @@ impl Connection {
             return self.run_private(connection.clone(), command).await;
         }
         if needs_own_connection(command) {
-            // A blocking command waits for as long as it says; the request's own timeout bounds it.
+            // No timeout: a blocking command waits for as long as it says, and the request's timeout ends it.
             let opening = self.private.get_or_try_init(|| async {
                 let (connection, driver) = connect(&self.server.client, None).await?;
                 tokio::spawn(driver);
@@ -303,7 +306,7 @@ impl Connection {
     }
 }
 
-/// Commands that change or wait on the connection itself, and so must not be run on a shared one.
+/// Whether a command changes the connection's state or blocks it, and so must not run on a shared one.
 fn needs_own_connection(command: &Cmd) -> bool {
     let mut arguments = command.args_iter().filter_map(|argument| match argument {
         redis::Arg::Simple(bytes) => Some(bytes),
@@ -345,7 +348,10 @@ fn needs_own_connection(command: &Cmd) -> bool {
         || (is("XREAD") && arguments.any(|argument| argument.eq_ignore_ascii_case(b"BLOCK")))
 }
 
-/// A reply as the interface has it: nested arrays become one list, in order.
+/// Turns a reply into the list that the interface returns. Nested arrays become one list, in order.
+///
+/// # Errors
+/// Fails if the reply is an error, or of a kind that the interface can't carry.
 fn flatten(value: Value, results: &mut Vec<RedisResult>) -> Result<(), Error> {
     let unsupported = |kind: &str| Err(Error::Other(format!("a reply of the kind {kind} is not supported")));
     match value {
@@ -540,7 +546,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commands_with_state_or_waiting_leave_the_shared_connection() {
+    fn commands_with_state_or_that_block_need_a_connection_of_their_own() {
         for (name, argument, own) in [
             ("multi", "x", true),
             ("BLPOP", "k", true),

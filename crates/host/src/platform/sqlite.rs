@@ -1,7 +1,7 @@
 //! `spin:sqlite`: named databases, each an SQLite file.
 //!
-//! A guest's handle owns a connection of its own until it is dropped, so BEGIN … COMMIT belongs to one handle; statements
-//! of one handle run one after the other. All of it happens on threads that may block.
+//! A guest's handle has a connection of its own until it is dropped, so a transaction belongs to one handle. The
+//! statements of one handle run one after the other, on threads that may block.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -20,9 +20,9 @@ use crate::bindings::spin::sqlite::sqlite::{
 };
 use crate::state::{Platform, State};
 
-/// How long a statement waits for another writer.
+/// How long a statement waits for the write lock of another connection.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Connections to a database that are kept open for the next handle.
+/// How many idle connections to a database stay open for the next handle.
 const IDLE_CONNECTIONS: usize = 8;
 
 /// A database and its idle connections.
@@ -32,7 +32,7 @@ pub struct Database {
 }
 
 impl Database {
-    /// Opens the file, made if need be, so that a wrong path is an error at start.
+    /// Opens the file, or makes it. A wrong path is an error here, at start.
     pub fn open(path: &Path) -> anyhow::Result<Arc<Self>> {
         let database = Self { path: path.to_owned(), idle: Mutex::default() };
         let connection =
@@ -44,7 +44,7 @@ impl Database {
     fn connect(&self) -> rusqlite::Result<rusqlite::Connection> {
         let mut connection = rusqlite::Connection::open(&self.path)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
-        // A reader never waits for a writer, and a committed transaction survives a crash of the host.
+        // With WAL, readers never wait for a writer, and a committed transaction survives a crash of the host.
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.authorizer(Some(stay_in_the_file))?;
         Ok(connection)
@@ -61,7 +61,8 @@ impl Database {
     }
 }
 
-/// Another file must stay out of reach: ATTACH, and VACUUM INTO which is an ATTACH inside, would open any path.
+/// Denies ATTACH, and with it VACUUM INTO, which attaches a file internally. With these, a guest could open any file of
+/// the host.
 fn stay_in_the_file(context: AuthContext<'_>) -> Authorization {
     match context.action {
         AuthAction::Attach { filename } if !filename.is_empty() => Authorization::Deny,
@@ -69,16 +70,16 @@ fn stay_in_the_file(context: AuthContext<'_>) -> Authorization {
     }
 }
 
-/// A connection in a guest's hands.
+/// A connection that a guest's handle uses.
 struct Lease {
     database: Arc<Database>,
     connection: Option<rusqlite::Connection>,
-    /// Whether the guest changed the connection itself, so that nobody else may inherit it.
+    /// Whether the guest changed the connection's settings or temporary tables. Then no other handle may get it.
     altered: bool,
 }
 
 impl Drop for Lease {
-    /// An open transaction is rolled back by closing the connection.
+    /// Keeps the connection for the next handle, or closes it. Closing rolls back an open transaction.
     fn drop(&mut self) {
         let Some(connection) = self.connection.take() else { return };
         let mut idle = self.database.idle();
@@ -98,7 +99,7 @@ impl Connection {
         Ok(Self(Arc::new(AsyncMutex::new(lease))))
     }
 
-    /// Runs `work` with the connection, after whatever the handle is busy with.
+    /// Runs `work` with the connection, after the statements that the handle already runs.
     async fn run<R: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Lease) -> Result<R, Error> + Send + 'static,
@@ -126,7 +127,7 @@ impl Connection {
     }
 }
 
-/// Settings and temporary tables stay with a connection.
+/// Whether a statement may change something that stays with the connection: settings or temporary tables.
 fn alters_connection(statement: &str) -> bool {
     let upper = statement.to_ascii_uppercase();
     upper.contains("PRAGMA") || upper.contains("TEMP") || upper.contains("ATTACH")
@@ -200,7 +201,7 @@ impl State {
 
 impl Host for State {}
 
-/// The functions that hold up their whole instance; the SDK uses the asynchronous ones below.
+/// The blocking functions, which hold up their whole instance. The SDK uses the asynchronous ones below.
 impl HostConnection for State {
     async fn open(&mut self, name: String) -> wasmtime::Result<Result<Resource<Connection>, Error>> {
         let database = match self.database(&name) {
@@ -262,7 +263,7 @@ impl<T: Send> HostConnectionWithStore<T> for Platform {
         };
         accessor.with(|mut access| {
             let rows = StreamReader::new(&mut access, result.rows)?;
-            // All rows are there already, so nothing can go wrong any more.
+            // All rows are already in memory, so the stream can't fail.
             let outcome = FutureReader::new(&mut access, async { wasmtime::error::Ok(Ok(())) })?;
             Ok(Ok((result.columns, rows, outcome)))
         })
@@ -307,14 +308,14 @@ mod tests {
         let count = other.query("SELECT count(*) FROM t".into(), vec![]).await.unwrap();
         assert_eq!(text(&count.rows[0].values), "[Value::Integer(0)]");
         drop(one);
-        // The lock is free again at once: this would wait for the busy timeout otherwise, and fail.
+        // Dropping the handle releases its lock. Otherwise this would wait for the busy timeout and fail.
         other.query("INSERT INTO t VALUES (8)".into(), vec![]).await.unwrap();
         let rows = other.query("SELECT x FROM t".into(), vec![]).await.unwrap();
         assert_eq!((rows.columns, rows.rows.len()), (vec!["x".to_owned()], 1));
     }
 
     #[tokio::test]
-    async fn all_kinds_of_values_come_back_as_they_went() {
+    async fn values_of_all_kinds_come_back_unchanged() {
         let folder = tempfile::tempdir().unwrap();
         let database = Database::open(&folder.path().join("a.db")).unwrap();
         let connection = Connection::open(database).await.unwrap();
@@ -331,7 +332,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn other_files_are_out_of_reach() {
+    async fn a_guest_can_not_open_another_file() {
         let folder = tempfile::tempdir().unwrap();
         let database = Database::open(&folder.path().join("a.db")).unwrap();
         let connection = Connection::open(database).await.unwrap();

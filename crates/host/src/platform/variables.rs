@@ -1,4 +1,4 @@
-//! `spin:variables`: a component sees the variables that its own part of the manifest names, and no others.
+//! `spin:variables`: a component reads the variables that its part of the manifest names, and no others.
 
 use wasmtime::Result;
 use wasmtime::component::Accessor;

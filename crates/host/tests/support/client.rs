@@ -1,4 +1,4 @@
-//! HTTP over a plain socket, so that a test can also send what no library would.
+//! An HTTP client on a plain socket, so that a test can also send malformed requests.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -22,7 +22,7 @@ impl Response {
         self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
     }
 
-    /// Checks that this is a whole problem document of the kind `slug`, and gives its status.
+    /// Checks that this is a complete problem document of the type `slug`, and returns its status.
     pub fn problem(&self, slug: &str) -> u16 {
         assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
         let document: serde_json::Value = serde_json::from_str(&self.body).unwrap();
@@ -71,7 +71,7 @@ impl Client {
         self.stream.write_all(bytes).unwrap();
     }
 
-    /// What arrives with the next read, as it came over the wire.
+    /// Everything that arrives with the next read, unparsed.
     pub fn next_packet(&mut self) -> String {
         self.fill();
         String::from_utf8(std::mem::take(&mut self.buffer)).unwrap()
@@ -97,7 +97,7 @@ impl Client {
             Some("chunked") => self.read_chunks(),
             _ => {
                 let length = response.header("content-length").map_or(0, |length| length.parse().unwrap());
-                self.take(length)
+                self.read_bytes(length)
             }
         };
         response.body = String::from_utf8(body).unwrap();
@@ -118,17 +118,18 @@ impl Client {
                     None => assert!(self.fill() > 0, "the connection ended in a body"),
                 }
             };
-            let line = self.take(end + 2);
+            let line = self.read_bytes(end + 2);
             let size = usize::from_str_radix(std::str::from_utf8(&line).unwrap().trim(), 16).unwrap();
-            body.extend(self.take(size));
-            self.take(2);
+            body.extend(self.read_bytes(size));
+            self.read_bytes(2);
             if size == 0 {
                 return body;
             }
         }
     }
 
-    fn take(&mut self, count: usize) -> Vec<u8> {
+    /// Removes the next `count` bytes from the stream.
+    fn read_bytes(&mut self, count: usize) -> Vec<u8> {
         while self.buffer.len() < count {
             assert!(self.fill() > 0, "the connection ended in a body");
         }

@@ -1,35 +1,23 @@
 //! A folder, a Redis and a host for each test, on ports that nobody else has; all gone at the test's end.
 
 mod client;
-mod process;
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use testkit::{AppendOnly, Process, RedisServer, eventually_blocking};
+use tokio::runtime::Runtime;
 
 pub use client::{Client, Response};
-pub use process::Process;
 
 /// How long anything may take that happens by itself. Generous: the machine may be busy with other builds.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Waits until `done` gives something, and fails with `what` otherwise.
-pub fn eventually<R>(what: &str, mut done: impl FnMut() -> Option<R>) -> R {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(result) = done() {
-            return result;
-        }
-        assert!(Instant::now() < deadline, "in vain: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
-/// A port that is free at the moment.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+/// Waits until `look` returns a value, and fails with `awaited` otherwise.
+pub fn eventually<T>(awaited: &str, look: impl FnMut() -> Option<T>) -> T {
+    eventually_blocking(awaited, PATIENCE, look)
 }
 
 /// The wasm file of one of the guests, all of which are built on first use.
@@ -51,59 +39,40 @@ pub fn guest(name: &str) -> PathBuf {
     folder.join(format!("{name}.wasm"))
 }
 
-/// A Redis server of the test's own.
+/// A Redis server of the test's own, for tests without a runtime.
 pub struct Redis {
-    pub port: u16,
-    folder: tempfile::TempDir,
-    process: Option<Process>,
+    server: RedisServer,
+    runtime: Runtime,
 }
 
 impl Redis {
     pub fn start() -> Self {
-        let mut redis = Self { port: free_port(), folder: tempfile::tempdir().unwrap(), process: None };
-        redis.resume();
-        redis
+        // With a thread of its own the runtime closes our connections at once, so that Redis does not count them.
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let server = runtime.block_on(RedisServer::on_port(AppendOnly::EverySecond));
+        Self { server, runtime }
     }
 
-    /// Starts it (again) on its port.
+    /// Starts it again on its port.
     pub fn resume(&mut self) {
-        let mut command = Command::new("redis-server");
-        command.current_dir(self.folder.path()).args([
-            "--port",
-            &self.port.to_string(),
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-            "--appendonly",
-            "yes",
-        ]);
-        let process = Process::start(command);
-        let process = process.expect("redis-server is needed: `apt-get install redis-server`");
-        self.process = Some(process);
-        eventually("redis-server answers", || self.try_command(&["PING"]).filter(|reply| reply == "PONG"));
+        self.runtime.block_on(self.server.restart());
     }
 
     pub fn stop(&mut self) {
-        self.process = None;
+        self.server.kill9();
     }
 
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        self.server.url()
+    }
+
+    pub fn port(&self) -> u16 {
+        self.server.port()
     }
 
     /// Runs a command; nested replies come as lines.
     pub fn command(&self, words: &[&str]) -> String {
-        self.try_command(words).unwrap()
-    }
-
-    fn try_command(&self, words: &[&str]) -> Option<String> {
-        let client = redis::Client::open(self.url()).ok()?;
-        let mut connection = client.get_connection_with_timeout(Duration::from_secs(5)).ok()?;
-        let mut command = redis::cmd(words[0]);
-        words[1..].iter().for_each(|word| {
-            command.arg(*word);
-        });
         fn text(value: redis::Value) -> String {
             match value {
                 redis::Value::Nil => "nil".to_owned(),
@@ -115,7 +84,7 @@ impl Redis {
                 other => format!("{other:?}"),
             }
         }
-        command.query(&mut connection).ok().map(text)
+        text(self.runtime.block_on(self.server.command(words)))
     }
 
     /// What the guest `bell` wrote down, a line each.
@@ -182,11 +151,11 @@ impl Application {
     }
 
     /// Starts the host by a command of the caller's.
-    pub fn start_with(self, command: Command) -> Host {
-        let mut process = Process::start(command).unwrap();
+    pub fn start_with(self, mut command: Command) -> Host {
+        let mut process = Process::start_with_outputs_apart(&mut command);
         let address = eventually("the host serves", || {
             let output = process.stdout();
-            if output.is_empty() && process.has_ended() {
+            if output.is_empty() && process.ended().is_some() {
                 panic!("the host did not start: {}", process.stderr());
             }
             let line = output.lines().next()?.to_owned();
@@ -197,7 +166,7 @@ impl Application {
         Host { process, address, application: self }
     }
 
-    /// Starts the host, which is to fail, and gives what it said.
+    /// Starts the host, which must fail, and returns the line that it printed.
     pub fn fails(&self) -> String {
         let output = self.command().stdin(Stdio::null()).output().unwrap();
         let text = String::from_utf8(output.stderr).unwrap();
@@ -209,7 +178,7 @@ impl Application {
     }
 }
 
-/// Compiled guests, shared by all tests of a run; the tests of the cache use their own.
+/// The cache of compiled guests that all tests share. The tests of the cache itself use others.
 fn shared_cache() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("host-cache")
 }
@@ -227,11 +196,23 @@ impl Host {
         Client::connect(&self.address)
     }
 
+    /// Waits until the host's log has these words: the host writes it beside everything else.
+    pub fn expect_log(&self, words: &str) {
+        eventually(&format!("the log says `{words}`"), || {
+            self.process.stderr().contains(words).then_some(())
+        });
+    }
+
+    /// Waits until the host has ended.
+    pub fn wait(&mut self) -> ExitStatus {
+        eventually("the host ends", || self.process.ended())
+    }
+
     pub fn get(&self, path: &str) -> Response {
         self.client().get(path)
     }
 
-    /// The text of a successful answer.
+    /// The body of a successful response.
     pub fn text(&self, path: &str) -> String {
         let response = self.get(path);
         assert_eq!(response.status, 200, "{response:?}\n{}", self.process.stderr());
@@ -244,7 +225,7 @@ impl Host {
         response.body
     }
 
-    /// The lines that the guest answered.
+    /// The lines of a successful response to POST.
     pub fn lines(&self, path: &str, body: &[&str]) -> Vec<String> {
         self.post(path, &body.join("\n")).lines().map(str::to_owned).collect()
     }

@@ -1,12 +1,14 @@
--- Orders and payments for good, and every event that made them what they are.
+-- Orders, payments and all their events, kept for good.
 --
--- Rows of `orders` and `payments` are never written directly. An event is inserted into `events`, and triggers apply
--- it: so an event and its effect are one statement, which happens whole or not at all. Other triggers and constraints
--- refuse every row that could not have come about that way. Moments are milliseconds since 1970 UTC; money is in
--- minor units. A refusal's text begins with `ledger: `, by which the code that applies events knows it.
+-- Nobody writes rows of `orders` and `payments` directly. The ledger inserts an event into `events`, and triggers apply
+-- it. So an event and its effect are one statement, which happens completely or not at all. Other triggers and
+-- constraints refuse every row that no event made.
+--
+-- Moments are milliseconds since 1970 UTC. Money is in minor units. The text of a refusal begins with `ledger: `, by
+-- which src/apply.rs and src/sql.rs recognise it.
 -- All whole numbers are BIGINT, so that a parameter never has the wrong width.
 
--- The only moves of orders and payments. `order` rows are those of sale::order::OrderState::after; a test compares.
+-- The only legal moves of orders and payments. A test compares them with the tables of crates/sale.
 CREATE TABLE transitions (
     subject TEXT NOT NULL CHECK (subject IN ('order', 'payment')),
     from_state TEXT NOT NULL,
@@ -29,12 +31,12 @@ INSERT INTO transitions (subject, from_state, event, to_state) VALUES
     ('payment', 'failed', 'order.paid', 'succeeded'),
     ('payment', 'failed', 'order.refund_due', 'succeeded'),
     ('payment', 'succeeded', 'order.refunded', 'refunded'),
-    -- Money that came beside that of the payment that counts.
+    -- A surplus payment: another payment had paid for the order.
     ('payment', 'pending', 'payment.refund_due', 'refund_due'),
     ('payment', 'failed', 'payment.refund_due', 'refund_due'),
     ('payment', 'refund_due', 'payment.refunded', 'refunded');
 -- next
--- How far each lane's outbox is written: every event up to `seq` is in `events` or set aside in `poison`.
+-- How far each lane's outbox is written. Every event up to number `seq` is in `events` or in `set_aside`.
 CREATE TABLE lanes (
     item_id TEXT NOT NULL,
     lane BIGINT NOT NULL CHECK (lane BETWEEN 0 AND 65535),
@@ -42,7 +44,7 @@ CREATE TABLE lanes (
     PRIMARY KEY (item_id, lane)
 );
 -- next
--- Every event that was applied, as the outbox gave it. The primary key is what makes repeats harmless.
+-- Every applied event, as the outbox had it. The primary key keeps a repeat from being applied twice.
 CREATE TABLE events (
     item_id TEXT NOT NULL,
     lane BIGINT NOT NULL,
@@ -51,22 +53,22 @@ CREATE TABLE events (
         'order.created', 'order.paid', 'order.cancelled', 'order.timed_out', 'order.refund_due', 'order.refunded',
         'payment.created', 'payment.failed', 'payment.refund_due', 'payment.refunded', 'lane.changed',
         'lane.described')),
-    -- No foreign key: the event comes first, and the triggers that apply it refuse one without its order.
+    -- No foreign key, because `order.created` comes before its order. Triggers refuse other events without an order.
     order_id TEXT CHECK ((order_id IS NULL) = (type IN ('lane.changed', 'lane.described'))),
     at BIGINT NOT NULL,
-    -- The event's own text: two events are the same if it is.
+    -- The event's text. Two events are the same event if their texts are equal.
     payload TEXT NOT NULL,
     PRIMARY KEY (item_id, lane, seq)
 );
 -- next
 CREATE INDEX events_of_order ON events (order_id, seq);
 -- next
--- What a lane offers is its latest such event: its stock and terms, and what the operator wrote.
+-- A rebuild reads the latest of each: the lane's stock and terms, and the operator's documents.
 CREATE INDEX events_of_lane ON events (item_id, lane, type, seq) WHERE type IN ('lane.changed', 'lane.described');
 -- next
 CREATE TABLE orders (
     id TEXT NOT NULL PRIMARY KEY,
-    -- One order a reservation, whatever is repeated.
+    -- A reservation has one order at most.
     reservation_id TEXT NOT NULL UNIQUE,
     item_id TEXT NOT NULL,
     lane BIGINT NOT NULL,
@@ -74,25 +76,25 @@ CREATE TABLE orders (
     quantity BIGINT NOT NULL CHECK (quantity BETWEEN 1 AND 1000000),
     unit_price BIGINT NOT NULL CHECK (unit_price BETWEEN 0 AND 1000000000000),
     currency TEXT NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
-    -- Computed here, so that no writer can have another opinion.
+    -- Computed here, so that no writer can store another sum.
     total BIGINT NOT NULL GENERATED ALWAYS AS (quantity * unit_price) STORED,
     state TEXT NOT NULL
         CHECK (state IN ('unpaid', 'paid', 'cancelled', 'timed_out', 'refund_due', 'refunded')),
     created_at BIGINT NOT NULL,
     pay_by BIGINT NOT NULL CHECK (pay_by >= created_at),
-    -- When the money came, and by which payment.
+    -- When the money came, and the payment that brought it.
     paid_at BIGINT,
     payment_id TEXT,
     contact TEXT,
     address TEXT,
     note TEXT,
-    -- The event that brought the order where it is.
+    -- The moment and the number of the event that gave the order its present state.
     updated_at BIGINT NOT NULL,
     seq BIGINT NOT NULL,
     FOREIGN KEY (item_id, lane, seq) REFERENCES events (item_id, lane, seq),
     CONSTRAINT money_has_a_moment CHECK ((state IN ('paid', 'refund_due', 'refunded')) = (paid_at IS NOT NULL)),
     CONSTRAINT money_has_a_payment CHECK ((state IN ('paid', 'refund_due', 'refunded')) = (payment_id IS NOT NULL)),
-    -- Money that came at the deadline or later buys nothing.
+    -- Money that comes at the deadline or later buys nothing.
     CONSTRAINT paid_in_time CHECK (state <> 'paid' OR paid_at < pay_by)
 );
 -- next
@@ -107,7 +109,7 @@ CREATE TABLE payments (
     order_id TEXT NOT NULL REFERENCES orders (id),
     amount BIGINT NOT NULL CHECK (amount >= 0),
     currency TEXT NOT NULL,
-    -- `refund_due`: it succeeded when another payment had paid for the order, or was to go back already.
+    -- `refund_due` marks a surplus payment: another payment of the order had succeeded before.
     state TEXT NOT NULL CHECK (state IN ('pending', 'failed', 'succeeded', 'refund_due', 'refunded')),
     created_at BIGINT NOT NULL,
     settled_at BIGINT,
@@ -118,44 +120,44 @@ CREATE TABLE payments (
 -- next
 CREATE INDEX payments_of_order ON payments (order_id, id);
 -- next
--- An order is paid for once; which payment's money was sent back, its row tells.
+-- At most one payment of an order counts.
 CREATE UNIQUE INDEX payments_success_of_order ON payments (order_id) WHERE state = 'succeeded';
 -- next
 CREATE INDEX payments_in_state ON payments (state, settled_at, id);
 -- next
 ALTER TABLE orders ADD FOREIGN KEY (payment_id) REFERENCES payments (id);
 -- next
--- Events that could not be applied, with the reason. They keep their place in their lane, so that the others go on.
-CREATE TABLE poison (
+-- Events that could not be applied, with the reason. They keep their number in the lane, so that later events go on.
+CREATE TABLE set_aside (
     item_id TEXT NOT NULL,
     lane BIGINT NOT NULL,
-    -- The entry of the outbox stream; `missing-<seq>` for an event that an operator gave up waiting for.
+    -- The id of the outbox entry. `missing-<seq>` stands for an event that an operator passed over.
     stream_id TEXT NOT NULL,
     seq BIGINT NOT NULL CHECK (seq >= 1),
-    -- Where the event could be read so far. The order's later events are set aside too.
+    -- The event's order, if it could be read. Later events of that order are set aside too.
     order_id TEXT,
     payload TEXT NOT NULL,
     error TEXT NOT NULL,
     at BIGINT NOT NULL,
-    -- When it was applied after all; or when an operator settled the matter otherwise, so that it stands in no way.
+    -- When it was applied after all, or when an operator dismissed it. Either ends its hold on later events.
     applied_at BIGINT,
     dismissed_at BIGINT,
     CHECK (applied_at IS NULL OR dismissed_at IS NULL),
     PRIMARY KEY (item_id, lane, stream_id)
 );
 -- next
-CREATE INDEX poison_by_seq ON poison (item_id, lane, seq);
+CREATE INDEX set_aside_by_seq ON set_aside (item_id, lane, seq);
 -- next
-CREATE INDEX poison_of_order ON poison (order_id, seq) WHERE applied_at IS NULL AND dismissed_at IS NULL;
+CREATE INDEX set_aside_of_order ON set_aside (order_id, seq) WHERE applied_at IS NULL AND dismissed_at IS NULL;
 -- next
--- Raises a refusal as an integrity violation, so that it is told apart from a database in trouble.
+-- Raises a refusal as an integrity violation, so that the caller can tell it from a database in trouble.
 CREATE FUNCTION ledger_refuse(reason TEXT) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'ledger: %', reason USING ERRCODE = 'integrity_constraint_violation';
 END
 $$;
 -- next
--- Refuses whatever change it is the trigger of, in the words that the trigger gives.
+-- Refuses every change, with the trigger's argument as the reason.
 CREATE FUNCTION ledger_never() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM ledger_refuse(TG_ARGV[0]);
@@ -163,7 +165,7 @@ BEGIN
 END
 $$;
 -- next
--- How far a lane is written. Its row is the lock under which two workers take turns.
+-- Locks a lane's row and returns how far the lane is written. The lock makes two workers take turns.
 CREATE FUNCTION ledger_lock_lane(the_item TEXT, the_lane BIGINT) RETURNS BIGINT LANGUAGE plpgsql AS $$
 DECLARE
     written BIGINT;
@@ -177,23 +179,23 @@ BEGIN
 END
 $$;
 -- next
--- Each event once, in order.
+-- Lets each event in once, in order.
 CREATE FUNCTION ledger_once_in_order() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     written BIGINT := ledger_lock_lane(NEW.item_id, NEW.lane);
-    known TEXT;
+    written_payload TEXT;
 BEGIN
-    -- The same event again, whether it was applied or set aside: passed over in silence.
-    SELECT payload INTO known FROM events WHERE item_id = NEW.item_id AND lane = NEW.lane AND seq = NEW.seq;
+    -- The same event again, applied or set aside before: ignore it.
+    SELECT payload INTO written_payload FROM events WHERE item_id = NEW.item_id AND lane = NEW.lane AND seq = NEW.seq;
     IF FOUND THEN
-        IF known = NEW.payload THEN
+        IF written_payload = NEW.payload THEN
             RETURN NULL;
         END IF;
-        -- A Redis restored from an old copy counts anew from a number that was used: nothing is lost in silence.
+        -- Redis came back from an old copy and used a number twice. Refuse, so that the lane is rebuilt.
         PERFORM ledger_refuse('another event was written with this number');
     END IF;
     IF EXISTS (
-        SELECT 1 FROM poison
+        SELECT 1 FROM set_aside
         WHERE item_id = NEW.item_id AND lane = NEW.lane AND seq = NEW.seq AND payload = NEW.payload
             AND applied_at IS NULL) THEN
         RETURN NULL;
@@ -201,16 +203,16 @@ BEGIN
     IF NEW.seq > written + 1 THEN
         PERFORM ledger_refuse('an event before this one is missing');
     END IF;
-    -- Behind the lane's mark only an event comes that was set aside and is being applied now.
+    -- A number that the lane has passed is allowed only for an event that was set aside and is now applied.
     IF NEW.seq <= written AND NOT EXISTS (
-        SELECT 1 FROM poison
+        SELECT 1 FROM set_aside
         WHERE item_id = NEW.item_id AND lane = NEW.lane AND seq = NEW.seq AND payload = NEW.payload
             AND applied_at IS NOT NULL) THEN
         PERFORM ledger_refuse('the lane has gone past this number');
     END IF;
-    -- What an order is after a missing step is a guess, and no guess is written down.
+    -- The state of an order after a missing step would be a guess; facts only are recorded.
     IF EXISTS (
-        SELECT 1 FROM poison
+        SELECT 1 FROM set_aside
         WHERE order_id = NEW.order_id AND seq < NEW.seq AND applied_at IS NULL AND dismissed_at IS NULL) THEN
         PERFORM ledger_refuse('an earlier event of this order was set aside');
     END IF;
@@ -221,7 +223,7 @@ $$;
 -- next
 CREATE TRIGGER events_once_in_order BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION ledger_once_in_order();
 -- next
--- Does to orders and payments what the event tells.
+-- Applies the event to orders and payments.
 CREATE FUNCTION ledger_apply() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     event JSONB := NEW.payload::jsonb;
@@ -231,7 +233,7 @@ DECLARE
     payment_now payments%ROWTYPE;
     next_payment TEXT;
 BEGIN
-    -- What a lane offers is read from the event itself.
+    -- Events about the lane change no table; a rebuild reads them here.
     IF NEW.order_id IS NULL THEN
         RETURN NULL;
     END IF;
@@ -245,7 +247,7 @@ BEGIN
         RETURN NULL;
     END IF;
 
-    -- Whatever happens to an order, the event must tell of the same order.
+    -- An event must agree with its order in everything that never changes.
     SELECT * INTO target FROM orders WHERE id = NEW.order_id FOR UPDATE;
     IF NOT FOUND THEN
         PERFORM ledger_refuse('no such order');
@@ -270,7 +272,7 @@ BEGIN
         IF target.state IS DISTINCT FROM event ->> 'state' THEN
             PERFORM ledger_refuse('the event disagrees with the state of its order');
         END IF;
-        -- There is money beside only if another payment's counts.
+        -- A payment is surplus only if another payment of the order counts.
         IF NEW.type = 'payment.refund_due' AND coalesce(target.payment_id = paying, TRUE) THEN
             PERFORM ledger_refuse('an illegal move of the payment');
         END IF;
@@ -323,10 +325,10 @@ $$;
 -- next
 CREATE TRIGGER events_apply AFTER INSERT ON events FOR EACH ROW EXECUTE FUNCTION ledger_apply();
 -- next
-CREATE TRIGGER events_stay BEFORE UPDATE ON events
+CREATE TRIGGER events_unchanged BEFORE UPDATE ON events
     FOR EACH ROW EXECUTE FUNCTION ledger_never('events are never changed');
 -- next
-CREATE TRIGGER events_remain BEFORE DELETE OR TRUNCATE ON events
+CREATE TRIGGER events_kept BEFORE DELETE OR TRUNCATE ON events
     FOR EACH STATEMENT EXECUTE FUNCTION ledger_never('events are never deleted');
 -- next
 CREATE FUNCTION ledger_orders_begin() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -377,7 +379,7 @@ $$;
 -- next
 CREATE TRIGGER orders_move BEFORE UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION ledger_orders_move();
 -- next
-CREATE TRIGGER orders_remain BEFORE DELETE OR TRUNCATE ON orders
+CREATE TRIGGER orders_kept BEFORE DELETE OR TRUNCATE ON orders
     FOR EACH STATEMENT EXECUTE FUNCTION ledger_never('orders are never deleted');
 -- next
 CREATE FUNCTION ledger_payments_begin() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -411,18 +413,18 @@ $$;
 -- next
 CREATE TRIGGER payments_move BEFORE UPDATE ON payments FOR EACH ROW EXECUTE FUNCTION ledger_payments_move();
 -- next
-CREATE TRIGGER payments_remain BEFORE DELETE OR TRUNCATE ON payments
+CREATE TRIGGER payments_kept BEFORE DELETE OR TRUNCATE ON payments
     FOR EACH STATEMENT EXECUTE FUNCTION ledger_never('payments are never deleted');
 -- next
 CREATE TRIGGER lanes_advance BEFORE UPDATE ON lanes FOR EACH ROW
     WHEN (NEW.item_id <> OLD.item_id OR NEW.lane <> OLD.lane OR NEW.seq < OLD.seq)
     EXECUTE FUNCTION ledger_never('a lane never goes back');
 -- next
-CREATE TRIGGER lanes_remain BEFORE DELETE OR TRUNCATE ON lanes
+CREATE TRIGGER lanes_kept BEFORE DELETE OR TRUNCATE ON lanes
     FOR EACH STATEMENT EXECUTE FUNCTION ledger_never('lanes are never deleted');
 -- next
--- An event that is set aside takes its turn like any other.
-CREATE FUNCTION ledger_poison_in_order() RETURNS trigger LANGUAGE plpgsql AS $$
+-- An event is set aside in order, like any other.
+CREATE FUNCTION ledger_set_aside_in_order() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     written BIGINT := ledger_lock_lane(NEW.item_id, NEW.lane);
 BEGIN
@@ -434,9 +436,9 @@ BEGIN
 END
 $$;
 -- next
-CREATE TRIGGER poison_in_order AFTER INSERT ON poison FOR EACH ROW EXECUTE FUNCTION ledger_poison_in_order();
+CREATE TRIGGER set_aside_in_order AFTER INSERT ON set_aside FOR EACH ROW EXECUTE FUNCTION ledger_set_aside_in_order();
 -- next
-CREATE TRIGGER poison_stays BEFORE UPDATE ON poison FOR EACH ROW
+CREATE TRIGGER set_aside_unchanged BEFORE UPDATE ON set_aside FOR EACH ROW
     WHEN ((NEW.item_id, NEW.lane, NEW.stream_id, NEW.seq, NEW.order_id, NEW.payload, NEW.error, NEW.at)
             IS DISTINCT FROM
             (OLD.item_id, OLD.lane, OLD.stream_id, OLD.seq, OLD.order_id, OLD.payload, OLD.error, OLD.at)
@@ -444,8 +446,8 @@ CREATE TRIGGER poison_stays BEFORE UPDATE ON poison FOR EACH ROW
         OR (NEW.applied_at IS NULL AND NEW.dismissed_at IS NULL))
     EXECUTE FUNCTION ledger_never('what was set aside is never changed, only applied or dismissed');
 -- next
--- Marking it as applied applies it, or fails with the reason.
-CREATE FUNCTION ledger_poison_applied() RETURNS trigger LANGUAGE plpgsql AS $$
+-- Writing `applied_at` applies the event, or fails with the reason.
+CREATE FUNCTION ledger_set_aside_applied() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     event JSONB := NEW.payload::jsonb;
 BEGIN
@@ -456,8 +458,8 @@ BEGIN
 END
 $$;
 -- next
-CREATE TRIGGER poison_applied AFTER UPDATE OF applied_at ON poison
-    FOR EACH ROW WHEN (NEW.applied_at IS NOT NULL) EXECUTE FUNCTION ledger_poison_applied();
+CREATE TRIGGER set_aside_applied AFTER UPDATE OF applied_at ON set_aside
+    FOR EACH ROW WHEN (NEW.applied_at IS NOT NULL) EXECUTE FUNCTION ledger_set_aside_applied();
 -- next
-CREATE TRIGGER poison_remains BEFORE DELETE OR TRUNCATE ON poison
+CREATE TRIGGER set_aside_kept BEFORE DELETE OR TRUNCATE ON set_aside
     FOR EACH STATEMENT EXECUTE FUNCTION ledger_never('what was set aside is never deleted');

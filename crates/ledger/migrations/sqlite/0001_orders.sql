@@ -1,11 +1,13 @@
--- Orders and payments for good, and every event that made them what they are.
+-- Orders, payments and all their events, kept for good.
 --
--- Rows of `orders` and `payments` are never written directly. An event is inserted into `events`, and triggers apply
--- it: so an event and its effect are one statement, which happens whole or not at all. Other triggers and constraints
--- refuse every row that could not have come about that way. Moments are milliseconds since 1970 UTC; money is in
--- minor units. A refusal's text begins with `ledger: `, by which the code that applies events knows it.
+-- Nobody writes rows of `orders` and `payments` directly. The ledger inserts an event into `events`, and triggers apply
+-- it. So an event and its effect are one statement, which happens completely or not at all. Other triggers and
+-- constraints refuse every row that no event made.
+--
+-- Moments are milliseconds since 1970 UTC. Money is in minor units. The text of a refusal begins with `ledger: `, by
+-- which src/apply.rs and src/sql.rs recognise it.
 
--- The only moves of orders and payments. `order` rows are those of sale::order::OrderState::after; a test compares.
+-- The only legal moves of orders and payments. A test compares them with the tables of crates/sale.
 CREATE TABLE transitions (
     subject TEXT NOT NULL CHECK (subject IN ('order', 'payment')),
     from_state TEXT NOT NULL,
@@ -28,12 +30,12 @@ INSERT INTO transitions (subject, from_state, event, to_state) VALUES
     ('payment', 'failed', 'order.paid', 'succeeded'),
     ('payment', 'failed', 'order.refund_due', 'succeeded'),
     ('payment', 'succeeded', 'order.refunded', 'refunded'),
-    -- Money that came beside that of the payment that counts.
+    -- A surplus payment: another payment had paid for the order.
     ('payment', 'pending', 'payment.refund_due', 'refund_due'),
     ('payment', 'failed', 'payment.refund_due', 'refund_due'),
     ('payment', 'refund_due', 'payment.refunded', 'refunded');
 -- next
--- How far each lane's outbox is written: every event up to `seq` is in `events` or set aside in `poison`.
+-- How far each lane's outbox is written. Every event up to number `seq` is in `events` or in `set_aside`.
 CREATE TABLE lanes (
     item_id TEXT NOT NULL,
     lane INTEGER NOT NULL CHECK (lane BETWEEN 0 AND 65535),
@@ -41,7 +43,7 @@ CREATE TABLE lanes (
     PRIMARY KEY (item_id, lane)
 ) STRICT, WITHOUT ROWID;
 -- next
--- Every event that was applied, as the outbox gave it. The primary key is what makes repeats harmless.
+-- Every applied event, as the outbox had it. The primary key keeps a repeat from being applied twice.
 CREATE TABLE events (
     item_id TEXT NOT NULL,
     lane INTEGER NOT NULL,
@@ -50,22 +52,22 @@ CREATE TABLE events (
         'order.created', 'order.paid', 'order.cancelled', 'order.timed_out', 'order.refund_due', 'order.refunded',
         'payment.created', 'payment.failed', 'payment.refund_due', 'payment.refunded', 'lane.changed',
         'lane.described')),
-    -- No foreign key: the event comes first, and the triggers that apply it refuse one without its order.
+    -- No foreign key, because `order.created` comes before its order. Triggers refuse other events without an order.
     order_id TEXT CHECK ((order_id IS NULL) = (type IN ('lane.changed', 'lane.described'))),
     at INTEGER NOT NULL,
-    -- The event's own text: two events are the same if it is.
+    -- The event's text. Two events are the same event if their texts are equal.
     payload TEXT NOT NULL,
     PRIMARY KEY (item_id, lane, seq)
 ) STRICT, WITHOUT ROWID;
 -- next
 CREATE INDEX events_of_order ON events (order_id, seq);
 -- next
--- What a lane offers is its latest such event: its stock and terms, and what the operator wrote.
+-- A rebuild reads the latest of each: the lane's stock and terms, and the operator's documents.
 CREATE INDEX events_of_lane ON events (item_id, lane, type, seq) WHERE type IN ('lane.changed', 'lane.described');
 -- next
 CREATE TABLE orders (
     id TEXT NOT NULL PRIMARY KEY,
-    -- One order a reservation, whatever is repeated.
+    -- A reservation has one order at most.
     reservation_id TEXT NOT NULL UNIQUE,
     item_id TEXT NOT NULL,
     lane INTEGER NOT NULL,
@@ -73,25 +75,25 @@ CREATE TABLE orders (
     quantity INTEGER NOT NULL CHECK (quantity BETWEEN 1 AND 1000000),
     unit_price INTEGER NOT NULL CHECK (unit_price BETWEEN 0 AND 1000000000000),
     currency TEXT NOT NULL CHECK (currency GLOB '[A-Z][A-Z][A-Z]'),
-    -- Computed here, so that no writer can have another opinion.
+    -- Computed here, so that no writer can store another sum.
     total INTEGER NOT NULL GENERATED ALWAYS AS (quantity * unit_price) STORED,
     state TEXT NOT NULL
         CHECK (state IN ('unpaid', 'paid', 'cancelled', 'timed_out', 'refund_due', 'refunded')),
     created_at INTEGER NOT NULL,
     pay_by INTEGER NOT NULL CHECK (pay_by >= created_at),
-    -- When the money came, and by which payment.
+    -- When the money came, and the payment that brought it.
     paid_at INTEGER,
     payment_id TEXT REFERENCES payments (id),
     contact TEXT,
     address TEXT,
     note TEXT,
-    -- The event that brought the order where it is.
+    -- The moment and the number of the event that gave the order its present state.
     updated_at INTEGER NOT NULL,
     seq INTEGER NOT NULL,
     FOREIGN KEY (item_id, lane, seq) REFERENCES events (item_id, lane, seq),
     CONSTRAINT money_has_a_moment CHECK ((state IN ('paid', 'refund_due', 'refunded')) = (paid_at IS NOT NULL)),
     CONSTRAINT money_has_a_payment CHECK ((state IN ('paid', 'refund_due', 'refunded')) = (payment_id IS NOT NULL)),
-    -- Money that came at the deadline or later buys nothing.
+    -- Money that comes at the deadline or later buys nothing.
     CONSTRAINT paid_in_time CHECK (state <> 'paid' OR paid_at < pay_by)
 ) STRICT;
 -- next
@@ -106,7 +108,7 @@ CREATE TABLE payments (
     order_id TEXT NOT NULL REFERENCES orders (id),
     amount INTEGER NOT NULL CHECK (amount >= 0),
     currency TEXT NOT NULL,
-    -- `refund_due`: it succeeded when another payment had paid for the order, or was to go back already.
+    -- `refund_due` marks a surplus payment: another payment of the order had succeeded before.
     state TEXT NOT NULL CHECK (state IN ('pending', 'failed', 'succeeded', 'refund_due', 'refunded')),
     created_at INTEGER NOT NULL,
     settled_at INTEGER,
@@ -117,60 +119,60 @@ CREATE TABLE payments (
 -- next
 CREATE INDEX payments_of_order ON payments (order_id, id);
 -- next
--- An order is paid for once; which payment's money was sent back, its row tells.
+-- At most one payment of an order counts.
 CREATE UNIQUE INDEX payments_success_of_order ON payments (order_id) WHERE state = 'succeeded';
 -- next
 CREATE INDEX payments_in_state ON payments (state, settled_at, id);
 -- next
--- Events that could not be applied, with the reason. They keep their place in their lane, so that the others go on.
-CREATE TABLE poison (
+-- Events that could not be applied, with the reason. They keep their number in the lane, so that later events go on.
+CREATE TABLE set_aside (
     item_id TEXT NOT NULL,
     lane INTEGER NOT NULL,
-    -- The entry of the outbox stream; `missing-<seq>` for an event that an operator gave up waiting for.
+    -- The id of the outbox entry. `missing-<seq>` stands for an event that an operator passed over.
     stream_id TEXT NOT NULL,
     seq INTEGER NOT NULL CHECK (seq >= 1),
-    -- Where the event could be read so far. The order's later events are set aside too.
+    -- The event's order, if it could be read. Later events of that order are set aside too.
     order_id TEXT,
     payload TEXT NOT NULL,
     error TEXT NOT NULL,
     at INTEGER NOT NULL,
-    -- When it was applied after all; or when an operator settled the matter otherwise, so that it stands in no way.
+    -- When it was applied after all, or when an operator dismissed it. Either ends its hold on later events.
     applied_at INTEGER,
     dismissed_at INTEGER,
     CHECK (applied_at IS NULL OR dismissed_at IS NULL),
     PRIMARY KEY (item_id, lane, stream_id)
 ) STRICT, WITHOUT ROWID;
 -- next
-CREATE INDEX poison_by_seq ON poison (item_id, lane, seq);
+CREATE INDEX set_aside_by_seq ON set_aside (item_id, lane, seq);
 -- next
-CREATE INDEX poison_of_order ON poison (order_id, seq) WHERE applied_at IS NULL AND dismissed_at IS NULL;
+CREATE INDEX set_aside_of_order ON set_aside (order_id, seq) WHERE applied_at IS NULL AND dismissed_at IS NULL;
 -- next
--- Each event once, in order.
+-- Lets each event in once, in order.
 CREATE TRIGGER events_once_in_order BEFORE INSERT ON events
 BEGIN
-    -- The same event again, whether it was applied or set aside: passed over in silence.
+    -- The same event again, applied or set aside before: ignore it.
     SELECT RAISE(IGNORE) WHERE EXISTS (
         SELECT 1 FROM events
         WHERE item_id = NEW.item_id AND lane = NEW.lane AND seq = NEW.seq AND payload = NEW.payload);
     SELECT RAISE(IGNORE) WHERE EXISTS (
-        SELECT 1 FROM poison
+        SELECT 1 FROM set_aside
         WHERE item_id = NEW.item_id AND lane = NEW.lane AND seq = NEW.seq AND payload = NEW.payload
             AND applied_at IS NULL);
-    -- A Redis restored from an old copy counts anew from a number that was used: nothing is lost in silence.
+    -- Redis came back from an old copy and used a number twice. Refuse, so that the lane is rebuilt.
     SELECT RAISE(ABORT, 'ledger: another event was written with this number') WHERE EXISTS (
         SELECT 1 FROM events WHERE item_id = NEW.item_id AND lane = NEW.lane AND seq = NEW.seq);
     SELECT RAISE(ABORT, 'ledger: an event before this one is missing')
     WHERE NEW.seq > 1 + coalesce((SELECT seq FROM lanes WHERE item_id = NEW.item_id AND lane = NEW.lane), 0);
-    -- Behind the lane's mark only an event comes that was set aside and is being applied now.
+    -- A number that the lane has passed is allowed only for an event that was set aside and is now applied.
     SELECT RAISE(ABORT, 'ledger: the lane has gone past this number')
     WHERE NEW.seq <= coalesce((SELECT seq FROM lanes WHERE item_id = NEW.item_id AND lane = NEW.lane), 0)
         AND NOT EXISTS (
-            SELECT 1 FROM poison
+            SELECT 1 FROM set_aside
             WHERE item_id = NEW.item_id AND lane = NEW.lane AND seq = NEW.seq AND payload = NEW.payload
                 AND applied_at IS NOT NULL);
-    -- What an order is after a missing step is a guess, and no guess is written down.
+    -- The state of an order after a missing step would be a guess; facts only are recorded.
     SELECT RAISE(ABORT, 'ledger: an earlier event of this order was set aside') WHERE EXISTS (
-        SELECT 1 FROM poison
+        SELECT 1 FROM set_aside
         WHERE order_id = NEW.order_id AND seq < NEW.seq AND applied_at IS NULL AND dismissed_at IS NULL);
     INSERT INTO lanes (item_id, lane, seq) VALUES (NEW.item_id, NEW.lane, NEW.seq)
         ON CONFLICT (item_id, lane) DO UPDATE SET seq = excluded.seq WHERE excluded.seq > lanes.seq;
@@ -186,7 +188,7 @@ BEGIN
         NEW.payload ->> '$.details.address', NEW.payload ->> '$.details.note', NEW.at, NEW.seq);
 END;
 -- next
--- Whatever happens to an order, the event must tell of the same order.
+-- An event must agree with its order in everything that never changes.
 CREATE TRIGGER events_agree_with_order AFTER INSERT ON events
 WHEN NEW.type <> 'order.created' AND NEW.order_id IS NOT NULL
 BEGIN
@@ -245,7 +247,7 @@ BEGIN
         'pending', NEW.at
     WHERE NEW.type = 'payment.created' OR (NEW.type = 'payment.refund_due'
         AND NOT EXISTS (SELECT 1 FROM payments WHERE id = NEW.payload ->> '$.payment_id'));
-    -- There is money beside only if another payment's counts.
+    -- A payment is surplus only if another payment of the order counts.
     SELECT RAISE(ABORT, 'ledger: an illegal move of the payment')
     WHERE NEW.type = 'payment.refund_due' AND NOT EXISTS (
         SELECT 1 FROM orders WHERE id = NEW.order_id AND payment_id <> NEW.payload ->> '$.payment_id');
@@ -262,12 +264,12 @@ BEGIN
     WHERE id = NEW.payload ->> '$.payment_id' AND NEW.type <> 'payment.created';
 END;
 -- next
-CREATE TRIGGER events_stay BEFORE UPDATE ON events
+CREATE TRIGGER events_unchanged BEFORE UPDATE ON events
 BEGIN
     SELECT RAISE(ABORT, 'ledger: events are never changed');
 END;
 -- next
-CREATE TRIGGER events_remain BEFORE DELETE ON events
+CREATE TRIGGER events_kept BEFORE DELETE ON events
 BEGIN
     SELECT RAISE(ABORT, 'ledger: events are never deleted');
 END;
@@ -302,7 +304,7 @@ BEGIN
         WHERE id = NEW.payment_id AND order_id = NEW.id AND state IN ('succeeded', 'refunded'));
 END;
 -- next
-CREATE TRIGGER orders_remain BEFORE DELETE ON orders
+CREATE TRIGGER orders_kept BEFORE DELETE ON orders
 BEGIN
     SELECT RAISE(ABORT, 'ledger: orders are never deleted');
 END;
@@ -323,7 +325,7 @@ BEGIN
         SELECT 1 FROM transitions WHERE subject = 'payment' AND from_state = OLD.state AND to_state = NEW.state);
 END;
 -- next
-CREATE TRIGGER payments_remain BEFORE DELETE ON payments
+CREATE TRIGGER payments_kept BEFORE DELETE ON payments
 BEGIN
     SELECT RAISE(ABORT, 'ledger: payments are never deleted');
 END;
@@ -334,13 +336,13 @@ BEGIN
     WHERE NEW.item_id <> OLD.item_id OR NEW.lane <> OLD.lane OR NEW.seq < OLD.seq;
 END;
 -- next
-CREATE TRIGGER lanes_remain BEFORE DELETE ON lanes
+CREATE TRIGGER lanes_kept BEFORE DELETE ON lanes
 BEGIN
     SELECT RAISE(ABORT, 'ledger: lanes are never deleted');
 END;
 -- next
--- An event that is set aside takes its turn like any other.
-CREATE TRIGGER poison_in_order AFTER INSERT ON poison
+-- An event is set aside in order, like any other.
+CREATE TRIGGER set_aside_in_order AFTER INSERT ON set_aside
 BEGIN
     SELECT RAISE(ABORT, 'ledger: an event before this one is missing')
     WHERE NEW.seq > 1 + coalesce((SELECT seq FROM lanes WHERE item_id = NEW.item_id AND lane = NEW.lane), 0);
@@ -348,7 +350,7 @@ BEGIN
         ON CONFLICT (item_id, lane) DO UPDATE SET seq = excluded.seq WHERE excluded.seq > lanes.seq;
 END;
 -- next
-CREATE TRIGGER poison_stays BEFORE UPDATE ON poison
+CREATE TRIGGER set_aside_unchanged BEFORE UPDATE ON set_aside
 BEGIN
     SELECT RAISE(ABORT, 'ledger: what was set aside is never changed, only applied or dismissed')
     WHERE NEW.item_id <> OLD.item_id OR NEW.lane <> OLD.lane OR NEW.stream_id <> OLD.stream_id
@@ -357,15 +359,15 @@ BEGIN
         OR (NEW.applied_at IS NULL AND NEW.dismissed_at IS NULL);
 END;
 -- next
--- Marking it as applied applies it, or fails with the reason.
-CREATE TRIGGER poison_applied AFTER UPDATE OF applied_at ON poison WHEN NEW.applied_at IS NOT NULL
+-- Writing `applied_at` applies the event, or fails with the reason.
+CREATE TRIGGER set_aside_applied AFTER UPDATE OF applied_at ON set_aside WHEN NEW.applied_at IS NOT NULL
 BEGIN
     INSERT INTO events (item_id, lane, seq, type, order_id, at, payload)
     VALUES (NEW.item_id, NEW.lane, NEW.seq, NEW.payload ->> '$.type', NEW.payload ->> '$.order_id',
         NEW.payload ->> '$.at', NEW.payload);
 END;
 -- next
-CREATE TRIGGER poison_remains BEFORE DELETE ON poison
+CREATE TRIGGER set_aside_kept BEFORE DELETE ON set_aside
 BEGIN
     SELECT RAISE(ABORT, 'ledger: what was set aside is never deleted');
 END;

@@ -259,7 +259,7 @@ fn lives(orders: u32, chance: &mut Chance) -> (Vec<Entry>, Vec<Told>) {
 
 async fn assert_told(sql: &Client, entries: &[Entry], told: &[Told]) {
     assert_eq!(sql.number("SELECT count(*) FROM events").await, entries.len() as i64);
-    assert_eq!(sql.number("SELECT count(*) FROM poison").await, 0);
+    assert_eq!(sql.number("SELECT count(*) FROM set_aside").await, 0);
     for told in told {
         let order = read::order(sql, &told.id).await.unwrap().unwrap();
         assert_eq!(order.state.as_str(), told.state);

@@ -61,7 +61,7 @@ async fn no_row_is_written_past_the_rules(world: &World) {
              WHERE id = '{}'",
             order(2)
         ),
-        // What an order is about does not change.
+        // The subject of an order does not change.
         format!("UPDATE orders SET quantity = 1 WHERE id = '{}'", order(2)),
         format!("UPDATE orders SET unit_price = 1 WHERE id = '{}'", order(2)),
         format!("UPDATE orders SET user_id = 'u-thief' WHERE id = '{}'", order(2)),
@@ -80,7 +80,7 @@ async fn no_row_is_written_past_the_rules(world: &World) {
         "UPDATE payments SET amount = 1".to_owned(),
         format!("UPDATE payments SET order_id = '{}'", order(3)),
         "DELETE FROM payments".to_owned(),
-        // What happened, happened.
+        // Events do not change.
         "UPDATE events SET payload = '{}' WHERE seq = 1".to_owned(),
         "UPDATE events SET type = 'order.cancelled' WHERE seq = 8".to_owned(),
         "DELETE FROM events WHERE seq = 8".to_owned(),
@@ -100,14 +100,14 @@ async fn no_row_is_written_past_the_rules(world: &World) {
     let states = "SELECT count(*) FROM orders WHERE (state = 'paid' AND seq = 3) OR (state = 'unpaid' AND seq = 4) \
         OR (state = 'refund_due' AND seq = 8)";
     assert_eq!(sql.number(states).await, 3);
-    // The same for what was set aside.
+    // The same for events that were set aside.
     apply(&sql, &lane(), &[order_ledger::Entry { id: "9-9".into(), event: "?".into() }]).await.unwrap();
     for statement in [
-        "DELETE FROM poison",
-        "UPDATE poison SET error = ''",
-        "UPDATE poison SET applied_at = NULL",
-        "UPDATE poison SET applied_at = 1",
-        "INSERT INTO poison (item_id, lane, stream_id, seq, payload, error, at) VALUES ('i', 0, 'x', 5, '', '', 1)",
+        "DELETE FROM set_aside",
+        "UPDATE set_aside SET error = ''",
+        "UPDATE set_aside SET applied_at = NULL",
+        "UPDATE set_aside SET applied_at = 1",
+        "INSERT INTO set_aside (item_id, lane, stream_id, seq, payload, error, at) VALUES ('i', 0, 'x', 5, '', '', 1)",
     ] {
         let outcome = sql.execute(statement, &[]).await;
         assert!(matches!(outcome, Err(SqlError::Refused(_))), "{statement}: {outcome:?}");

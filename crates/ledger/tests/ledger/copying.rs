@@ -1,4 +1,3 @@
-use crate::support::redis::{RedisClient, RedisServer};
 use crate::support::{Chance, World, lane, on_both, runtime};
 use order_ledger::{Copied, Entry, apply, copy, drain, read};
 use sale::Engine;
@@ -7,11 +6,12 @@ use sale::item::{Mode, Terms};
 use sale::keys::{LEDGER_DOORBELL, LaneKeys};
 use sale::money::{Currency, Money};
 use sale::order::OrderState;
-use sale::rules::VersionedLimits;
+use sale::rules::VersionedRules;
 use sale::scripts::{Contact, PaymentOutcome, Reserved, Wish};
 use sale::store::Redis;
 use sale::time::Timestamp;
 use std::collections::HashMap;
+use testkit::{AppendOnly, Connection, RedisServer};
 
 on_both![
     what_the_engine_decided_is_what_the_database_records,
@@ -25,15 +25,15 @@ const PAY_MS: i64 = 300_000;
 
 /// A published item with plenty of stock, decided on the spot.
 pub struct Shop {
-    pub redis: RedisClient,
+    pub redis: Connection,
     server: RedisServer,
     pub now: i64,
 }
 
 impl Shop {
     pub async fn open() -> Self {
-        let server = RedisServer::start().unwrap();
-        let shop = Shop { redis: server.connect().await.unwrap(), server, now: START };
+        let server = RedisServer::on_socket(AppendOnly::Off).await;
+        let shop = Shop { redis: server.connect().await, server, now: START };
         let terms = Terms {
             starts_at: Timestamp::from_millis(START),
             ends_at: Timestamp::from_millis(START + 100_000_000),
@@ -42,7 +42,7 @@ impl Shop {
             price: Money::new(9_900, Currency::parse("CNY").unwrap()),
             hold_ms: 600_000,
             pay_ms: PAY_MS,
-            limits: VersionedLimits::NONE,
+            rules: VersionedRules::NONE,
             retention_ms: 1_000,
         };
         shop.engine().publish(&lane(), 10_000, &terms).await.unwrap();
@@ -53,7 +53,7 @@ impl Shop {
         shop
     }
 
-    pub fn engine(&self) -> Engine<RedisClient> {
+    pub fn engine(&self) -> Engine<Connection> {
         Engine::at(self.redis.clone(), Timestamp::from_millis(self.now))
     }
 
@@ -147,9 +147,9 @@ async fn copiers_that_die_at_any_step_or_work_side_by_side_lose_and_repeat_nothi
         let most = 1 + chance.below(40) as u32;
         match chance.below(12) {
             0 => drop(copy(&shop.engine(), &sql, &lane(), most).await.unwrap()),
-            // Died after reading.
+            // This copier died after reading.
             1 => drop(shop.engine().read_outbox(&lane(), most).await.unwrap()),
-            // Died after writing.
+            // This copier died after writing.
             2 => {
                 let entries = shop.engine().read_outbox(&lane(), most).await.unwrap();
                 let entries: Vec<Entry> =
@@ -168,7 +168,7 @@ async fn copiers_that_die_at_any_step_or_work_side_by_side_lose_and_repeat_nothi
     let told = shop.number("HGET", &[&keys.lane(), "outbox_seq"]).await;
     assert_eq!(sql.number("SELECT count(*) FROM events").await, told);
     assert_eq!(read::written(&sql, &lane()).await.unwrap(), told);
-    assert_eq!(sql.number("SELECT count(*) FROM poison").await, 0);
+    assert_eq!(sql.number("SELECT count(*) FROM set_aside").await, 0);
     assert_eq!(shop.number("XLEN", &[&keys.outbox()]).await, 0);
     assert_eq!(shop.number("XPENDING", &[&keys.outbox(), "ledger"]).await, 0);
     let mut states: HashMap<OrderState, u32> = HashMap::new();
@@ -196,7 +196,7 @@ fn copy_side_by_side(world: &World, shop: &Shop) {
             scope.spawn(move || {
                 runtime().block_on(async {
                     let sql = world.connect().await;
-                    let redis = shop.server.connect().await.unwrap();
+                    let redis = shop.server.connect().await;
                     let engine = Engine::at(redis, Timestamp::from_millis(shop.now));
                     loop {
                         // Waiting for another's lock longer than its patience is no failure.
@@ -219,21 +219,21 @@ async fn a_drain_rings_again_for_what_it_leaves_and_not_for_what_waits(world: &W
     for number in 0..260 {
         shop.order(number).await;
     }
-    let mut bell = shop.server.subscribe(LEDGER_DOORBELL).await.unwrap();
+    let mut bell = shop.server.listen(&[LEDGER_DOORBELL]).await;
     let drained = drain(&shop.engine(), &sql, &lane(), 1).await.unwrap();
     assert_eq!((drained.events.applied, drained.left), (250, 10));
-    assert_eq!(bell.next().await, lane().to_string());
+    assert_eq!(bell.expect().await, lane().to_string());
     let drained = drain(&shop.engine(), &sql, &lane(), 8).await.unwrap();
     assert_eq!((drained.events.applied, drained.left), (10, 0));
-    // An event is lost on the way: those behind it wait in the outbox, and no bell would help them.
+    // An event is lost on the way. The events behind it wait in the outbox, and no bell would help them.
     shop.number("HINCRBY", &[&LaneKeys::of(&lane()).lane(), "outbox_seq", "1"]).await;
     shop.order(300).await;
-    assert_eq!(bell.next().await, lane().to_string(), "the engine rings for an outbox that was empty");
+    assert_eq!(bell.expect().await, lane().to_string(), "the engine rings for an outbox that was empty");
     let drained = drain(&shop.engine(), &sql, &lane(), 8).await.unwrap();
     assert_eq!((drained.events.waiting, drained.left), (1, 1));
     assert!(drained.is_odd());
     shop.number("PUBLISH", &[LEDGER_DOORBELL, "last"]).await;
-    assert_eq!(bell.next().await, "last");
+    assert_eq!(bell.expect().await, "last");
 }
 
 async fn an_empty_outbox_is_no_work(world: &World) {

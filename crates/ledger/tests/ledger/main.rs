@@ -6,7 +6,7 @@
 //! - `migrating`: how the tables come to be, also with many starting at once.
 //! - `reading`: what the database tells.
 //! - `copying`: from a real Redis, by the engine's own scripts.
-//! - `rebuilding`: a lane that Redis lost, or that came back from an old copy, made anew; and audits.
+//! - `rebuilding`: a lane that Redis lost, or that came back from an old copy, is rebuilt; and audits.
 //! - `trouble`: the database locked, full, or gone.
 
 #![allow(clippy::unwrap_used, reason = "tests: the rule exempts test functions, but not what they share")]

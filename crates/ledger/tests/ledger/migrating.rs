@@ -15,7 +15,7 @@ async fn many_that_start_at_once_migrate_once(world: &World) {
             scope.spawn(|| {
                 runtime().block_on(async {
                     let sql = world.connect().await;
-                    // Whoever waits longer than its patience for the first one's work starts again.
+                    // A starter that waits longer than its patience for the first one starts again.
                     while let Err(error) = migrate(&sql).await {
                         assert!(matches!(error, MigrateError::Sql(SqlError::Unavailable(_))), "{error:?}");
                     }
@@ -50,7 +50,7 @@ async fn a_migration_that_fails_leaves_nothing_behind(world: &World) {
     let missing = sql.execute("SELECT id FROM extra", &[]).await;
     assert!(matches!(missing, Err(SqlError::Misunderstood(_))), "{missing:?}");
     assert_eq!(sql.number("SELECT count(*) FROM ledger_migrations").await, 1);
-    // Mended, it is applied as if nothing had been.
+    // The mended migration is applied as if nothing had been.
     more[1].text = "CREATE TABLE extra (id BIGINT)";
     assert_eq!(migrate_by(&sql, &more).await, Ok(1));
     assert_eq!(sql.number("SELECT count(*) FROM extra").await, 0);

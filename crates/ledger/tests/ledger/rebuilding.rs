@@ -1,8 +1,8 @@
 use crate::copying::Shop;
 use crate::support::{Chance, Client, World, lane, on_both};
 use order_ledger::audit::{LaneAudit, audit};
-use order_ledger::rebuild::{Rebuilt, Standing, mend, rebuild, standing};
-use order_ledger::{copy, poison, read, whole};
+use order_ledger::rebuild::{Rebuilt, Standing, rebuild, rebuild_unless_lost, standing};
+use order_ledger::{copy, read, recorded, set_aside};
 use sale::ids::{OrderId, Tail, UserId};
 use sale::keys::LaneKeys;
 use sale::order::OrderState;
@@ -107,14 +107,14 @@ async fn a_lane_that_is_lost_comes_back_as_it_was(world: &World) {
     }
     let view = shop.engine().view(&lane()).await.unwrap().unwrap();
     assert_eq!(shop.audited(&sql).await.differences, Vec::<String>::new());
-    // A hold, of which nothing but Redis knows.
+    // A hold, which only Redis knows.
     assert!(matches!(shop.try_to_reserve("u-holding", 1_000).await, Reserved::Held { .. }));
 
     shop.redis.execute("FLUSHALL", &[]).await.unwrap();
     assert_eq!(standing(&shop.engine(), &sql, &lane()).await.unwrap(), Standing::Lost);
     assert!(shop.audited(&sql).await.differences[0].contains("lost"));
     assert!(
-        !mend(&shop.engine(), &sql, &lane(), false, NEVER).await.unwrap().rebuilt,
+        !rebuild_unless_lost(&shop.engine(), &sql, &lane(), NEVER).await.unwrap().rebuilt,
         "not without being asked"
     );
     let rebuilt = shop.rebuild_in_steps(&sql, false).await;
@@ -134,7 +134,7 @@ async fn a_lane_that_is_lost_comes_back_as_it_was(world: &World) {
     let audit = shop.audited(&sql).await;
     assert_eq!((audit.differences, audit.complete, audit.rows), (Vec::new(), true, 230));
 
-    // Limits hold, and the sale goes on where it was: events follow those that are written.
+    // Caps hold, and the sale goes on where it was: new events follow those in the database.
     let (bought, buyer) = orders
         .iter()
         .find(|(order, _)| before[&order.to_string()].0.state == OrderState::Paid)
@@ -153,7 +153,7 @@ async fn a_lane_that_is_lost_comes_back_as_it_was(world: &World) {
     let answer = shop.try_to_reserve(buyer.as_str(), 3_000).await;
     assert!(matches!(answer, Reserved::PurchaseLimit { taken: 3, .. }), "{answer:?}");
     shop.copy_all(&sql).await;
-    assert_eq!(poison::count(&sql).await.unwrap(), 0);
+    assert_eq!(set_aside::count(&sql).await.unwrap(), 0);
     assert_eq!(shop.audited(&sql).await.differences, Vec::<String>::new());
 }
 
@@ -178,7 +178,7 @@ async fn a_lane_from_an_old_copy_is_brought_forward_and_sells_nothing_twice(worl
         shop.run(&mut chance, &mut orders, &mut number, 40 + 40 * (round % 3)).await;
         shop.copy_all(&sql).await;
         shop.come_back_with(&copy).await;
-        // And the sale has gone on before anybody noticed, with units that are gone; a hold is checked out once more.
+        // The sale goes on before anybody notices, with units that are gone. One hold is checked out once more.
         let unnoticed = [0, 10, 60][chance.below(3)];
         shop.run(&mut chance, &mut orders, &mut number, unnoticed).await;
         if let Some((id, user)) = held.filter(|_| round % 2 == 0) {
@@ -195,8 +195,8 @@ async fn a_lane_from_an_old_copy_is_brought_forward_and_sells_nothing_twice(worl
         assert_eq!((audit.differences, audit.complete), (Vec::new(), true), "round {round}");
         let counters = audit.counters.unwrap();
         assert!(counters.available >= 0, "round {round}: {counters:?}");
-        assert_eq!(poison::count(&sql).await.unwrap(), 0, "round {round}");
-        for row in whole::of_lane(&sql, &lane(), None, 10_000).await.unwrap() {
+        assert_eq!(set_aside::count(&sql).await.unwrap(), 0, "round {round}");
+        for row in recorded::orders_of_lane(&sql, &lane(), None, 10_000).await.unwrap() {
             let known = shop.engine().order(&row.order.id, None).await.unwrap().map(|(order, _)| order);
             assert_eq!(known, Some(row.order), "round {round}");
         }
@@ -249,7 +249,7 @@ async fn a_power_cut_costs_neither_holds_nor_the_queue(world: &World) {
     shop.copy_all(&sql).await;
     shop.come_back_with(&copy).await;
 
-    let rebuilt = mend(&shop.engine(), &sql, &lane(), false, NEVER).await.unwrap();
+    let rebuilt = rebuild_unless_lost(&shop.engine(), &sql, &lane(), NEVER).await.unwrap();
     assert!(rebuilt.rebuilt && rebuilt.finished, "without being asked");
     assert_eq!(rebuilt.ended, 0);
     let polled = shop.engine().poll(&held, &"u-held".parse().unwrap(), false).await.unwrap().outcome;

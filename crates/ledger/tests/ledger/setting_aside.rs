@@ -1,5 +1,5 @@
 use crate::support::{Outbox, Told, World, lane, on_both};
-use order_ledger::{Entry, apply, poison, read};
+use order_ledger::{Entry, apply, read, set_aside};
 use sale::order::OrderState;
 
 on_both![
@@ -7,10 +7,10 @@ on_both![
     an_entry_that_is_no_event_keeps_its_place,
     nothing_that_is_wrong_about_an_event_is_recorded,
     later_events_of_the_order_are_set_aside_too,
-    what_is_set_aside_is_set_aside_once,
+    an_event_is_set_aside_once,
     a_number_used_twice_loses_neither_event,
     what_never_came_is_passed_over_and_applied_if_it_comes_after_all,
-    what_is_dismissed_stands_in_no_way,
+    a_dismissed_event_stands_in_no_way,
     text_that_a_database_cannot_store_is_no_reason_to_lose_anything,
 ];
 
@@ -26,12 +26,12 @@ async fn one_bad_event_among_many_stops_none_of_the_others(world: &World) {
     assert_eq!(outcome.done.len(), 300);
     assert_eq!(read::written(&sql, &lane()).await.unwrap(), 300);
     assert_eq!(sql.number("SELECT count(*) FROM orders").await, 298);
-    let aside = poison::list(&sql, 10, 0).await.unwrap();
+    let aside = set_aside::list(&sql, 10, 0).await.unwrap();
     assert_eq!(aside.iter().map(|event| event.seq).collect::<Vec<_>>(), [101, 201]);
     assert!(aside[0].error.contains("quantity"), "{}", aside[0].error);
     assert_eq!(aside[0].event, entries[100].event);
     assert_eq!(aside[1].order_id.as_deref(), Some("o-iabcdefghij-0-000000000007"));
-    assert_eq!(poison::count(&sql).await.unwrap(), 2);
+    assert_eq!(set_aside::count(&sql).await.unwrap(), 2);
 }
 
 async fn an_entry_that_is_no_event_keeps_its_place(world: &World) {
@@ -50,7 +50,7 @@ async fn an_entry_that_is_no_event_keeps_its_place(world: &World) {
     // Alone in a batch, it is the next one.
     let outcome = apply(&sql, &lane(), &[outbox.rubbish("?")]).await.unwrap();
     assert_eq!(outcome.set_aside, 1);
-    let seqs: Vec<i64> = poison::list(&sql, 10, 0).await.unwrap().iter().map(|event| event.seq).collect();
+    let seqs: Vec<i64> = set_aside::list(&sql, 10, 0).await.unwrap().iter().map(|event| event.seq).collect();
     assert_eq!(seqs, [1, 3, 4, 6, 7]);
     let outcome = apply(&sql, &lane(), &[outbox.created(&mut Told::new(3))]).await.unwrap();
     assert_eq!(outcome.applied, 1);
@@ -88,7 +88,7 @@ async fn nothing_that_is_wrong_about_an_event_is_recorded(world: &World) {
         paid.event = paid.event.replacen(from, to, 1);
         let outcome = apply(&sql, &lane(), &[paid]).await.unwrap();
         assert_eq!(outcome.set_aside, 1, "{from} → {to}");
-        let aside = poison::list(&sql, 100, number - 1).await.unwrap();
+        let aside = set_aside::list(&sql, 100, number - 1).await.unwrap();
         assert!(aside[0].error.contains(reason), "{from} → {to}: {}", aside[0].error);
         let order = read::order(&sql, &told.id).await.unwrap().unwrap();
         assert_eq!(order.state, OrderState::Unpaid, "{from} → {to}");
@@ -116,11 +116,11 @@ async fn later_events_of_the_order_are_set_aside_too(world: &World) {
     assert_eq!((outcome.applied, outcome.set_aside), (3, 2));
     assert_eq!(read::order(&sql, &told.id).await.unwrap().unwrap().state, OrderState::Unpaid);
     assert_eq!(read::order(&sql, &other.id).await.unwrap().unwrap().state, OrderState::Cancelled);
-    let aside = poison::list(&sql, 10, 0).await.unwrap();
+    let aside = set_aside::list(&sql, 10, 0).await.unwrap();
     assert!(aside[1].error.contains("an earlier event of this order was set aside"), "{}", aside[1].error);
 }
 
-async fn what_is_set_aside_is_set_aside_once(world: &World) {
+async fn an_event_is_set_aside_once(world: &World) {
     let sql = world.ledger().await;
     let mut outbox = Outbox::new();
     let entries = [
@@ -135,7 +135,7 @@ async fn what_is_set_aside_is_set_aside_once(world: &World) {
         let outcome = apply(&sql, &lane(), part).await.unwrap();
         assert_eq!((outcome.repeated, outcome.done.len()), (part.len(), part.len()), "{outcome:?}");
     }
-    assert_eq!(poison::count(&sql).await.unwrap(), 2);
+    assert_eq!(set_aside::count(&sql).await.unwrap(), 2);
 }
 
 async fn a_number_used_twice_loses_neither_event(world: &World) {
@@ -149,11 +149,11 @@ async fn a_number_used_twice_loses_neither_event(world: &World) {
     let mut other = restored.created(&mut Told::new(77));
     other.id = "1795255299999-0".to_owned();
     let outcome = apply(&sql, &lane(), &[again, vec![other]].concat()).await.unwrap();
-    // It stays in the outbox until the lane is made anew.
+    // It stays in the outbox until the lane is rebuilt.
     assert_eq!((outcome.repeated, outcome.set_aside, outcome.waiting), (2, 0, 1));
     assert!(outcome.contradicts);
     assert_eq!(outcome.done.len(), 2);
-    assert_eq!(poison::count(&sql).await.unwrap(), 0);
+    assert_eq!(set_aside::count(&sql).await.unwrap(), 0);
     assert!(read::order(&sql, &Told::new(3).id).await.unwrap().is_some());
 }
 
@@ -169,34 +169,35 @@ async fn what_never_came_is_passed_over_and_applied_if_it_comes_after_all(world:
     let late = [opened.clone(), paid.clone(), other.clone()];
     assert_eq!(apply(&sql, &lane(), &late).await.unwrap().waiting, 3);
     // The operator gives the second event up.
-    assert_eq!(poison::pass_over(&sql, &lane(), 2).await.unwrap(), 1);
-    assert_eq!(poison::pass_over(&sql, &lane(), 2).await.unwrap(), 0);
+    assert_eq!(set_aside::pass_over(&sql, &lane(), 2).await.unwrap(), 1);
+    assert_eq!(set_aside::pass_over(&sql, &lane(), 2).await.unwrap(), 0);
     let outcome = apply(&sql, &lane(), &late).await.unwrap();
     assert_eq!((outcome.applied, outcome.set_aside), (1, 2));
-    assert_eq!(poison::retry(&sql, 100, 0).await.unwrap(), poison::Retried { applied: 0, refused: 3 });
-    // It comes after all: set aside at first, since the lane has gone past it; then everything can be applied, in order.
+    assert_eq!(set_aside::retry(&sql, 100, 0).await.unwrap(), set_aside::Retried { applied: 0, refused: 3 });
+    // The event comes after all. It is set aside at first, since the lane has gone past it. Then everything can be applied,
+    // in order.
     assert_eq!(apply(&sql, &lane(), &[made]).await.unwrap().set_aside, 1);
-    assert_eq!(poison::retry(&sql, 100, 0).await.unwrap(), poison::Retried { applied: 3, refused: 1 });
+    assert_eq!(set_aside::retry(&sql, 100, 0).await.unwrap(), set_aside::Retried { applied: 3, refused: 1 });
     assert_eq!(read::order(&sql, &told.id).await.unwrap().unwrap().state, OrderState::Paid);
-    let left = poison::list(&sql, 10, 0).await.unwrap();
+    let left = set_aside::list(&sql, 10, 0).await.unwrap();
     assert_eq!((left.len(), left[0].stream_id.as_str()), (1, "missing-2"));
     // What was applied is a repeat from now on.
     assert_eq!(apply(&sql, &lane(), &late).await.unwrap().repeated, 3);
     assert_eq!(sql.number("SELECT count(*) FROM events").await, 5);
 }
 
-async fn what_is_dismissed_stands_in_no_way(world: &World) {
+async fn a_dismissed_event_stands_in_no_way(world: &World) {
     let sql = world.ledger().await;
     let (mut outbox, mut told) = (Outbox::new(), Told::new(1));
     let made = outbox.created(&mut told);
     let mut broken = outbox.payment_created(&mut told);
     broken.event = broken.event.replace("19800", "0");
     assert_eq!(apply(&sql, &lane(), &[made, broken.clone()]).await.unwrap().set_aside, 1);
-    assert!(poison::dismiss(&sql, &lane(), &broken.id).await.unwrap());
-    assert!(!poison::dismiss(&sql, &lane(), &broken.id).await.unwrap(), "it is settled");
-    assert_eq!(poison::count(&sql).await.unwrap(), 0);
-    assert_eq!(poison::retry(&sql, 10, 0).await.unwrap(), poison::Retried::default());
-    // It is still known when it comes again, and what is told anew is applied.
+    assert!(set_aside::dismiss(&sql, &lane(), &broken.id).await.unwrap());
+    assert!(!set_aside::dismiss(&sql, &lane(), &broken.id).await.unwrap(), "it is settled");
+    assert_eq!(set_aside::count(&sql).await.unwrap(), 0);
+    assert_eq!(set_aside::retry(&sql, 10, 0).await.unwrap(), set_aside::Retried::default());
+    // The database still knows it when it comes again, and applies the new events.
     let again = outbox.event("payment.created", &told, "");
     let outcome = apply(&sql, &lane(), &[broken, again]).await.unwrap();
     assert_eq!((outcome.applied, outcome.repeated, outcome.set_aside), (1, 1, 0));
@@ -219,7 +220,7 @@ async fn text_that_a_database_cannot_store_is_no_reason_to_lose_anything(world: 
         [outbox.rubbish("\0\0"), outbox.created(&mut Told::new(1)), outbox.rubbish(&"x".repeat(100_000))];
     let outcome = apply(&sql, &lane(), &entries).await.unwrap();
     assert_eq!((outcome.applied, outcome.set_aside), (1, 2));
-    let aside = poison::list(&sql, 10, 1).await.unwrap();
+    let aside = set_aside::list(&sql, 10, 1).await.unwrap();
     assert_eq!(aside[0].event, "\u{fffd}\u{fffd}");
     assert_eq!(aside[1].event.len(), 65_536);
 }

@@ -1,8 +1,8 @@
-use crate::support::postgres::Postgres;
 use crate::support::{Client, LOCK_PATIENCE, Outbox, Told, World, lane, on_both, run, runtime};
 use order_ledger::migrate::migrate;
-use order_ledger::{Dialect, Entry, Sql, SqlError, apply, poison, read};
+use order_ledger::{Dialect, Entry, Sql, SqlError, apply, read, set_aside};
 use std::time::{Duration, Instant};
+use testkit::Postgres;
 
 on_both![a_locked_database_is_unavailable_soon_and_nothing_is_set_aside];
 
@@ -34,7 +34,7 @@ async fn a_locked_database_is_unavailable_soon_and_nothing_is_set_aside(world: &
     holder.execute("ROLLBACK", &[]).await.unwrap();
     let outcome = apply(&sql, &lane(), &entries).await.unwrap();
     assert_eq!((outcome.applied, outcome.repeated, outcome.set_aside), (7, 3, 0));
-    assert_eq!(poison::count(&sql).await.unwrap(), 0);
+    assert_eq!(set_aside::count(&sql).await.unwrap(), 0);
 }
 
 #[test]

@@ -1,6 +1,5 @@
-//! Nothing but Redis's own clock and channels: an alarm that lapses calls for everything that was forgotten.
+//! With nothing but Redis's own clock and channels, an alarm that lapses calls for all work that is due.
 
-use crate::server::{Listener, Server};
 use crate::shop::{Shop, assert_sound, contact, terms, user};
 use sale::Engine;
 use sale::ids::{Lane, ReservationId};
@@ -11,17 +10,18 @@ use sale::reservation::ReservationState;
 use sale::scripts::{CheckedOut, Polled, Reserved, Wish};
 use sale::time::Timestamp;
 use std::time::{Duration, Instant};
+use testkit::{AppendOnly, Connection, Listener, RedisServer};
 
 const LAPSED: &str = "__keyevent@0__:expired";
-/// The promise is a second; as much again is for a machine that has other things to do.
+/// The engine promises a second; the other second is for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-async fn clock(redis: &crate::server::Connection) -> Timestamp {
+async fn clock(redis: &Connection) -> Timestamp {
     let time = redis.command("TIME", &[]).await;
     Timestamp::from_millis(time[0].int().unwrap() * 1_000 + time[1].int().unwrap() / 1_000)
 }
 
-async fn open(hold_ms: i64, pay_ms: i64) -> (Shop, Engine<crate::server::Connection>) {
+async fn open(hold_ms: i64, pay_ms: i64) -> (Shop, Engine<Connection>) {
     let shop = Shop::empty().await;
     let now = clock(&shop.redis).await;
     let terms = Terms {
@@ -36,18 +36,14 @@ async fn open(hold_ms: i64, pay_ms: i64) -> (Shop, Engine<crate::server::Connect
     (shop, engine)
 }
 
-async fn state_of(
-    engine: &Engine<crate::server::Connection>,
-    id: &ReservationId,
-    name: &str,
-) -> ReservationState {
+async fn state_of(engine: &Engine<Connection>, id: &ReservationId, name: &str) -> ReservationState {
     match engine.poll(id, &user(name), false).await.unwrap().outcome {
         Polled::Found(view) => view.state,
         other => panic!("{other:?}"),
     }
 }
 
-async fn reserve(shop: &Shop, engine: &Engine<crate::server::Connection>, name: &str) -> ReservationId {
+async fn reserve(shop: &Shop, engine: &Engine<Connection>, name: &str) -> ReservationId {
     let wish = Wish { user: &user(name), quantity: 1, tail: shop.tail(), challenge: None, address: None };
     match engine.reserve(&shop.lane, &wish).await.unwrap().outcome {
         Reserved::Queued { id, .. } => id,
@@ -65,7 +61,7 @@ async fn alarm(ears: &mut Listener, lane: &Lane, patience: Duration) {
 async fn a_queue_whose_doorbell_was_lost_is_rung_for_within_a_second() {
     let (shop, engine) = open(60_000, 60_000).await;
     let mut alarms = shop.server.listen(&[LAPSED]).await;
-    // Nobody hears this ring.
+    // This ring is lost.
     let id = reserve(&shop, &engine, "ann").await;
     let since = Instant::now();
     alarm(&mut alarms, &shop.lane, PATIENCE).await;
@@ -119,7 +115,7 @@ async fn alarms_alone_return_holds_and_orders_and_then_rest() {
 
 #[tokio::test]
 async fn a_hundred_lanes_are_never_forgotten_by_their_alarms() {
-    let server = Server::start().await;
+    let server = RedisServer::on_socket(AppendOnly::Off).await;
     let redis = server.connect().await;
     let engine = Engine::new(redis.clone());
     let now = clock(&redis).await;
@@ -150,7 +146,7 @@ async fn a_hundred_lanes_are_never_forgotten_by_their_alarms() {
             last = last.max(deadline);
         }
     }
-    // Whoever hears an alarm does just what it calls for, at once, and nothing else ever looks.
+    // The listener does just what an alarm calls for, at once. Nothing else ever looks.
     let mut returned = 0;
     while returned < 300 {
         assert!(clock(&redis).await < last.plus_millis(3_000), "{returned} of 300 holds returned");

@@ -1,10 +1,10 @@
 //! What a reservation costs.
 
-use crate::server::Connection;
 use crate::shop::Shop;
 use sale::ids::{Tail, UserId};
-use sale::rules::Limits;
+use sale::rules::LaneRules;
 use sale::scripts::{ChallengeUse, Reserved, Wish};
+use testkit::Connection;
 
 /// Bytes that Redis has allocated, once what it freed is given back.
 async fn used_memory(redis: &Connection) -> i64 {
@@ -27,11 +27,11 @@ async fn a_reservation_costs_at_most_four_hundred_bytes_with_its_challenge() {
     const SHOPPERS: usize = 20_000;
     for (units, what) in [(100, "sold out"), (SHOPPERS as i64, "held")] {
         let shop = Shop::with(units, |terms| {
-            terms.limits.limits = Limits {
+            terms.rules.rules = LaneRules {
                 tries_per_ten_seconds: 10,
                 address_tries_per_ten_seconds: 60,
                 queue_factor: 1_000_000,
-                ..Limits::NONE
+                ..LaneRules::NONE
             };
         })
         .await;

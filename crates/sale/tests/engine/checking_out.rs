@@ -1,4 +1,4 @@
-//! Every answer of `checkout`, `order` and `cancel`.
+//! Every reply of `checkout`, `order` and `cancel`.
 
 use crate::shop::{HOLD_MS, NOW, PAY_MS, PRICE, Shop, contact, user};
 use sale::item::Switch;
@@ -25,7 +25,7 @@ async fn a_hold_becomes_an_order_once() {
     let rung = (LEDGER_DOORBELL.to_owned(), shop.lane.to_string());
     assert_eq!(bell.heard(&shop.redis, "end").await, [rung]);
 
-    // Again, with another address and much later: the same order, unchanged.
+    // Checking out again, much later and with another address, gives the same order unchanged.
     shop.advance(HOLD_MS);
     let other = Contact { contact: "other".into(), ..contact() };
     let again = shop.engine().checkout(&id, &user("ann"), &other).await.unwrap();
@@ -67,7 +67,7 @@ async fn a_hold_is_good_until_its_last_millisecond() {
 }
 
 #[tokio::test]
-async fn what_is_no_hold_can_not_be_checked_out() {
+async fn only_a_hold_can_be_checked_out() {
     let shop = Shop::open(1).await;
     let check_out = async |id: &sale::ids::ReservationId, name: &str| {
         shop.engine().checkout(id, &user(name), &contact()).await.unwrap()

@@ -80,15 +80,15 @@ async fn a_lane_tells_all_that_it_offers_whenever_that_changes() {
         total: 5,
         starts_at: terms.starts_at.millis(),
         ends_at: terms.ends_at.millis(),
-        limit: 1,
+        cap: 1,
         mode: terms.mode,
         price: PRICE,
         currency: terms.price.currency,
         hold_ms: terms.hold_ms,
         pay_ms: terms.pay_ms,
-        queue_factor: terms.limits.limits.queue_factor,
+        queue_factor: terms.rules.rules.queue_factor,
         purge_at: terms.ends_at.millis() + terms.retention_ms,
-        limits: "0|0|0|0|0".into(),
+        rates: "0|0|0|0|0".into(),
     };
     let more = Offer { total: 7, ..first.clone() };
     let paused = Offer { switch: Switch::Paused, ..more.clone() };
@@ -166,7 +166,7 @@ async fn strange_words_of_a_shopper_come_back_as_they_were() {
 }
 
 #[tokio::test]
-async fn what_is_not_acknowledged_is_read_again_in_order_and_nothing_is_skipped() {
+async fn events_that_are_not_acknowledged_are_read_again_in_order_and_none_is_skipped() {
     let shop = Shop::open(10).await;
     assert_eq!(shop.read(10).await, []);
     assert!(shop.redis.command("KEYS", &["*outbox"]).await.is_empty(), "reading makes nothing");

@@ -1,4 +1,4 @@
-//! Every answer of `save_document` and `claim`.
+//! Every reply of `save_document` and `claim`.
 
 use crate::shop::{NOW, Shop};
 use sale::catalogue::Sale;

@@ -1,6 +1,5 @@
 //! Thousands at once, and the same thing at once, over many connections.
 
-use crate::server::Connection;
 use crate::shop::{Shop, assert_sound, contact, terms, user};
 use futures::future::join_all;
 use proptest::prelude::*;
@@ -15,6 +14,7 @@ use sale::scripts::{
 };
 use sale::time::Timestamp;
 use std::time::{SystemTime, UNIX_EPOCH};
+use testkit::Connection;
 
 fn clock() -> Timestamp {
     let millis = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();

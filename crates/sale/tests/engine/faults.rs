@@ -1,10 +1,11 @@
-//! What Redis may lose while a sale goes on.
+//! Redis loses scripts, keys or memory while a sale goes on.
 
 use crate::shop::{HOLD_MS, Shop, contact, user};
-use sale::limits::Counted;
+use sale::allowance::Counted;
 use sale::reservation::ReservationState;
 use sale::scripts::{CheckedOut, EngineError, PaymentOutcome, Reserved};
 use sale::store::{Redis, RedisError};
+use testkit::{AppendOnly, RedisServer};
 
 #[tokio::test]
 async fn with_the_script_cache_flushed_before_every_step_everything_goes_on() {
@@ -139,7 +140,7 @@ async fn records_without_their_lane_are_refused_before_anything_is_written() {
 }
 
 #[tokio::test]
-async fn with_redis_out_of_memory_a_step_is_refused_whole_and_money_still_counts() {
+async fn with_redis_out_of_memory_a_step_is_refused_as_a_whole_and_money_still_counts() {
     let shop = Shop::open(5).await;
     let payment = shop.paying("ann").await;
     let held = shop.held("bob").await;
@@ -192,7 +193,7 @@ async fn what_a_binding_does_not_know_is_an_error() {
 
 #[tokio::test]
 async fn with_redis_killed_in_the_middle_of_a_crowd_nothing_that_was_answered_is_lost() {
-    let mut server = crate::server::Server::start_durable().await;
+    let mut server = RedisServer::on_socket(AppendOnly::Always).await;
     let lane: sale::ids::Lane = "iabcdefghij:0".parse().unwrap();
     let now = sale::time::Timestamp::from_millis(crate::shop::NOW);
     let redis = server.connect().await;
@@ -210,7 +211,7 @@ async fn with_redis_killed_in_the_middle_of_a_crowd_nothing_that_was_answered_is
                 challenge: None,
                 address: None,
             };
-            // Each goes as far as the server lives, and tells how far it was told it came.
+            // Each shopper goes on as long as the server lives, and returns the last step that Redis confirmed.
             let Ok(Counted { outcome: Reserved::Queued { id, .. }, .. }) = engine.reserve(lane, &wish).await
             else {
                 return None;
@@ -229,7 +230,7 @@ async fn with_redis_killed_in_the_middle_of_a_crowd_nothing_that_was_answered_is
         while answered.get() < 700 {
             tokio::task::yield_now().await;
         }
-        server.kill_and_restart().await;
+        server.restart().await;
     };
     let (told, ()) = tokio::join!(crowd, killed);
     assert!(told.iter().any(Option::is_none), "it was killed in the middle");

@@ -1,4 +1,4 @@
-//! Every answer of `release`.
+//! Every reply of `release`.
 
 use crate::shop::{HOLD_MS, Shop, user};
 use sale::keys::GRANT_DOORBELL;
@@ -14,7 +14,7 @@ async fn a_place_in_the_queue_goes_back_once() {
         assert_eq!(shop.state(&id, "ann").await, ReservationState::Released);
         assert_eq!(shop.counters().await, [1, 0, 0, 0]);
     }
-    assert!(matches!(shop.reserve("ann", 1).await, Reserved::Queued { .. }), "and may be had anew");
+    assert!(matches!(shop.reserve("ann", 1).await, Reserved::Queued { .. }), "and may be reserved again");
     shop.assert_sound().await;
 }
 
@@ -41,7 +41,7 @@ async fn a_hold_goes_back_once_and_those_who_wait_are_served() {
 }
 
 #[tokio::test]
-async fn what_is_decided_can_not_be_given_back() {
+async fn a_decided_reservation_cannot_be_given_back() {
     let shop = Shop::open(2).await;
     let order = shop.ordered("ann").await;
     let (held, sold_out) = (shop.queued("bob").await, shop.queued("cat").await);

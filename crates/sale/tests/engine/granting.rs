@@ -1,4 +1,4 @@
-//! Every answer of `grant`, and what it leaves behind.
+//! Every reply of `grant`, and the state that it leaves behind.
 
 use crate::shop::{HOLD_MS, Shop, user};
 use sale::item::Switch;
@@ -50,7 +50,7 @@ async fn a_wish_too_large_for_what_is_left_does_not_stop_a_smaller_one() {
 }
 
 #[tokio::test]
-async fn who_was_told_sold_out_may_try_anew() {
+async fn a_shopper_who_was_told_sold_out_may_try_again() {
     let shop = Shop::open(1).await;
     shop.queued("ann").await;
     let first = shop.queued("bob").await;
@@ -64,7 +64,7 @@ async fn who_was_told_sold_out_may_try_anew() {
 }
 
 #[tokio::test]
-async fn who_loses_keeps_what_was_bought_before() {
+async fn a_rejected_shopper_keeps_what_was_bought_before() {
     let shop = Shop::with(2, |terms| terms.per_user_limit = 2).await;
     let payment = shop.paying("ann").await;
     shop.settled(&payment, PaymentOutcome::Succeeded).await;
@@ -104,7 +104,7 @@ async fn a_closed_item_rejects_who_still_waits() {
     assert_eq!(shop.grant().await, drained(0, 0, 1, 0));
     assert_eq!(shop.state(&waiting, "bob").await, ReservationState::Rejected);
     assert_eq!(shop.state(&held, "ann").await, ReservationState::Held);
-    // A hold given before is honoured.
+    // A hold from before stays good.
     shop.checked_out(&held, "ann").await;
     let series = shop.engine().series(&shop.lane).await.unwrap();
     assert_eq!(series[0].counts["rejected"], 1);
@@ -112,7 +112,7 @@ async fn a_closed_item_rejects_who_still_waits() {
 }
 
 #[tokio::test]
-async fn who_gave_the_place_back_is_passed_over() {
+async fn a_place_that_was_given_back_is_passed_over() {
     let shop = Shop::open(1).await;
     let gone = shop.queued("ann").await;
     let next = shop.queued("bob").await;
@@ -140,7 +140,7 @@ async fn the_alarm_moves_from_the_queue_to_the_first_hold() {
     shop.queued("ann").await;
     shop.assert_alarm_in(500).await;
     shop.grant().await;
-    // What stands earlier stays and looks again when it lapses.
+    // The earlier alarm stays; when it lapses, the worker looks again.
     shop.assert_alarm_in(500).await;
     shop.redis.command("DEL", &[&shop.keys.alarm()]).await;
     shop.engine().lapse(&shop.lane, 100).await.unwrap();

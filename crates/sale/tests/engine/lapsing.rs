@@ -1,4 +1,4 @@
-//! Every answer of `lapse`.
+//! Every reply of `lapse`.
 
 use crate::shop::{ENDS, HOLD_MS, NOW, PAY_MS, RETENTION_MS, Shop};
 use sale::item::Switch;
@@ -35,7 +35,7 @@ async fn holds_and_unpaid_orders_return_when_their_time_is_over_and_not_before()
     assert_eq!(view.state, OrderState::TimedOut);
     assert_eq!(shop.state(&order.id.reservation(), "ann").await, ReservationState::Ordered);
     assert_eq!(shop.counters().await, [3, 0, 0, 0]);
-    // Both may try anew.
+    // Both may try again.
     shop.held("ann").await;
     shop.held("bob").await;
     let series = shop.engine().series(&shop.lane).await.unwrap();
@@ -93,7 +93,7 @@ async fn doorbells_that_were_lost_are_rung_again() {
 }
 
 #[tokio::test]
-async fn a_paused_item_s_queue_is_not_rung_for_until_it_is_resumed() {
+async fn the_queue_of_a_paused_item_is_not_rung_for_until_the_item_is_resumed() {
     let shop = Shop::open(3).await;
     shop.queued("ann").await;
     shop.engine().switch(&shop.lane, Switch::Paused).await.unwrap();
@@ -149,7 +149,7 @@ async fn stock_that_comes_back_goes_to_the_next_in_line() {
 }
 
 #[tokio::test]
-async fn a_doorbell_s_message_is_a_hint_and_anything_else_means_all_lanes() {
+async fn the_message_of_a_doorbell_is_a_hint_and_anything_else_means_all_lanes() {
     let shop = Shop::open(1).await;
     let other: sale::ids::Lane = "izzzzzzzzzz:7".parse().unwrap();
     sale::work::remember(&shop.engine(), &shop.lane).await.unwrap();

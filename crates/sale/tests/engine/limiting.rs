@@ -1,19 +1,19 @@
-//! Every answer of `count_challenge` and `take`, and what limits make of `reserve`, `poll`, `release` and `cancel`.
+//! Every reply of `count_challenge` and `spend_allowance`, and how allowances change `reserve`, `poll`, `release` and `cancel`.
 
 use crate::shop::{NOW, Shop, user};
+use sale::allowance::{Allowance, CALLERS_SECONDS, Counted, MINUTE_SECONDS};
 use sale::item::Mode;
 use sale::keys::{OPERATOR_FAILURES, SESSIONS};
-use sale::limits::{Allowance, CALLERS_SECONDS, Counted, MINUTE_SECONDS};
-use sale::rules::{Limits, VersionedLimits};
-use sale::scripts::{ChallengeCount, ChallengeUse, Polled, ReservationView, Reserved, Taken, Wish};
+use sale::rules::{LaneRules, VersionedRules};
+use sale::scripts::{ChallengeCount, ChallengeUse, Polled, ReservationView, Reserved, Spent, Wish};
 
 const PERIOD: i64 = 10_000;
 
-/// A limit, the tokens that are left under it, and in how many milliseconds there is one more.
+/// An allowance, the tokens that are left of it, and in how many milliseconds there is one more.
 fn told(allowances: &[Allowance], period: u32) -> Vec<(u32, u32, u64)> {
     allowances
         .iter()
-        .map(|allowance| (allowance.limit, allowance.left(), allowance.next_ms(period)))
+        .map(|allowance| (allowance.capacity, allowance.left(), allowance.next_ms(period)))
         .collect()
 }
 
@@ -21,10 +21,10 @@ fn left<T>(counted: &Counted<T>) -> u32 {
     counted.allowances[0].left()
 }
 
-/// An open item of many units with these limits, at the beginning of a turn.
-async fn limited(limits: Limits) -> Shop {
+/// An open item of many units with these allowances, at the beginning of a turn.
+async fn limited(limits: LaneRules) -> Shop {
     let shop = Shop::with(1_000, |terms| {
-        terms.limits = VersionedLimits { limits, ..VersionedLimits::NONE };
+        terms.rules = VersionedRules { rules: limits, ..VersionedRules::NONE };
         terms.per_user_limit = 100;
     })
     .await;
@@ -55,8 +55,8 @@ fn wait(outcome: &ChallengeCount) -> Option<u64> {
     }
 }
 
-fn tries(shopper: u32, address: u32) -> Limits {
-    Limits { tries_per_ten_seconds: shopper, address_tries_per_ten_seconds: address, ..Limits::NONE }
+fn tries(shopper: u32, address: u32) -> LaneRules {
+    LaneRules { tries_per_ten_seconds: shopper, address_tries_per_ten_seconds: address, ..LaneRules::NONE }
 }
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn a_shopper_has_so_many_tries_and_gets_them_back_one_by_one() {
     }
     shop.advance(100);
     assert_eq!(wait(&ask(&shop, "ann", "192.0.2.1").await.outcome), Some(2_400));
-    // Refused, so nothing is taken; and others have their own.
+    // A refusal costs nothing here, and other shoppers have an allowance of their own.
     assert_eq!(wait(&ask(&shop, "ann", "192.0.2.1").await.outcome), Some(2_400));
     assert_eq!(wait(&ask(&shop, "bob", "192.0.2.1").await.outcome), None);
     shop.advance(2_399);
@@ -80,7 +80,7 @@ async fn a_shopper_has_so_many_tries_and_gets_them_back_one_by_one() {
 }
 
 #[tokio::test]
-async fn what_is_owed_outlives_the_turn_of_the_keys_and_no_more_than_a_period() {
+async fn a_debt_outlives_the_turn_of_the_keys_and_no_more_than_a_period() {
     let shop = limited(tries(4, 0)).await;
     shop.advance(PERIOD - 1_000);
     for _ in 0..4 {
@@ -90,7 +90,7 @@ async fn what_is_owed_outlives_the_turn_of_the_keys_and_no_more_than_a_period() 
     assert_eq!(wait(&ask(&shop, "ann", "-").await.outcome), Some(1_000));
     shop.advance(1_000);
     assert_eq!(wait(&ask(&shop, "ann", "-").await.outcome), None);
-    // Two turns on, the key that served then serves anew.
+    // Two turns later, the same key serves again.
     shop.advance(2 * PERIOD);
     let counted = ask(&shop, "ann", "-").await;
     assert_eq!(told(&counted.allowances, CALLERS_SECONDS)[0], (4, 3, 2_500));
@@ -126,27 +126,27 @@ async fn an_address_is_limited_over_all_its_shoppers() {
     let counted = reserve(&shop, "late", "198.51.100.7", None).await;
     assert_eq!(counted.outcome, Reserved::RateLimited { retry_after_ms: 2_000 });
     assert!(matches!(reserve(&shop, "late", "198.51.100.8", None).await.outcome, Reserved::Queued { .. }));
-    // Whoever is in already may always ask again, and it costs nothing.
+    // A shopper with a reservation may always ask again, at no cost.
     for _ in 0..10 {
         let counted = reserve(&shop, "user-1", "198.51.100.7", None).await;
         assert!(matches!(counted.outcome, Reserved::Existing { .. }), "{counted:?}");
     }
     assert_eq!(wait(&ask(&shop, "user-1", "198.51.100.7").await.outcome), Some(2_000));
-    // Where callers are not limited, none of this is looked at.
+    // Without allowances, the scripts look at none of this.
     assert!(matches!(shop.reserve("other", 1).await, Reserved::Queued { .. }));
     shop.assert_sound().await;
 }
 
 #[tokio::test]
-async fn a_refusal_for_too_many_tries_leaves_the_challenge_good_and_a_wrong_answer_costs_three() {
+async fn a_refusal_for_too_many_tries_leaves_the_challenge_good_and_a_wrong_solution_costs_three() {
     let shop = limited(tries(7, 0)).await;
     let challenge = |id, answered| Some(shop.challenge(id, answered));
     let try_with = async |id, answered| reserve(&shop, "ann", "-", challenge(id, answered)).await;
     assert_eq!(try_with("a", false).await.outcome, Reserved::ChallengeFailed);
-    // A used one is as wrong.
+    // A used challenge counts like a wrong solution.
     let counted = try_with("a", true).await;
     assert_eq!((counted.outcome.clone(), left(&counted)), (Reserved::ChallengeFailed, 1));
-    // The last token pays for the answer, though it costs three.
+    // The last token pays for the try, though the wrong solution costs three.
     let counted = try_with("b", false).await;
     assert_eq!((counted.outcome.clone(), left(&counted)), (Reserved::ChallengeFailed, 0));
     let good = challenge("c", true);
@@ -159,7 +159,7 @@ async fn a_refusal_for_too_many_tries_leaves_the_challenge_good_and_a_wrong_answ
 }
 
 #[tokio::test]
-async fn every_refusal_is_paid_for_and_an_admission_gives_the_challenge_s_token_back() {
+async fn every_refusal_costs_a_token_and_an_admission_gives_the_token_of_the_challenge_back() {
     let shop = limited(tries(10, 50)).await;
     let after = async |name| ask(&shop, name, "-").await.allowances[0].left();
     assert_eq!(after("ann").await, 9);
@@ -229,8 +229,8 @@ async fn taking_and_giving_back_again_and_again_is_slowed_down() {
 async fn an_item_admits_so_many_units_a_second_and_says_when_the_next() {
     for mode in [Mode::Queued, Mode::Instant] {
         let shop = Shop::with(1_000, |terms| {
-            let limits = Limits { units_per_second: 4, ..Limits::NONE };
-            terms.limits = VersionedLimits { limits, ..VersionedLimits::NONE };
+            let limits = LaneRules { units_per_second: 4, ..LaneRules::NONE };
+            terms.rules = VersionedRules { rules: limits, ..VersionedRules::NONE };
             (terms.mode, terms.per_user_limit) = (mode, 100);
         })
         .await;
@@ -239,7 +239,7 @@ async fn an_item_admits_so_many_units_a_second_and_says_when_the_next() {
         for n in 0..4 {
             assert!(admitted(&shop.reserve(&format!("user-{n}"), 1).await));
         }
-        // It holds also where callers are not limited, and leaves the challenge good.
+        // It holds also without allowances, and leaves the challenge good.
         let challenge = shop.challenge("c", true);
         let refused = shop.reserve_answering("late", 1, Some(challenge)).await;
         assert_eq!(refused, Reserved::RateLimited { retry_after_ms: 250 });
@@ -258,8 +258,8 @@ async fn an_item_admits_so_many_units_a_second_and_says_when_the_next() {
 }
 
 #[tokio::test]
-async fn polls_have_a_limit_of_their_own_which_finds_and_strangers_share() {
-    let limits = Limits { polls_per_ten_seconds: 5, polls_per_second: 40, ..tries(1, 0) };
+async fn polls_have_an_allowance_of_their_own_which_finds_and_strangers_share() {
+    let limits = LaneRules { polls_per_ten_seconds: 5, polls_per_second: 40, ..tries(1, 0) };
     let shop = limited(limits).await;
     let id = shop.queued("ann").await;
     for n in 1..40 {
@@ -277,7 +277,7 @@ async fn polls_have_a_limit_of_their_own_which_finds_and_strangers_share() {
     for name in ["ann", "eve"] {
         assert_eq!(poll(name).await.outcome, Polled::RateLimited { retry_after_ms: 2_000 });
     }
-    // Tries are counted apart, and unlimited polls are not counted.
+    // Tries have a bucket of their own, and polls without an allowance are not counted.
     assert_eq!(wait(&ask(&shop, "ann", "-").await.outcome), None);
     assert!(matches!(
         shop.engine().poll(&id, &user("ann"), false).await.unwrap(),
@@ -317,14 +317,14 @@ async fn an_item_that_is_not_published_counts_nothing() {
 }
 
 #[tokio::test]
-async fn limits_that_change_take_the_bucket_along() {
+async fn an_allowance_that_changes_keeps_its_bucket() {
     let shop = limited(tries(4, 0)).await;
     for _ in 0..4 {
         ask(&shop, "ann", "-").await;
     }
     let limit = async |limits| {
-        let limits = VersionedLimits { limits, shop_version: 1, item_version: 0 };
-        shop.engine().limit(&shop.lane, &limits).await.unwrap();
+        let limits = VersionedRules { rules: limits, shop_version: 1, item_version: 0 };
+        shop.engine().apply_rules(&shop.lane, &limits).await.unwrap();
     };
     limit(tries(10, 0)).await;
     assert_eq!(wait(&ask(&shop, "ann", "-").await.outcome), Some(1_000), "as empty as before");
@@ -333,26 +333,26 @@ async fn limits_that_change_take_the_bucket_along() {
 }
 
 #[tokio::test]
-async fn sessions_and_wrong_operator_s_tokens_of_an_address_are_counted_by_the_minute() {
+async fn sessions_and_wrong_operator_tokens_of_an_address_are_counted_by_the_minute() {
     let shop = Shop::empty().await;
     shop.set_now(NOW - NOW % 60_000 + 45_000);
     let session = async |address: &str, most| shop.engine().count_session(address, most).await.unwrap();
     for left in [2, 1, 0] {
         let counted = session("192.0.2.1", 3).await;
-        assert_eq!(counted.outcome, Taken::Done);
+        assert_eq!(counted.outcome, Spent::Done);
         assert_eq!(told(&counted.allowances, MINUTE_SECONDS), [(3, left, 20_000)]);
     }
-    let limited = |retry_after_ms| Taken::RateLimited { retry_after_ms };
+    let limited = |retry_after_ms| Spent::RateLimited { retry_after_ms };
     assert_eq!(session("192.0.2.1", 3).await.outcome, limited(20_000));
-    assert_eq!(session("2001:db8::/64", 3).await.outcome, Taken::Done);
-    // Over the turn of the minute nothing is forgiven.
+    assert_eq!(session("2001:db8::/64", 3).await.outcome, Spent::Done);
+    // A new minute gives nothing back.
     shop.advance(19_999);
     assert_eq!(session("192.0.2.1", 3).await.outcome, limited(1));
     shop.advance(1);
-    assert_eq!(session("192.0.2.1", 3).await.outcome, Taken::Done);
+    assert_eq!(session("192.0.2.1", 3).await.outcome, Spent::Done);
     assert_eq!(session("192.0.2.1", 3).await.outcome, limited(20_000));
     let failure = shop.engine().count_operator_failure("192.0.2.1", 1).await.unwrap();
-    assert_eq!(failure.outcome, Taken::Done, "counted apart");
+    assert_eq!(failure.outcome, Spent::Done, "counted apart");
     for key in SESSIONS.into_iter().chain(OPERATOR_FAILURES) {
         let left = shop.redis.number("PTTL", &[key]).await;
         assert!(left == -2 || (left > 0 && left <= 120_000), "{key}: {left}");
@@ -362,7 +362,7 @@ async fn sessions_and_wrong_operator_s_tokens_of_an_address_are_counted_by_the_m
 
 #[tokio::test]
 async fn where_redis_cannot_write_a_poll_still_answers() {
-    let shop = limited(Limits { polls_per_ten_seconds: 5, ..tries(5, 5) }).await;
+    let shop = limited(LaneRules { polls_per_ten_seconds: 5, ..tries(5, 5) }).await;
     let id = shop.queued("ann").await;
     shop.redis.command("CONFIG", &["SET", "maxmemory", "1"]).await;
     for _ in 0..7 {

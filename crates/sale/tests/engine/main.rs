@@ -1,13 +1,13 @@
 //! The engine on a real Redis: each script and its binding as the functions call them.
 //!
-//! One test per answer of every script stands in [`reserving`], [`granting`], [`polling`], [`giving_back`],
+//! One test per reply of every script stands in [`reserving`], [`granting`], [`polling`], [`giving_back`],
 //! [`checking_out`], [`paying`], [`providing`], [`lapsing`], [`limiting`], [`operating`], [`ruling`], [`copying`], [`purging`] and [`counting`].
 //! Every state and every event, legal and not, is held against the domain's one table of moves in [`tables`]. Thousands at once, and
 //! the same thing at once, are in [`crowds`]; random operations beside a simple model in [`walks`]; what nothing but
 //! Redis's own clock and channels must make happen in [`alarms`]; a flushed script cache, lost keys and a full Redis
 //! in [`faults`]; memory in [`budgets`].
 //!
-//! Each test has a redis-server of its own ([`server`]) and an item on it ([`shop`]).
+//! Each test has a redis-server of its own (crate `testkit`) and an item on it ([`shop`]).
 
 #![allow(clippy::unwrap_used, reason = "a test that meets what it did not expect fails")]
 
@@ -29,7 +29,6 @@ mod providing;
 mod purging;
 mod reserving;
 mod ruling;
-mod server;
 mod shop;
 mod tables;
 mod walks;

@@ -1,4 +1,4 @@
-//! Every answer of the operator's scripts: publish, revise, switch, stock, view, audit; and who holds a sold-out item.
+//! Every reply of the operator's scripts: publish, revise, switch, stock, view, audit; and the holders of a sold-out item.
 
 use crate::shop::{ENDS, HOLD_MS, NOW, RETENTION_MS, STARTS, Shop, terms, user};
 use sale::item::{ItemState, MAX_STOCK, Mode, Switch, Terms};
@@ -32,7 +32,7 @@ async fn a_lane_is_published_once_and_then_revised() {
     assert_eq!(shop.view().await, fresh);
     assert_eq!(shop.view().await.state_at(shop.now()), ItemState::Open);
 
-    // Published again, in the middle of the sale: stock and counters stay.
+    // Publishing again in the middle of the sale keeps stock and counters.
     shop.ordered("ann").await;
     shop.queued("bob").await;
     assert_eq!(shop.engine().publish(&shop.lane, 100, &terms()).await.unwrap(), Published::Revised);
@@ -62,7 +62,7 @@ async fn a_lane_is_published_once_and_then_revised() {
 }
 
 impl Shop {
-    /// Revised, and what it tells copied.
+    /// Revises the lane, and copies the events.
     async fn revised(&self, terms: &Terms) {
         self.engine().revise(&self.lane, terms).await.unwrap();
         let left = self.alarm_in().await;
@@ -168,7 +168,7 @@ async fn more_stock_rings_for_those_who_wait() {
 #[tokio::test]
 async fn holders_of_a_sold_out_item_are_named() {
     let shop = Shop::open(2).await;
-    let holders = async |most| shop.engine().holders(&shop.lane, most).await.unwrap();
+    let holders = async |most| shop.engine().list_holders(&shop.lane, most).await.unwrap();
     shop.held("ann").await;
     assert_eq!(holders(10).await, Holders::Available);
     shop.ordered("bob").await;
@@ -177,7 +177,7 @@ async fn holders_of_a_sold_out_item_are_named() {
     assert_eq!(users, ["ann", "bob"]);
     assert_eq!(holders(1).await, Holders::TooMany);
     let nobody = "izzzzzzzzzz:0".parse().unwrap();
-    assert_eq!(shop.engine().holders(&nobody, 10).await.unwrap(), Holders::Available);
+    assert_eq!(shop.engine().list_holders(&nobody, 10).await.unwrap(), Holders::Available);
 }
 
 #[tokio::test]
@@ -212,7 +212,7 @@ async fn an_audit_counts_every_state_and_tells_each_difference() {
     assert_eq!((audit.taken_by_users, audit.users, audit.reservations, audit.deadlines), (4, 4, 6, 2));
     let _ = lapsed;
 
-    // Damage of each kind is told.
+    // The audit tells damage of each kind.
     let lane = shop.keys.lane();
     let differences = async || shop.engine().audit(&shop.lane, 1_000).await.unwrap().unwrap().differences();
     for (field, told) in [("available", 1), ("held", 2), ("ordered", 2), ("sold", 2)] {
@@ -233,6 +233,6 @@ async fn an_audit_counts_every_state_and_tells_each_difference() {
     shop.redis.command("HSET", &[&shop.keys.users(), "thief", "3|"]).await;
     assert_eq!(
         differences().await,
-        ["units that limits count is 7, units queued, held, ordered and sold is 4"]
+        ["units that caps count is 7, units queued, held, ordered and sold is 4"]
     );
 }

@@ -1,4 +1,4 @@
-//! Every answer of `pay`, `settle` and `refund`.
+//! Every reply of `pay`, `settle` and `refund`.
 
 use crate::shop::{PAY_MS, PRICE, Shop, user};
 use PaymentOutcome::{Failed, Succeeded};
@@ -91,7 +91,7 @@ async fn money_beside_the_payment_that_counts_sells_nothing_is_told_once_and_goe
     let order = &payments[0].order;
     let paid = shop.settled(&payments[0], Succeeded).await;
     let told = shop.kinds().await.len();
-    // Of the later ones, in any order and doubled; the second's number begins the twelfth's.
+    // The second and the twelfth payment succeed too, later, and each message comes twice.
     for number in [1, 11] {
         let answer = shop.settled(&payments[number], Succeeded).await;
         assert_eq!((answer.state, &answer.payment), (OrderState::Paid, &paid.payment));
@@ -102,7 +102,7 @@ async fn money_beside_the_payment_that_counts_sells_nothing_is_told_once_and_goe
     assert_eq!(shop.counters().await, [0, 0, 0, 1], "one unit is sold");
     assert_eq!(shop.kinds().await[told..], ["payment.refund_due", "payment.refund_due"]);
 
-    // What counts is not sent back, nor what never came.
+    // The payment that counts is not refunded, nor is a payment that never succeeded.
     assert_eq!(shop.engine().refund(order).await.unwrap(), Refunded::Conflict(OrderState::Paid));
     for number in [0, 2] {
         let answer = shop.engine().refund_payment(&payments[number]).await.unwrap();
@@ -218,7 +218,7 @@ async fn money_too_late_never_sells_a_unit_that_went_back() {
             shop.kinds().await,
             ["order.created", "payment.created", "order.timed_out", "order.refund_due"]
         );
-        // Shopper and unit are free.
+        // The shopper may buy again, and the unit is in stock.
         shop.held("ann").await;
         shop.assert_sound().await;
     }

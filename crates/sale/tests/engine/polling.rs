@@ -1,4 +1,4 @@
-//! Every answer of `poll`: the shopper's view, and who is told of work that waited too long.
+//! Every reply of `poll`: the shopper's view, and which poll is told of work that waited too long.
 
 use crate::shop::{HOLD_MS, Shop, user};
 use sale::scripts::{Overdue, Polled};

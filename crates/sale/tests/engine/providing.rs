@@ -1,13 +1,12 @@
-//! Every answer of the simulated provider's scripts: `provider_register`, `provider_choose`, `provider_claim`,
-//! `provider_report` and `provider_remind`.
+//! Every reply of the simulated provider's scripts: `register`, `choose`, `claim`, `report` and `remind`.
 
 use crate::shop::Shop;
+use provider_simulation::keys::{ALARM, DUE, KEPT, PAYMENTS};
+use provider_simulation::{Choice, Chosen, Delivery, ProviderPayment, SimulatedProvider, Standing};
 use sale::ids::PaymentId;
-use sale::keys::{PROVIDER_ALARM, PROVIDER_DUE, PROVIDER_KEPT, PROVIDER_PAYMENTS};
 use sale::money::{Currency, Money};
-use sale::provider::{Choice, Delivery, ProviderPayment, Standing};
-use sale::scripts::Chosen;
 use sale::store::Redis;
+use testkit::Connection;
 
 const PAY_MS: i64 = 60_000;
 const DAY_MS: i64 = 86_400_000;
@@ -17,27 +16,31 @@ fn payment(number: u32) -> PaymentId {
 }
 
 impl Shop {
+    fn provider(&self) -> SimulatedProvider<Connection> {
+        SimulatedProvider::new(self.engine())
+    }
+
     async fn register(&self, id: &PaymentId, amount: i64) {
         let amount = Money::new(amount, Currency::parse("CNY").unwrap());
-        self.engine().register_payment(id, &amount, self.now().plus_millis(PAY_MS)).await.unwrap();
+        self.provider().register_payment(id, &amount, self.now().plus_millis(PAY_MS)).await.unwrap();
     }
 
     async fn choose(&self, id: &PaymentId, choice: Choice, event: &str) -> Chosen {
-        self.engine().choose_outcome(id, choice, event).await.unwrap()
+        self.provider().choose_outcome(id, choice, event).await.unwrap()
     }
 
     async fn claim(&self, id: Option<&PaymentId>) -> Option<ProviderPayment> {
-        let (claimed, at) = self.engine().claim_delivery(id).await.unwrap()?;
+        let (claimed, at) = self.provider().claim_delivery(id).await.unwrap()?;
         assert_eq!(at, self.now());
         Some(claimed)
     }
 
     async fn report(&self, claimed: &ProviderPayment, status: Option<u16>) -> Option<ProviderPayment> {
-        self.engine().report_delivery(claimed, &Delivery::of(status, "not-found")).await.unwrap()
+        self.provider().report_delivery(claimed, &Delivery::of(status, "not-found")).await.unwrap()
     }
 
     async fn known(&self, id: &PaymentId) -> Option<ProviderPayment> {
-        self.engine().provider_payment(id).await.unwrap()
+        self.provider().payment(id).await.unwrap()
     }
 
     async fn number(&self, command: &str, arguments: &[&str]) -> i64 {
@@ -92,9 +95,9 @@ async fn a_late_success_is_due_when_the_deadline_has_passed() {
     shop.choose(&id, Choice::Late, "e").await;
     shop.advance(PAY_MS - 1);
     assert_eq!(shop.claim(Some(&id)).await, None);
-    assert!(!shop.engine().deliveries_due().await.unwrap());
+    assert!(!shop.provider().deliveries_due().await.unwrap());
     shop.advance(1_001);
-    assert!(shop.engine().deliveries_due().await.unwrap());
+    assert!(shop.provider().deliveries_due().await.unwrap());
     assert_eq!(shop.claim(None).await.unwrap().id, id);
     // Chosen after the deadline, there is nothing to wait for.
     let second = payment(2);
@@ -125,7 +128,7 @@ async fn a_failed_try_is_repeated_later_each_time_and_in_the_end_given_up() {
             break;
         }
         assert_eq!(after.answer, if try_number % 2 == 0 { "503" } else { "" });
-        let due = shop.number("ZSCORE", &[PROVIDER_DUE, &id.to_string()]).await - shop.now().millis();
+        let due = shop.number("ZSCORE", &[DUE, &id.to_string()]).await - shop.now().millis();
         shop.advance(due - 1);
         assert_eq!(shop.claim(None).await, None);
         shop.advance(1);
@@ -133,7 +136,7 @@ async fn a_failed_try_is_repeated_later_each_time_and_in_the_end_given_up() {
     }
     assert_eq!(pauses[..10], [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 128_000, 256_000, 300_000]);
     assert_eq!(pauses.len(), 39);
-    assert_eq!(shop.number("ZCARD", &[PROVIDER_DUE]).await, 0);
+    assert_eq!(shop.number("ZCARD", &[DUE]).await, 0);
 }
 
 #[tokio::test]
@@ -146,7 +149,7 @@ async fn a_refusal_is_final_and_what_a_dead_one_took_is_handed_out_again() {
     shop.advance(10_000);
     let again = shop.claim(None).await.unwrap();
     assert_eq!((again.tries, again.event_id.as_str()), (2, "e"));
-    // Whom everybody took for dead is late with a failure, which says nothing of the try under way.
+    // A sender that seemed dead reports its failure late. That says nothing of the try under way.
     assert_eq!(shop.report(&lost, None).await.unwrap().standing, Standing::Due);
     let refused = shop.report(&again, Some(404)).await.unwrap();
     assert_eq!((refused.standing, refused.answer.as_str()), (Standing::Refused, "404 not-found"));
@@ -174,24 +177,24 @@ async fn the_longest_due_comes_first_and_the_alarm_stands_at_the_next() {
         shop.choose(id, Choice::Succeeded, "e").await;
         shop.advance(100);
     }
-    let alarm = shop.number("PTTL", &[PROVIDER_ALARM]).await;
+    let alarm = shop.number("PTTL", &[ALARM]).await;
     assert!((1..=3_000).contains(&alarm), "{alarm}");
     assert_eq!(shop.claim(Some(&ids[1])).await.unwrap().id, ids[1]);
     assert_eq!(shop.claim(None).await.unwrap().id, ids[0]);
     assert_eq!(shop.claim(None).await.unwrap().id, ids[2]);
     assert_eq!(shop.claim(None).await, None);
-    let alarm = shop.number("PTTL", &[PROVIDER_ALARM]).await;
+    let alarm = shop.number("PTTL", &[ALARM]).await;
     assert!((1..=10_000).contains(&alarm), "{alarm}");
 
-    // Heard and gone, it is set again by whoever asks.
-    shop.number("DEL", &[PROVIDER_ALARM]).await;
-    assert!(!shop.engine().deliveries_due().await.unwrap());
-    let alarm = shop.number("PTTL", &[PROVIDER_ALARM]).await;
+    // The alarm was heard and is gone; the next call sets it again.
+    shop.number("DEL", &[ALARM]).await;
+    assert!(!shop.provider().deliveries_due().await.unwrap());
+    let alarm = shop.number("PTTL", &[ALARM]).await;
     assert!((9_000..=10_000).contains(&alarm), "{alarm}");
-    shop.number("DEL", &[PROVIDER_ALARM]).await;
+    shop.number("DEL", &[ALARM]).await;
     shop.advance(10_000);
-    assert!(shop.engine().deliveries_due().await.unwrap());
-    let alarm = shop.number("PTTL", &[PROVIDER_ALARM]).await;
+    assert!(shop.provider().deliveries_due().await.unwrap());
+    let alarm = shop.number("PTTL", &[ALARM]).await;
     assert!((1_000..=2_000).contains(&alarm), "{alarm}");
 }
 
@@ -201,16 +204,16 @@ async fn nothing_is_left_for_ever() {
     let (old, new) = (payment(1), payment(2));
     shop.register(&old, 9_900).await;
     shop.choose(&old, Choice::Late, "e").await;
-    for key in [PROVIDER_PAYMENTS, PROVIDER_KEPT, PROVIDER_DUE] {
+    for key in [PAYMENTS, KEPT, DUE] {
         let left = shop.number("PTTL", &[key]).await;
         assert!((3 * DAY_MS..=3 * DAY_MS + PAY_MS + 2_000).contains(&left), "{key}: {left}");
     }
-    // One that came and went makes room for the next; what was due of it is passed over.
+    // A payment that came and went makes room for the next; its due webhook is passed over.
     shop.advance(3 * DAY_MS + PAY_MS + 1);
     shop.register(&new, 9_900).await;
     assert_eq!(shop.known(&old).await, None);
     assert!(shop.known(&new).await.is_some());
     assert_eq!(shop.claim(None).await, None);
-    assert_eq!(shop.number("ZCARD", &[PROVIDER_DUE]).await, 0);
-    assert_eq!(shop.number("ZCARD", &[PROVIDER_KEPT]).await, 1);
+    assert_eq!(shop.number("ZCARD", &[DUE]).await, 0);
+    assert_eq!(shop.number("ZCARD", &[KEPT]).await, 1);
 }

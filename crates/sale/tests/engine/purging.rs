@@ -1,4 +1,4 @@
-//! Every answer of `purge`: what is settled leaves Redis, what is not stays.
+//! Every reply of `purge`: settled lanes leave Redis, all others stay.
 
 use crate::shop::{ENDS, RETENTION_MS, Shop, user};
 use sale::item::Switch;
@@ -54,7 +54,7 @@ async fn a_lane_stays_until_its_time_and_until_all_is_settled_and_then_leaves_no
     assert!(shop.redis.command("KEYS", &["*"]).await.is_empty());
     assert_eq!(shop.purge().await, Purged::Done, "again");
 
-    // Nobody finds anything, and looking makes nothing.
+    // No call finds anything, and none makes a key.
     let name = user("paid");
     let reservation = payment.order.reservation();
     assert_eq!(

@@ -1,4 +1,4 @@
-//! Every answer of `reserve`.
+//! Every reply of `reserve`.
 
 use crate::shop::{ENDS, HOLD_MS, NOW, STARTS, Shop, user};
 use sale::item::{Mode, Switch};
@@ -112,7 +112,7 @@ async fn an_item_that_is_not_open_says_why() {
     shop.set_now(ENDS);
     assert_eq!(shop.reserve("cat", 1).await, Reserved::Ended);
 
-    // The operator's word and the shoppers' state agree at every time.
+    // The switch and the state that shoppers see agree at every time.
     shop.engine().switch(&shop.lane, Switch::Paused).await.unwrap();
     for (now, expected) in
         [(STARTS - 1, Reserved::Paused), (STARTS, Reserved::Paused), (ENDS, Reserved::Ended)]
@@ -142,7 +142,7 @@ async fn sold_out_tells_what_is_left() {
 }
 
 #[tokio::test]
-async fn nobody_gets_more_than_the_limit() {
+async fn nobody_gets_more_than_the_cap() {
     let shop = Shop::with(10, |terms| terms.per_user_limit = 3).await;
     assert_eq!(shop.reserve("ann", 4).await, Reserved::PurchaseLimit { limit: 3, taken: 0 });
     let Reserved::Queued { id, .. } = shop.reserve("ann", 2).await else { panic!() };
@@ -152,7 +152,7 @@ async fn nobody_gets_more_than_the_limit() {
     shop.engine().settle(&payment, PaymentOutcome::Succeeded, 2 * crate::shop::PRICE).await.unwrap();
     assert_eq!(shop.reserve("ann", 2).await, Reserved::PurchaseLimit { limit: 3, taken: 2 });
     let second = shop.queued("ann").await;
-    // What comes back may be taken anew.
+    // Units that come back may be reserved again.
     shop.engine().release(&second, &user("ann")).await.unwrap();
     let third = shop.held("ann").await;
     shop.checked_out(&third, "ann").await;
@@ -162,7 +162,7 @@ async fn nobody_gets_more_than_the_limit() {
 
 #[tokio::test]
 async fn a_queue_is_full_at_its_factor_and_never_falsely_sold_out() {
-    let shop = Shop::with(2, |terms| terms.limits.limits.queue_factor = 2).await;
+    let shop = Shop::with(2, |terms| terms.rules.rules.queue_factor = 2).await;
     for n in 0..4 {
         shop.queued(&format!("user-{n}")).await;
     }
@@ -187,7 +187,7 @@ async fn a_challenge_is_used_up_right_or_wrong() {
     assert_eq!(shop.reserve_answering("bob", 1, right("c2")).await, Reserved::ChallengeFailed);
     assert!(matches!(shop.reserve_answering("bob", 1, right("c3")).await, Reserved::Queued { .. }));
     assert_eq!(shop.view().await.admitted, 2);
-    // Refused for another reason, it is not used up.
+    // A refusal for another reason does not use the challenge up.
     shop.engine().switch(&shop.lane, Switch::Paused).await.unwrap();
     assert_eq!(shop.reserve_answering("cat", 1, right("c4")).await, Reserved::Paused);
     shop.engine().switch(&shop.lane, Switch::Open).await.unwrap();
@@ -196,7 +196,7 @@ async fn a_challenge_is_used_up_right_or_wrong() {
 }
 
 #[tokio::test]
-async fn used_challenges_are_remembered_for_longer_than_any_of_their_window_lives_whatever_the_host_s_clock_says()
+async fn used_challenges_are_remembered_until_the_last_of_their_window_has_expired_whatever_the_clock_of_the_host_says()
  {
     let shop = Shop::open(10).await;
     let hour = 3_600_000;
@@ -228,10 +228,10 @@ async fn a_rehearsal_says_what_would_happen_and_changes_nothing() {
     assert_eq!(shop.rehearse("ann", 1, right("c1")).await, None);
     assert_eq!(shop.rehearse("ann", 1, None).await, None);
     assert_eq!(everything().await, before);
-    // It was not used up, and whoever rehearsed is nobody yet.
+    // The rehearsal did not use the challenge up, and made no reservation.
     assert!(matches!(shop.reserve_answering("ann", 1, right("c1")).await, Reserved::Queued { .. }));
 
-    // What would refuse, refuses, and is as unused as before; who has something, sees it.
+    // A rehearsal refuses as the reservation would, and uses nothing up. A shopper with a reservation sees it.
     let before = everything().await;
     assert_eq!(shop.rehearse("bob", 1, right("c1")).await, Some(Reserved::ChallengeFailed));
     assert_eq!(

@@ -1,18 +1,22 @@
-//! Every answer of `limit`, `log` and `block`; and that the scripts that make an operator's change also log it, once.
+//! Every reply of `limit`, `log` and `block`. The scripts that make an operator's change also log it, once.
 
 use crate::shop::{Shop, terms};
 use sale::change::{Change, LoggedChange, MOST_ENTRIES};
 use sale::ids::Lane;
 use sale::item::Switch;
 use sale::keys::{GRANT_DOORBELL, LOG, LOG_POSITIONS};
-use sale::rules::{ItemRules, Limits, Rules, RulesDocument, SHOP, VersionedLimits};
+use sale::rules::{ItemRules, LaneRules, Rules, RulesDocument, SHOP, VersionedRules};
 use sale::scripts::{
-    Blocked, Limited, MOST_BLOCKED, Published, Purged, Reserved, Saved, StockChange, Switched,
+    Applied, Blocked, MOST_BLOCKED, Published, Purged, Reserved, Saved, StockChange, Switched,
 };
 use serde_json::json;
 
-fn limits(shop_version: u64, item_version: u64, paused: bool, queue_factor: u32) -> VersionedLimits {
-    VersionedLimits { limits: Limits { paused, queue_factor, ..Limits::NONE }, shop_version, item_version }
+fn limits(shop_version: u64, item_version: u64, paused: bool, queue_factor: u32) -> VersionedRules {
+    VersionedRules {
+        rules: LaneRules { paused, queue_factor, ..LaneRules::NONE },
+        shop_version,
+        item_version,
+    }
 }
 
 fn change(action: &str) -> Change {
@@ -33,26 +37,26 @@ fn told(entries: &[LoggedChange]) -> Vec<(&str, serde_json::Value, serde_json::V
 #[tokio::test]
 async fn a_lane_goes_by_the_youngest_rules_whatever_order_they_come_in() {
     let shop = Shop::empty().await;
-    let limit = async |limits| shop.engine().limit(&shop.lane, &limits).await.unwrap();
-    assert_eq!(limit(limits(1, 1, false, 7)).await, Limited::NotFound);
+    let limit = async |limits| shop.engine().apply_rules(&shop.lane, &limits).await.unwrap();
+    assert_eq!(limit(limits(1, 1, false, 7)).await, Applied::NotFound);
     shop.engine().publish(&shop.lane, 5, &terms()).await.unwrap();
     let factor = async || shop.redis.texts("HGET", &[&shop.keys.lane(), "queue_factor"]).await.remove(0);
     for (versions, expected, held) in [
-        ((2, 3), Limited::Done, "7"),
-        ((1, 3), Limited::Younger, "7"),
-        ((2, 2), Limited::Younger, "7"),
-        ((3, 2), Limited::Younger, "7"),
-        // The same rules again, with other settings under them.
-        ((2, 3), Limited::Done, "8"),
-        ((3, 3), Limited::Done, "9"),
+        ((2, 3), Applied::Done, "7"),
+        ((1, 3), Applied::Newer, "7"),
+        ((2, 2), Applied::Newer, "7"),
+        ((3, 2), Applied::Newer, "7"),
+        // The same rules come again, with other settings under them.
+        ((2, 3), Applied::Done, "8"),
+        ((3, 3), Applied::Done, "9"),
     ] {
         let queue_factor = held.parse().unwrap();
         let answer = limit(limits(versions.0, versions.1, false, queue_factor)).await;
         assert_eq!((answer, factor().await.as_str()), (expected, held), "{versions:?}");
     }
-    // Terms that were made from older rules change the terms and leave the rules.
+    // Terms from older rules change the terms and leave the rules.
     let mut older = terms();
-    (older.per_user_limit, older.limits) = (4, limits(1, 1, true, 1));
+    (older.per_user_limit, older.rules) = (4, limits(1, 1, true, 1));
     assert_eq!(shop.engine().revise(&shop.lane, &older).await.unwrap(), Published::Revised);
     assert_eq!((factor().await.as_str(), shop.view().await.per_user_limit), ("9", 4));
     assert_eq!(shop.view().await.switch, Switch::Open);
@@ -64,8 +68,8 @@ async fn rules_pause_what_is_open_and_open_what_they_paused() {
     shop.queued("ann").await;
     let mut bell = shop.server.listen(&[GRANT_DOORBELL, "end"]).await;
     let pause = async |version, paused| {
-        let answer = shop.engine().limit(&shop.lane, &limits(version, 0, paused, 100)).await.unwrap();
-        assert_eq!(answer, Limited::Done);
+        let answer = shop.engine().apply_rules(&shop.lane, &limits(version, 0, paused, 100)).await.unwrap();
+        assert_eq!(answer, Applied::Done);
         shop.view().await.switch
     };
     assert_eq!(pause(1, true).await, Switch::Paused);
@@ -76,7 +80,7 @@ async fn rules_pause_what_is_open_and_open_what_they_paused() {
     assert_eq!(bell.heard(&shop.redis, "end").await.len(), 1, "who waited meanwhile is next");
     assert_eq!(pause(2, false).await, Switch::Open);
 
-    // What an operator says of one item stands before the rules, and rules open nothing that an operator paused.
+    // The switch of an item comes before the rules: rules open nothing that an operator paused.
     let switch = async |wanted| shop.engine().switch(&shop.lane, wanted).await.unwrap();
     assert_eq!(pause(3, true).await, Switch::Paused);
     assert_eq!(switch(Switch::Open).await, Switched::Done { before: Switch::Paused });
@@ -92,15 +96,15 @@ async fn rules_pause_what_is_open_and_open_what_they_paused() {
 
 #[tokio::test]
 async fn an_item_is_published_under_the_rules_of_the_moment() {
-    let shop = Shop::with(5, |terms| terms.limits = limits(4, 2, true, 3)).await;
+    let shop = Shop::with(5, |terms| terms.rules = limits(4, 2, true, 3)).await;
     assert_eq!(shop.view().await.switch, Switch::Paused);
-    assert_eq!(shop.engine().limit(&shop.lane, &limits(3, 2, false, 3)).await.unwrap(), Limited::Younger);
-    assert_eq!(shop.engine().limit(&shop.lane, &limits(5, 2, false, 3)).await.unwrap(), Limited::Done);
+    assert_eq!(shop.engine().apply_rules(&shop.lane, &limits(3, 2, false, 3)).await.unwrap(), Applied::Newer);
+    assert_eq!(shop.engine().apply_rules(&shop.lane, &limits(5, 2, false, 3)).await.unwrap(), Applied::Done);
     assert_eq!(shop.view().await.switch, Switch::Open);
 }
 
 #[tokio::test]
-async fn rules_of_an_item_come_with_the_shop_s() {
+async fn rules_of_an_item_come_with_the_rules_of_the_shop() {
     let shop = Shop::empty().await;
     let item = shop.lane.item.as_str();
     let none = ItemRules { shop: RulesDocument::none(SHOP), item: RulesDocument::none(item) };
@@ -141,7 +145,7 @@ async fn what_changes_a_lane_waits_there_and_reaches_the_log_once_in_order() {
     let shop = Shop::empty().await;
     let engine = |action: &str| shop.engine().making(&change(action));
     let lane = &shop.lane;
-    // Refused, so not logged.
+    // A refused change is not logged.
     engine("item.pause").switch(lane, Switch::Paused).await.unwrap();
     engine("item.stock").stock(lane, StockChange::Add(1)).await.unwrap();
     engine("item.publish").publish(lane, 5, &terms()).await.unwrap();
@@ -161,7 +165,7 @@ async fn what_changes_a_lane_waits_there_and_reaches_the_log_once_in_order() {
         connections.iter().map(async |redis| sale::Engine::new(redis).collect_changes(lane).await.unwrap());
     futures::future::join_all(collecting).await;
     assert_eq!(shop.redis.number("EXISTS", &[&shop.keys.changes()]).await, 0);
-    // One who died after logging and before taking them from the lane.
+    // A collector that died after logging the changes and before taking them from the lane.
     for change in &waiting {
         shop.redis.command("RPUSH", &[&shop.keys.changes(), change]).await;
     }
@@ -184,7 +188,7 @@ async fn what_changes_a_lane_waits_there_and_reaches_the_log_once_in_order() {
 }
 
 #[tokio::test]
-async fn a_lane_that_was_lost_and_made_anew_is_logged_on() {
+async fn the_log_of_a_rebuilt_lane_goes_on() {
     let shop = Shop::open(1).await;
     let pause = async || {
         shop.engine().making(&change("item.pause")).switch(&shop.lane, Switch::Paused).await.unwrap();
@@ -202,7 +206,7 @@ async fn a_lane_that_was_lost_and_made_anew_is_logged_on() {
 async fn a_lane_is_not_purged_before_its_changes_are_in_the_log() {
     let shop = Shop::open(1).await;
     shop.engine().making(&change("item.close")).switch(&shop.lane, Switch::Closed).await.unwrap();
-    // What was told is in the order database.
+    // The order database has all events.
     shop.forget_events().await;
     shop.advance(100 * 86_400_000);
     assert_eq!(shop.engine().purge(&shop.lane).await.unwrap(), Purged::Unsettled);
@@ -228,7 +232,7 @@ async fn a_change_that_no_script_makes_is_logged_by_itself_and_the_oldest_entrie
 }
 
 #[tokio::test]
-async fn who_is_blocked_is_listed_with_who_did_it_and_why() {
+async fn a_blocked_caller_is_listed_with_the_operator_and_the_reason() {
     let shop = Shop::empty().await;
     let engine = shop.engine().making(&change("blocklist.add"));
     assert_eq!(engine.block("user/ann", "Anna", "a \"bot\"").await.unwrap(), Blocked::Done);
@@ -277,7 +281,7 @@ async fn a_full_blocklist_takes_no_more_and_lets_go() {
 }
 
 #[test]
-fn the_document_of_the_shop_is_no_item_s() {
+fn the_document_of_the_shop_belongs_to_no_item() {
     assert!("shop".parse::<sale::ids::ItemId>().is_err());
     assert!("shop".parse::<Lane>().is_err());
 }

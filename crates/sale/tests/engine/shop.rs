@@ -1,13 +1,12 @@
 //! One item on a Redis of its own, at a moment that the test chooses.
 
-use crate::server::{Connection, Server};
 use sale::Engine;
 use sale::ids::{Lane, OrderId, PaymentId, ReservationId, Tail, UserId};
 use sale::item::{Mode, Terms};
 use sale::keys::LaneKeys;
 use sale::money::{Currency, Money};
 use sale::reservation::ReservationState;
-use sale::rules::VersionedLimits;
+use sale::rules::VersionedRules;
 use sale::scripts::{
     Audit, ChallengeUse, CheckedOut, Contact, Granted, LaneView, OrderView, PaymentOpened, PaymentOutcome,
     Polled, Published, ReservationView, Reserved, Settled, StockChange, Wish,
@@ -15,6 +14,7 @@ use sale::scripts::{
 use sale::time::Timestamp;
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use testkit::{AppendOnly, Connection, RedisServer};
 
 /// When the tests begin: ten seconds after the item's start.
 pub const NOW: i64 = 1_795_255_200_000;
@@ -26,7 +26,7 @@ pub const RETENTION_MS: i64 = 86_400_000;
 pub const PRICE: i64 = 9_900;
 
 pub struct Shop {
-    pub server: Server,
+    pub server: RedisServer,
     pub redis: Connection,
     pub lane: Lane,
     pub keys: LaneKeys,
@@ -44,7 +44,7 @@ pub fn terms() -> Terms {
         price: Money::new(PRICE, Currency::parse("CNY").unwrap()),
         hold_ms: HOLD_MS,
         pay_ms: PAY_MS,
-        limits: VersionedLimits::NONE,
+        rules: VersionedRules::NONE,
         retention_ms: RETENTION_MS,
     }
 }
@@ -60,7 +60,7 @@ pub fn contact() -> Contact {
 impl Shop {
     /// A server on which nothing is published yet.
     pub async fn empty() -> Shop {
-        let server = Server::start().await;
+        let server = RedisServer::on_socket(AppendOnly::Off).await;
         let redis = server.connect().await;
         let lane: Lane = "iabcdefghij:0".parse().unwrap();
         let keys = LaneKeys::of(&lane);
@@ -108,7 +108,7 @@ impl Shop {
         self.now.set(millis);
     }
 
-    /// A tail that nobody has yet.
+    /// A tail that no reservation has yet.
     pub fn tail(&self) -> Tail {
         self.names.set(self.names.get() + 1);
         format!("{:012}", self.names.get()).parse().unwrap()
@@ -129,7 +129,7 @@ impl Shop {
         self.engine().reserve(&self.lane, &wish).await.unwrap().outcome
     }
 
-    /// What `reserve_answering` would say; nothing where it would admit.
+    /// What `reserve_answering` would reply; nothing where it would admit.
     pub async fn rehearse(
         &self,
         name: &str,

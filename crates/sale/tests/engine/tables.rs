@@ -1,11 +1,11 @@
-//! Every state and every event, legal and not: the scripts move as the domain's tables say, and no other way.
+//! Every state and every event, legal and not: the scripts move only as the domain's tables say.
 
 use crate::shop::{HOLD_MS, PAY_MS, PRICE, Shop, contact, user};
+use provider_simulation::Standing;
 use sale::ids::{PaymentId, ReservationId};
 use sale::item::Switch;
 use sale::order::{OrderEvent, OrderState};
 use sale::payment::{PaymentEvent, PaymentState};
-use sale::provider::Standing;
 use sale::reservation::{ReservationEvent, ReservationState};
 use sale::scripts::{Cancelled, CheckedOut, PaymentOutcome, Refunded, Released, Settled, StockChange};
 
@@ -23,7 +23,7 @@ async fn reservation_in(state: ReservationState) -> (Shop, ReservationId) {
             shop.grant().await;
         }
         ReservationState::Rejected => {
-            // By the record, since a closed item could not be driven on.
+            // Written into the record, since nothing moves in a closed item.
             shop.stock(StockChange::Total(0)).await;
             shop.grant().await;
             let key = shop.keys.reservations();
@@ -367,8 +367,7 @@ async fn payments_move_as_the_table_says_and_every_move_is_told_once() {
 /// Words for states in the scripts are words of the domain.
 #[test]
 fn scripts_speak_of_no_other_state() {
-    // A provider's payments have states of their own.
-    for script in sale::scripts::ALL.iter().filter(|script| !script.name.starts_with("provider_")) {
+    for script in sale::scripts::ALL {
         let source = script.source();
         for before in ["state = '", "state == '", "state ~= '", "outcome = '", "reservation_record('"] {
             for (at, _) in source.match_indices(before) {
@@ -384,7 +383,7 @@ fn scripts_speak_of_no_other_state() {
 #[test]
 fn the_simulated_provider_speaks_of_no_other_standing() {
     let mut spoken = 0;
-    for script in sale::scripts::ALL.iter().filter(|script| script.name.starts_with("provider_")) {
+    for script in provider_simulation::ALL {
         let source = script.source();
         for before in ["standing == '", "record = '", "MOST_TRIES and '", "'due' or '"] {
             for (at, _) in source.match_indices(before) {

@@ -1,8 +1,7 @@
-//! Random operations at random times against a simple model in memory: replies, counters, limits and events agree.
+//! Random operations at random times against a simple model in memory: replies, counters, caps and events agree.
 //!
 //! The model knows nothing of records, lists and scores. It keeps every reservation that ever was, and counts.
 
-use crate::server::{Connection, Server};
 use crate::shop::{HOLD_MS, NOW, PAY_MS, RETENTION_MS, assert_sound, terms, user};
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -22,6 +21,7 @@ use sale::time::Timestamp;
 use serde_json::{Value, json};
 use std::cell::Cell;
 use std::collections::{BTreeSet, VecDeque};
+use testkit::{AppendOnly, Connection, RedisServer};
 
 const USERS: [&str; 5] = ["ann", "bob", "cat@example.org", "u-22222222222222222222", "a:b_c.d-e"];
 const ENDS: i64 = NOW + 6_000_000;
@@ -103,7 +103,7 @@ struct Reservation {
 }
 
 impl Reservation {
-    /// Units that this reservation takes from the shopper's limit, and whether it is alive.
+    /// Units that this reservation takes from the shopper's cap, and whether it is alive.
     fn takes(&self) -> (i64, bool) {
         let units = i64::from(self.quantity);
         match (self.state, self.order.as_ref().map(|order| order.state)) {
@@ -215,9 +215,9 @@ impl Model {
         self.events.push(json!({
             "seq": self.events.len() + 1, "type": "lane.changed", "at": self.now, "item_id": self.lane.item.to_string(),
             "lane": 0, "switch": self.switch, "total": self.total, "starts_at": terms.starts_at.millis(),
-            "ends_at": terms.ends_at.millis(), "limit": terms.per_user_limit, "mode": terms.mode,
+            "ends_at": terms.ends_at.millis(), "cap": terms.per_user_limit, "mode": terms.mode,
             "price": terms.price.amount, "currency": terms.price.currency, "hold_ms": terms.hold_ms,
-            "pay_ms": terms.pay_ms, "queue_factor": terms.limits.limits.queue_factor, "limits": "0|0|0|0|0",
+            "pay_ms": terms.pay_ms, "queue_factor": terms.rules.rules.queue_factor, "rates": "0|0|0|0|0",
             "purge_at": terms.ends_at.millis() + terms.retention_ms,
         }));
         self.uncopied.insert(self.events.len());
@@ -285,7 +285,7 @@ impl Model {
         }
         let waiting = self.queue.len() as i64;
         let queued = self.terms.mode == Mode::Queued || waiting > 0;
-        if queued && waiting >= i64::from(self.terms.limits.limits.queue_factor) * self.total {
+        if queued && waiting >= i64::from(self.terms.rules.rules.queue_factor) * self.total {
             return Reserved::QueueFull;
         }
         if let Some((challenge, answered)) = challenge
@@ -616,7 +616,7 @@ async fn walk(redis: &Connection, lane: Lane, steps: &[Step]) {
     assert_sound(redis, &lane).await;
 }
 
-/// Takes `step` on both sides and compares the answers.
+/// Takes `step` on both sides and compares the replies.
 async fn take(redis: &Connection, model: &mut Model, number: usize, step: &Step) {
     let now = Timestamp::from_millis(model.now);
     let engine = Engine::at(redis, now);
@@ -707,7 +707,7 @@ async fn take(redis: &Connection, model: &mut Model, number: usize, step: &Step)
         }
         Step::Revise { limit, instant, price, factor } => {
             let mut terms = model.terms.clone();
-            (terms.per_user_limit, terms.limits.limits.queue_factor, terms.price.amount) =
+            (terms.per_user_limit, terms.rules.rules.queue_factor, terms.price.amount) =
                 (*limit, *factor, *price);
             terms.mode = if *instant { Mode::Instant } else { Mode::Queued };
             let answer = engine.revise(&lane, &terms).await.unwrap();
@@ -749,7 +749,7 @@ async fn take(redis: &Connection, model: &mut Model, number: usize, step: &Step)
 fn random_walks_agree_with_the_model() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (server, redis) = runtime.block_on(async {
-        let server = Server::start().await;
+        let server = RedisServer::on_socket(AppendOnly::Off).await;
         let redis = server.connect().await;
         (server, redis)
     });

@@ -1,13 +1,10 @@
 //! `spin:postgres`: statements to granted PostgreSQL servers, without TLS.
 //!
-//! A guest's handle owns a connection of its own until it is dropped, so BEGIN … COMMIT belongs to one handle. A
-//! connection that comes back as it went is kept for the next handle; one with an open transaction or changed settings is
-//! closed, which makes the server roll back.
+//! A guest's handle has a connection of its own until it is dropped, so a transaction belongs to one handle. Then the
+//! connection is kept for the next handle. But if it has an open transaction or changed settings it is closed, and the
+//! server rolls back.
 
-#![allow(
-    clippy::result_large_err,
-    reason = "the error is the interface's own, and failing is not the fast path"
-)]
+#![allow(clippy::result_large_err, reason = "the interface defines the error, and failures need not be fast")]
 
 mod values;
 
@@ -30,11 +27,11 @@ use crate::bindings::spin::postgres::postgres::{
 use crate::log;
 use crate::state::{Platform, State};
 
-/// How long a connection may take to come about.
+/// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Connections to one address at most; beyond it, opening waits.
+/// The most connections to one address. Beyond it, opening waits.
 const CONNECTIONS: usize = 64;
-/// Connections to one address that are kept open for the next handle.
+/// How many idle connections to one address stay open for the next handle.
 const IDLE_CONNECTIONS: usize = 8;
 
 /// All PostgreSQL servers that components talk to.
@@ -82,7 +79,7 @@ impl Server {
                 let connecting = self.config.connect(NoTls).await;
                 let (client, connection) =
                     connecting.map_err(|error| Error::ConnectionFailed(text(&error)))?;
-                // Ends with the client, or with the server; a guest hears of that from its next statement.
+                // The task ends with the client or the server. If the server ends, the guest's next statement fails.
                 tokio::spawn(connection);
                 client
             }
@@ -97,11 +94,11 @@ impl Server {
     }
 }
 
-/// A connection in a guest's hands.
+/// A connection that a guest's handle uses.
 struct Lease {
     server: Arc<Server>,
     client: Option<Client>,
-    /// Whether the guest changed the session itself, so that nobody else may inherit it.
+    /// Whether the guest changed the session's settings, locks or temporary tables. Then no other handle may get it.
     altered: AtomicBool,
     /// Whether a transaction is open.
     open: AtomicBool,
@@ -113,7 +110,7 @@ impl Lease {
         self.client.as_ref().ok_or_else(|| Error::Other("the connection is closed".to_owned()))
     }
 
-    /// Remembers what a statement leaves behind.
+    /// Notes what a statement leaves on the connection.
     fn note(&self, statement: &str) {
         match Trace::of(statement) {
             Trace::None => {}
@@ -137,7 +134,7 @@ impl Drop for Lease {
     }
 }
 
-/// What a statement leaves on its connection.
+/// What a statement leaves on its connection: nothing, an open or closed transaction, or a changed session.
 #[derive(Debug, PartialEq, Eq)]
 enum Trace {
     None,
@@ -155,7 +152,7 @@ impl Trace {
             ("BEGIN", _) | ("START", "TRANSACTION") => Self::Opens,
             ("ROLLBACK", "TO") | ("SAVEPOINT" | "RELEASE", _) => Self::None,
             ("COMMIT" | "END" | "ROLLBACK" | "ABORT", _) => Self::Closes,
-            // Settings, session locks and temporary tables outlive a statement; what is not known may, too.
+            // Settings, session locks and temporary tables outlive a statement. Unknown statements may change them.
             (
                 "SELECT" | "INSERT" | "UPDATE" | "DELETE" | "WITH" | "VALUES" | "CREATE" | "ALTER" | "DROP"
                 | "TRUNCATE",
@@ -230,7 +227,7 @@ fn failed(error: &tokio_postgres::Error) -> Error {
     }))
 }
 
-/// The library keeps the cause out of its own message.
+/// The error's message and its cause, which the library's message leaves out.
 fn text(error: &tokio_postgres::Error) -> String {
     match std::error::Error::source(error) {
         Some(cause) => format!("{error}: {cause}"),
@@ -238,14 +235,17 @@ fn text(error: &tokio_postgres::Error) -> String {
     }
 }
 
-/// A connection that is being described.
+/// The description of a connection that a guest is about to open.
 pub struct Builder {
     address: String,
     with_certificate: bool,
 }
 
 impl State {
-    /// The server at an address, if the component may connect to it.
+    /// The server at an address.
+    ///
+    /// # Errors
+    /// Fails if the address is invalid, or if the component may not connect to it.
     fn postgres(&self, address: &str) -> Result<Arc<Server>, Error> {
         let config: Config =
             address.parse().map_err(|_| Error::ConnectionFailed("the address is invalid".to_owned()))?;
@@ -293,7 +293,7 @@ impl State {
     fn built(&self, builder: &Resource<Builder>) -> wasmtime::Result<Result<String, Error>> {
         let builder = self.table.get(builder)?;
         Ok(match builder.with_certificate {
-            true => Err(Error::ConnectionFailed("this host speaks no TLS to PostgreSQL".to_owned())),
+            true => Err(Error::ConnectionFailed("this host does not support TLS to PostgreSQL".to_owned())),
             false => Ok(builder.address.clone()),
         })
     }
@@ -331,7 +331,7 @@ impl HostConnectionBuilder for State {
     }
 }
 
-/// The functions that hold up their whole instance; the SDK uses the asynchronous ones below.
+/// The blocking functions, which hold up their whole instance. The SDK uses the asynchronous ones below.
 impl HostConnection for State {
     async fn open(&mut self, address: String) -> wasmtime::Result<Result<Resource<Connection>, Error>> {
         Ok(self.open_postgres(&address).await)
@@ -408,7 +408,7 @@ impl<T: Send> HostConnectionWithStore<T> for Platform {
         };
         accessor.with(|mut access| {
             let rows = StreamReader::new(&mut access, found.rows)?;
-            // All rows are there already, so nothing can go wrong any more.
+            // All rows are already in memory, so the stream can't fail.
             let outcome = FutureReader::new(&mut access, async { wasmtime::error::Ok(Ok(())) })?;
             Ok(Ok((found.columns, rows, outcome)))
         })
@@ -430,7 +430,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_statement_leaves_behind_is_known() {
+    fn a_statement_that_changes_the_session_or_its_transaction_is_recognised() {
         for (statement, trace) in [
             ("SELECT 1", Trace::None),
             ("  insert into t values (1)", Trace::None),

@@ -1,7 +1,8 @@
-//! PostgreSQL's binary format, to and from the values of `spin:postgres`.
+//! Converts between PostgreSQL's binary format and the values of `spin:postgres`.
 //!
-//! A parameter goes only where Spin lets it go (an `int64` into an `int8`, not into an `int4`), so that what runs here
-//! runs there. Coded by hand: the whole of it is smaller than the libraries it would take.
+//! A parameter is accepted only for the types that Spin accepts it for (an `int64` for an `int8`, not for an `int4`).
+//! So an application that runs here also runs on Spin. The code is written by hand, because it is smaller than the
+//! libraries that it replaces.
 
 use std::error::Error as StdError;
 
@@ -13,7 +14,7 @@ use crate::bindings::spin::postgres::postgres::{
     DbDataType, DbValue, Interval, ParameterValue, RangeBoundKind,
 };
 
-/// Begins the text of every error about a parameter.
+/// Every error about a parameter begins with this text.
 pub const BAD_PARAMETER: &str = "bad parameter";
 
 const DAYS_1970_TO_2000: i64 = 10_957;
@@ -22,7 +23,7 @@ const MICROS_A_SECOND: i64 = 1_000_000;
 
 type Failure = Box<dyn StdError + Sync + Send>;
 
-/// A column's type, in the interface's words.
+/// The interface's name for a column's type.
 pub fn data_type(kind: &Type) -> DbDataType {
     match *kind {
         Type::BOOL => DbDataType::Boolean,
@@ -51,10 +52,10 @@ pub fn data_type(kind: &Type) -> DbDataType {
     }
 }
 
-/// The values of a row.
+/// Decodes the values of a row.
 ///
 /// # Errors
-/// Names the column whose value the interface has no place for.
+/// Fails if the interface can't represent a value. The error names its column.
 pub fn row_values(row: &Row) -> Result<Vec<DbValue>, String> {
     let columns = row.columns().iter().enumerate();
     columns
@@ -132,18 +133,18 @@ fn decode(kind: &Type, bytes: &[u8]) -> Result<DbValue, Failure> {
     Ok(value)
 }
 
-/// Takes values off the front of some bytes.
+/// Reads values one after the other from some bytes.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
-    fn take(&mut self, count: usize) -> Result<&'a [u8], Failure> {
-        let (taken, rest) = self.0.split_at_checked(count).ok_or("the value is cut short")?;
+    fn bytes(&mut self, count: usize) -> Result<&'a [u8], Failure> {
+        let (bytes, rest) = self.0.split_at_checked(count).ok_or("the value is cut short")?;
         self.0 = rest;
-        Ok(taken)
+        Ok(bytes)
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Failure> {
-        Ok(self.take(N)?.try_into()?)
+        Ok(self.bytes(N)?.try_into()?)
     }
 
     fn i16(&mut self) -> Result<i16, Failure> {
@@ -167,12 +168,12 @@ fn string(bytes: &[u8]) -> Result<String, Failure> {
     Ok(std::str::from_utf8(bytes)?.to_owned())
 }
 
-/// A year, month and day for a number of days since 2000-01-01, by the civil calendar.
+/// The year, month and day of a number of days since 2000-01-01, in the Gregorian calendar.
 fn date_of(days: i64) -> Result<(i32, u8, u8), Failure> {
     if days == i64::from(i32::MAX) || days == i64::from(i32::MIN) || days.abs() > 1_000_000_000 {
-        return Err("an infinite date has no place in the interface".into());
+        return Err("the interface can't represent an infinite date".into());
     }
-    // Years that begin in March put the leap day last. Eras of 400 years repeat exactly.
+    // Count years from March, so that the leap day comes last. The calendar repeats exactly every 400 years, an era.
     let shifted = days + DAYS_1970_TO_2000 + 719_468;
     let era = shifted.div_euclid(146_097);
     let day_of_era = shifted.rem_euclid(146_097);
@@ -194,7 +195,7 @@ fn days_of((year, month, day): (i32, u8, u8)) -> Result<i64, Failure> {
     let day_of_year = (153 * month_from_march + 2) / 5 + i64::from(day) - 1;
     let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
     let days = era * 146_097 + day_of_era - 719_468 - DAYS_1970_TO_2000;
-    // Back again, which only a date that exists survives.
+    // Convert back: a date that does not exist becomes another one.
     let exists = (1..=12).contains(&month)
         && date_of(days)? == (i32::try_from(year + i64::from(month <= 2))?, month, day);
     if exists { Ok(days) } else { Err(format!("{BAD_PARAMETER}: the date does not exist").into()) }
@@ -235,11 +236,11 @@ fn uuid_bytes(text: &str) -> Result<Vec<u8>, Failure> {
 const POSITIVE: i16 = 0x0000;
 const NEGATIVE: i16 = 0x4000;
 
-/// A number as base-10000 digits, the first of which stands for 10000 to the power of `weight`.
+/// Reads a number. Its digits are in base 10000, and the first stands for 10000 to the power of `weight`.
 fn decimal(reader: &mut Reader<'_>) -> Result<String, Failure> {
     let (count, weight, sign, scale) = (reader.i16()?, reader.i16()?, reader.i16()?, reader.i16()?);
     if sign != POSITIVE && sign != NEGATIVE {
-        return Err("a number that is not finite has no place in the interface".into());
+        return Err("the interface can't represent a number that is not finite".into());
     }
     let digits = (0..count).map(|_| reader.i16()).collect::<Result<Vec<_>, _>>()?;
     let digit =
@@ -279,7 +280,7 @@ fn put_decimal(text: &str, out: &mut BytesMut) -> Result<(), Failure> {
     if whole.is_empty() || !all_digits || text.len() > 10_000 {
         return Err(wrong().into());
     }
-    // Groups of four, counted from the point in both directions.
+    // Make groups of four digits, counted from the point in both directions.
     let left = format!("{}{whole}", "0".repeat((4 - whole.len() % 4) % 4));
     let right = format!("{fraction}{}", "0".repeat((4 - fraction.len() % 4) % 4));
     let groups = |text: &str| -> Result<Vec<i16>, Failure> {
@@ -318,14 +319,14 @@ fn range<T>(
 ) -> Result<(Bound<T>, Bound<T>), Failure> {
     let [flags] = reader.array()?;
     if flags & EMPTY != 0 {
-        return Err("an empty range has no place in the interface".into());
+        return Err("the interface can't represent an empty range".into());
     }
     let mut bound = |infinite: u8, inclusive: u8| -> Result<Bound<T>, Failure> {
         if flags & infinite != 0 {
             return Ok(None);
         }
         let length = usize::try_from(reader.i32()?)?;
-        let value = item(&mut Reader(reader.take(length)?))?;
+        let value = item(&mut Reader(reader.bytes(length)?))?;
         let kind = if flags & inclusive != 0 { RangeBoundKind::Inclusive } else { RangeBoundKind::Exclusive };
         Ok(Some((value, kind)))
     };
@@ -360,13 +361,13 @@ fn array<T>(
         return Ok(Vec::new());
     }
     if dimensions != 1 {
-        return Err(format!("an array of {dimensions} dimensions has no place in the interface").into());
+        return Err(format!("the interface can't represent an array of {dimensions} dimensions").into());
     }
     let (count, _first) = (reader.i32()?, reader.i32()?);
     (0..count)
         .map(|_| match usize::try_from(reader.i32()?) {
-            Ok(length) => Ok(Some(item(&mut Reader(reader.take(length)?))?)),
-            // The length -1.
+            Ok(length) => Ok(Some(item(&mut Reader(reader.bytes(length)?))?)),
+            // The length of a null is -1.
             Err(_) => Ok(None),
         })
         .collect()
@@ -413,12 +414,12 @@ fn put_sized(
     Ok(())
 }
 
-/// A parameter on its way to the server.
+/// A parameter of a statement.
 #[derive(Debug)]
 pub struct Parameter<'a>(pub &'a ParameterValue);
 
 impl Parameter<'_> {
-    /// Whether Spin would send this value for a parameter of that type.
+    /// Whether Spin accepts this value for a parameter of that type.
     fn fits(&self, kind: &Type) -> bool {
         let text = |kind: &Type| {
             matches!(*kind, Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME | Type::UNKNOWN)
@@ -560,7 +561,7 @@ mod tests {
     }
 
     #[test]
-    fn values_come_back_as_they_went() {
+    fn values_of_all_kinds_come_back_unchanged() {
         let one = |kind: Type, parameter: ParameterValue| {
             let expected = format!("{parameter:?}").replace("ParameterValue", "DbValue");
             assert_eq!(there_and_back(&kind, &parameter), expected);
@@ -610,13 +611,13 @@ mod tests {
     }
 
     #[test]
-    fn seconds_since_1970_become_a_moment() {
+    fn a_timestamp_counts_seconds_since_1970() {
         let shown = there_and_back(&Type::TIMESTAMPTZ, &ParameterValue::Timestamp(951_782_400));
         assert!(shown.contains("(2000, 2, 29, 0, 0, 0, 0)"), "{shown}");
     }
 
     #[test]
-    fn what_does_not_fit_is_a_bad_parameter() {
+    fn a_value_that_its_type_can_not_hold_is_a_bad_parameter() {
         for (kind, parameter) in [
             (Type::INT4, ParameterValue::Int64(1)),
             (Type::INT8, ParameterValue::Str("1".into())),
@@ -633,7 +634,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_without_a_place_is_an_error_or_raw_bytes() {
+    fn a_value_that_the_interface_can_not_represent_is_an_error_or_raw_bytes() {
         assert!(decode(&Type::INT4_RANGE, &[EMPTY]).is_err());
         assert!(decode(&Type::INT8, &[1, 2]).is_err());
         assert!(decode(&Type::NUMERIC, &[0, 0, 0, 0, 0xC0, 0, 0, 0]).is_err());

@@ -1,4 +1,4 @@
-//! A component behind a Redis channel that writes down how it was rung.
+//! A component behind a Redis channel that notes each message in Redis.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -11,8 +11,9 @@ thread_local! {
     static MESSAGES: Cell<u32> = const { Cell::new(0) };
 }
 
-/// Appends `begin <message> <count>` and `end <message>` to the list `rung`. `count` is of this instance. The message may
-/// be `sleep:<milliseconds>`, `fetch:<url>` (its outcome is noted as well), `trap` or `error`.
+/// Appends `begin <message> <count>` and `end <message>` to the list `rung`. `count` is the number of messages that this
+/// instance has got. The message may be `sleep:<milliseconds>`, `fetch:<url>` (which appends its outcome), `trap` or
+/// `error`.
 #[redis_subscriber]
 async fn ring(message: Vec<u8>) -> anyhow::Result<()> {
     MESSAGES.set(MESSAGES.get() + 1);

@@ -1,4 +1,4 @@
-//! A component that does what the path and the body say, and answers with what came of it, as text.
+//! A component that does what the path and the body say, and returns the outcome as text.
 
 use std::cell::{Cell, RefCell};
 use std::fmt::Debug;
@@ -20,12 +20,12 @@ thread_local! {
 async fn handle(request: Request) -> impl IntoResponse {
     REQUESTS.set(REQUESTS.get() + 1);
     AT_ONCE.set(AT_ONCE.get() + 1);
-    let answer = answer(request).await;
+    let response = respond(request).await;
     AT_ONCE.set(AT_ONCE.get() - 1);
-    answer
+    response
 }
 
-async fn answer(request: Request) -> anyhow::Result<(StatusCode, String)> {
+async fn respond(request: Request) -> anyhow::Result<(StatusCode, String)> {
     let (head, body) = request.into_parts();
     let path = head.uri.path().to_owned();
     let argument = head.uri.query().unwrap_or_default().to_owned();
@@ -95,7 +95,7 @@ fn headers(headers: &HeaderMap) -> String {
     lines.join("\n")
 }
 
-/// Runs one script on a connection that the instance keeps, as a function on a hot path would.
+/// Runs a script on a connection that the instance keeps, as a function that runs often would.
 async fn script(address: &str) -> anyhow::Result<String> {
     const SCRIPT: &str = "return redis.call('INCR', KEYS[1])";
     /// SHA-1 of the script.
@@ -124,7 +124,7 @@ fn binary(text: &str) -> redis::RedisParameter {
     redis::RedisParameter::Binary(text.as_bytes().to_vec())
 }
 
-/// First line: the address. Each other line: a command, or `-` to close the handle and open another.
+/// First line: the address. Each other line: a command.
 async fn redis(body: &[u8]) -> String {
     let body = String::from_utf8_lossy(body);
     let mut lines = body.lines();
@@ -133,13 +133,13 @@ async fn redis(body: &[u8]) -> String {
         Ok(connection) => connection,
         Err(error) => return format!("{error:?}"),
     };
-    let mut answers = Vec::new();
+    let mut outcomes = Vec::new();
     for line in lines {
         let mut words = line.split(' ');
         let command = words.next().unwrap_or_default();
-        answers.push(shown(connection.execute(command, words.map(binary)).await));
+        outcomes.push(shown(connection.execute(command, words.map(binary)).await));
     }
-    answers.join("\n")
+    outcomes.join("\n")
 }
 
 /// First line: the store. Then `set k v`, `get k`, `delete k`, `exists k`, `keys`.
@@ -150,10 +150,10 @@ async fn key_value(body: &[u8]) -> String {
         Ok(store) => store,
         Err(error) => return format!("{error:?}"),
     };
-    let mut answers = Vec::new();
+    let mut outcomes = Vec::new();
     for line in lines {
         let words: Vec<&str> = line.split(' ').collect();
-        answers.push(match words[..] {
+        outcomes.push(match words[..] {
             ["set", key, value] => shown(store.set(key, value).await),
             ["get", key] => shown(store.get(key).await.map(|value| value.map(|value| String::from_utf8_lossy(&value).into_owned()))),
             ["delete", key] => shown(store.delete(key).await),
@@ -166,7 +166,7 @@ async fn key_value(body: &[u8]) -> String {
             _ => "what?".to_owned(),
         });
     }
-    answers.join("\n")
+    outcomes.join("\n")
 }
 
 /// First line: the database. Each other line: a statement; `sleep N` waits N milliseconds.
@@ -177,19 +177,19 @@ async fn sqlite(body: &[u8]) -> String {
         Ok(connection) => connection,
         Err(error) => return format!("{error:?}"),
     };
-    let mut answers = Vec::new();
+    let mut outcomes = Vec::new();
     for line in lines {
         if let Some(time) = line.strip_prefix("sleep ") {
             sleep(Duration::from_millis(time.parse().unwrap_or_default())).await;
             continue;
         }
-        answers.push(match connection.execute(line, []).await {
+        outcomes.push(match connection.execute(line, []).await {
             Ok(result) => shown(result.collect().await.map(|rows| rows.into_iter().map(|row| row.values).collect::<Vec<_>>())),
             Err(error) => format!("{error:?}"),
         });
     }
-    answers.push(format!("changes {}", connection.changes().await));
-    answers.join("\n")
+    outcomes.push(format!("changes {}", connection.changes().await));
+    outcomes.join("\n")
 }
 
 /// First line: the address. Each other line: a statement.
@@ -200,9 +200,9 @@ async fn postgres(body: &[u8]) -> String {
         Ok(connection) => connection,
         Err(error) => return format!("{error:?}"),
     };
-    let mut answers = Vec::new();
+    let mut outcomes = Vec::new();
     for line in lines {
-        answers.push(match connection.query(line, []).await {
+        outcomes.push(match connection.query(line, []).await {
             Ok(mut result) => {
                 let mut rows = Vec::new();
                 while let Some(row) = result.rows().next().await {
@@ -213,7 +213,7 @@ async fn postgres(body: &[u8]) -> String {
             Err(error) => format!("{error:?}"),
         });
     }
-    answers.join("\n")
+    outcomes.join("\n")
 }
 
 /// Sends a value of each common kind and shows what comes back.

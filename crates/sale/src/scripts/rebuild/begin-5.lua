@@ -1,0 +1,32 @@
+-- Takes a lane that is lost, or behind the order database, out of the sale and begins to rebuild it. Until `finish` there is
+-- no lane: nothing of it is granted, sold or returned. Its reservations stay where they are.
+-- KEYS  1 lane  2 rebuilding  3 users  4 outbox  5 untold
+-- ARGV  5 events that the order database has  6 '1' if the lane's own events contradict those
+--       7 switch  8 total  9 starts_at  10 ends_at  11 cap  12 mode  13 price  14 currency  15 hold_ms  16 pay_ms
+--       17 queue_factor  18 purge_at  19 rates
+-- Replies
+--   {'rebuilding', phase, cursor} also when it began before  {'sound'} the lane is there and has all events
+local lane, rebuilding, users, outbox, untold = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local written, contradicts = tonumber(ARGV[5]), ARGV[6] == '1'
+local switch, total, starts_at, ends_at, cap, mode, price, currency, hold_ms, pay_ms, queue_factor, purge_at, rates =
+  unpack(ARGV, 7, 19)
+
+local phase, cursor = unpack(redis.call('HMGET', rebuilding, 'phase', 'cursor'))
+if phase then return {'rebuilding', phase, cursor} end
+local seq = tonumber(redis.call('HGET', lane, 'outbox_seq'))
+if seq and seq >= written and not contradicts then return {'sound'} end
+-- The untold events of an earlier rebuild come first.
+if redis.call('XLEN', untold) > 0 then return {'sound'} end
+
+if seq then redis.call('RENAME', lane, rebuilding) end
+-- Keep the events that the order database does not have. They are sent again once the lane is what the database says.
+if redis.call('XLEN', outbox) > 0 then redis.call('RENAME', outbox, untold) end
+redis.call('DEL', users)
+redis.call('HSET', rebuilding, 'phase', 'orders', 'cursor', '', 'outbox_seq', integer(written), 'switch', switch,
+  'total', total, 'starts_at', starts_at, 'ends_at', ends_at, 'cap', cap, 'mode', mode, 'price', price,
+  'currency', currency, 'hold_ms', hold_ms, 'pay_ms', pay_ms, 'queue_factor', queue_factor, 'purge_at', purge_at,
+  'rates', rates, 'held', 0, 'ordered', 0, 'sold', 0, 'refunds_due', 0)
+redis.call('HSETNX', rebuilding, 'admitted', 0)
+redis.call('HSETNX', rebuilding, 'drained', 0)
+redis.call('HDEL', rebuilding, 'waiting_since', 'outbox_since')
+return {'rebuilding', 'orders', ''}

@@ -1,0 +1,75 @@
+use crate::ids::{Lane, OrderId};
+use crate::keys::LaneKeys;
+use crate::script;
+use crate::scripts::{Engine, EngineError, OutboxEntry, Script};
+use crate::store::{Redis, Reply};
+
+pub(crate) static SCRIPT: Script = script!("untold", 7, ORDERS);
+
+impl<R: Redis> Engine<R> {
+    /// Sends the order of the untold event `id` to the order database again. Returns whether the order was cancelled, because
+    /// its units are gone.
+    pub async fn rebuild_untold(
+        &self,
+        order: &OrderId,
+        id: &str,
+        details: &str,
+    ) -> Result<bool, EngineError> {
+        let keys = LaneKeys::of(&order.lane);
+        let mut reply = self
+            .run_on(
+                &SCRIPT,
+                &order.lane,
+                &[
+                    &keys.rebuilding(),
+                    &keys.reservations(),
+                    &keys.users(),
+                    &keys.orders(),
+                    &keys.deadlines(),
+                    &keys.outbox(),
+                    &keys.untold(),
+                ],
+                &[id, order.tail.as_str(), details],
+            )
+            .await?;
+        match reply.text()?.as_str() {
+            "cancelled" => Ok(true),
+            "restored" | "passed" | "not_found" => Ok(false),
+            _ => Err(reply.unexpected()),
+        }
+    }
+
+    /// The oldest untold events of a lane, up to `most`, after the entry `after`.
+    pub async fn untold(
+        &self,
+        lane: &Lane,
+        after: Option<&str>,
+        most: u32,
+    ) -> Result<Vec<OutboxEntry>, EngineError> {
+        let key = LaneKeys::of(lane).untold();
+        let from = after.map_or("-".to_owned(), |id| format!("({id}"));
+        let arguments = [key.as_bytes(), from.as_bytes(), b"+", b"COUNT", &most.to_string().into_bytes()];
+        let replies = self.redis.execute("XRANGE", &arguments).await?;
+        // The reply is flat: the entry's id, the field's name, the event.
+        Ok(replies
+            .chunks_exact(3)
+            .filter_map(|entry| match entry {
+                [id, _, event] => Some(OutboxEntry {
+                    id: id.text()?.into_owned(),
+                    event: match event {
+                        Reply::Binary(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+                        other => other.text().unwrap_or_default().into_owned(),
+                    },
+                }),
+                _ => None,
+            })
+            .collect())
+    }
+
+    /// Removes an untold event, once its step is repeated.
+    pub async fn forget_untold(&self, lane: &Lane, id: &str) -> Result<(), EngineError> {
+        let key = LaneKeys::of(lane).untold();
+        self.redis.execute("XDEL", &[key.as_bytes(), id.as_bytes()]).await?;
+        Ok(())
+    }
+}

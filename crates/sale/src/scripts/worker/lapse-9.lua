@@ -1,0 +1,56 @@
+-- Ends the holds and unpaid orders that lapsed, and returns their units. Rings doorbells again that were lost, and sets the
+-- alarm to the next moment.
+-- KEYS  1 lane  2 reservations  3 users  4 queue  5 deadlines  6 orders  7 outbox  8 alarm  9 series
+-- ARGV  5 how many to end at most
+-- Replies
+--   {'lapsed', holds, orders, still overdue, waiting in the queue, purge due 0/1}  {'not_found'}
+local lane, reservations, users, queue, deadlines, orders, outbox, alarm, series =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local most = ARGV[5]
+
+local switch, purge_at = unpack(redis.call('HMGET', lane, 'switch', 'purge_at'))
+if not switch then return {'not_found'} end
+
+local lapsed_holds, lapsed_orders, held_units, ordered_units = 0, 0, 0, 0
+for _, tail in ipairs(redis.call('ZRANGEBYSCORE', deadlines, '-inf', integer(now), 'LIMIT', 0, most)) do
+  local state, user, quantity = read_reservation(redis.call('HGET', reservations, tail))
+  if state == 'held' then
+    redis.call('HSET', reservations, tail, reservation_record('expired', user, quantity))
+    lapsed_holds = lapsed_holds + 1
+    held_units = held_units + quantity
+    return_units(users, user, tail, quantity)
+  elseif state == 'ordered' then
+    local order = read_order(redis.call('HGET', orders, tail))
+    if order.state == 'unpaid' then
+      order.state = 'timed_out'
+      write_order(orders, tail, order)
+      append_event(lane, outbox, 'order.timed_out', tail, order)
+      lapsed_orders = lapsed_orders + 1
+      ordered_units = ordered_units + quantity
+      return_units(users, user, tail, quantity)
+    end
+  end
+  redis.call('ZREM', deadlines, tail)
+end
+-- Only if there are any: Redis does not take Lua's negative zero for a number.
+if held_units > 0 then redis.call('HINCRBY', lane, 'held', -held_units) end
+if ordered_units > 0 then redis.call('HINCRBY', lane, 'ordered', -ordered_units) end
+redis.call('HINCRBY', lane, 'available', held_units + ordered_units)
+count_in_series(series, 'expired', held_units)
+count_in_series(series, 'timed_out', ordered_units)
+
+local waiting = redis.call('LLEN', queue)
+if waiting > 0 and switch ~= 'paused' then
+  redis.call('PUBLISH', grant_doorbell, this_lane)
+  redis.call('HSET', lane, 'waiting_since', integer(now))
+else
+  redis.call('HDEL', lane, 'waiting_since')
+end
+if redis.call('XLEN', outbox) > 0 then
+  redis.call('PUBLISH', ledger_doorbell, this_lane)
+  redis.call('HSET', lane, 'outbox_since', integer(now))
+end
+local overdue = redis.call('ZCOUNT', deadlines, '-inf', integer(now))
+arm(lane, deadlines, alarm)
+local purge_due = now >= tonumber(purge_at) and 1 or 0
+return {'lapsed', lapsed_holds, lapsed_orders, overdue, waiting, purge_due}

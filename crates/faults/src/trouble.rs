@@ -59,7 +59,7 @@ async fn break_host(faults: &[At<Fault>], begun: Instant, host: &mut Host) {
                 tokio::time::sleep(lasts).await;
                 host.go_on();
             }
-            _ => host.restart().await,
+            _ => host.restart_until_ready().await,
         }
     }
 }

@@ -60,6 +60,26 @@ impl Host {
         assert!(self.is_ready().await, "the host does not start again:\n{}", self.process.last_words());
     }
 
+    /// Kills it and starts it again until it is ready, as a supervisor does: a host ends if Redis refuses it at the start.
+    pub async fn restart_until_ready(&mut self) {
+        self.process.kill9();
+        self.process = spawn(&self.plan, self.port);
+        while !self.is_ready().await {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            self.process = spawn(&self.plan, self.port);
+        }
+    }
+
+    /// SIGSTOP: it keeps its connections and does nothing until [`Host::go_on`].
+    pub fn freeze(&self) {
+        self.process.signal(Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub fn go_on(&self) {
+        self.process.signal(Signal::CONT);
+    }
+
     /// SIGTERM, and waits until it has ended; the exit code, if it was not killed.
     pub async fn stop(&mut self) -> Option<i32> {
         self.process.signal(Signal::TERM);

@@ -26,6 +26,11 @@ impl Shopper {
         Shopper::from_session(client, &client.post("/api/session").insist().await.expect(201))
     }
 
+    /// Opens a guest session at one of several hosts.
+    pub async fn arrive_at(client: &Client, base: &str) -> Shopper {
+        Shopper::arrive(&client.at(base)).await
+    }
+
     /// The shopper with this session, as `POST /api/session` responds.
     pub fn from_session(client: &Client, session: &Value) -> Shopper {
         let token = session["token"].as_str().expect("a session has a token").to_owned();

@@ -13,6 +13,7 @@ use crate::contract::Contract;
 use crate::crowd::crowd;
 use crate::database::{OrderRow, orders_in};
 use crate::host::{Host, Plan};
+use crate::proxy::Proxy;
 use crate::seller::{Item, ItemTerms, Seller};
 use crate::shopper::Shopper;
 
@@ -25,6 +26,8 @@ pub struct World {
     // In the order of dropping: the host uses Redis, and writes to the folder.
     pub host: Host,
     pub redis: RedisServer,
+    /// Between hosts and Redis, where the test asked for one.
+    pub way_to_redis: Option<Proxy>,
     plan: Plan,
     client: Client,
     folder: TempDir,
@@ -36,6 +39,7 @@ pub struct WorldBuilder {
     arguments: Vec<String>,
     clock_off_by: i64,
     checked: bool,
+    way_to_redis: Option<Proxy>,
 }
 
 impl World {
@@ -59,7 +63,7 @@ impl World {
             ("rate_limits", "off"),
         ];
         let variables = defaults.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        WorldBuilder { variables, arguments: Vec::new(), clock_off_by: 0, checked: true }
+        WorldBuilder { variables, arguments: Vec::new(), clock_off_by: 0, checked: true, way_to_redis: None }
     }
 
     pub fn client(&self) -> Client {
@@ -150,6 +154,12 @@ impl WorldBuilder {
         self
     }
 
+    /// Hosts reach Redis through `proxy`, which the test can break.
+    pub fn with_redis_behind(mut self, proxy: Proxy) -> WorldBuilder {
+        self.way_to_redis = Some(proxy);
+        self
+    }
+
     /// The host hears no doorbell and no alarm, so polls and ticks have to drive everything.
     pub fn without_doorbells(self) -> WorldBuilder {
         self.argue(&["--triggers", "http"])
@@ -171,8 +181,15 @@ impl WorldBuilder {
     pub async fn start(mut self) -> World {
         let folder = TempDir::with_prefix("stampede-").expect("a temporary folder");
         let redis = RedisServer::on_port(AppendOnly::EverySecond).await;
-        self.variables.insert("redis_url".to_owned(), redis.url());
-        self.variables.insert("redis_origin".to_owned(), redis.url());
+        let url = match &self.way_to_redis {
+            Some(proxy) => {
+                proxy.lead_to(redis.port());
+                format!("redis://127.0.0.1:{}", proxy.port())
+            }
+            None => redis.url(),
+        };
+        self.variables.insert("redis_url".to_owned(), url.clone());
+        self.variables.insert("redis_origin".to_owned(), url);
         let plan = Plan {
             state: folder.path().join("state"),
             log: folder.path().join("host.log"),
@@ -186,7 +203,7 @@ impl WorldBuilder {
             let document = client.get("/api/openapi.json").send().await;
             client = client.checked_against(Arc::new(Contract::read(document.json())));
         }
-        World { host, redis, plan, client, folder }
+        World { host, redis, way_to_redis: self.way_to_redis, plan, client, folder }
     }
 }
 

@@ -9,6 +9,7 @@ use redis::aio::MultiplexedConnection;
 use tempfile::TempDir;
 
 use crate::connection::{Connection, Listener};
+use crate::Signal;
 use crate::process::{Process, free_port};
 use crate::{eventually, program};
 
@@ -120,6 +121,16 @@ impl RedisServer {
     /// SIGKILL: Redis flushes nothing and tells no client.
     pub fn kill9(&mut self) {
         self.process.kill9();
+    }
+
+    /// SIGSTOP: it keeps its connections and does nothing until [`RedisServer::go_on`].
+    pub fn freeze(&self) {
+        self.process.signal(Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub fn go_on(&self) {
+        self.process.signal(Signal::CONT);
     }
 
     /// Kills it, if it still runs, and starts it again where it was, on what its append-only file holds.

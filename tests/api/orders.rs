@@ -120,3 +120,57 @@ async fn an_order_that_is_not_paid_in_time_returns_its_units() {
     .await;
     world.shopper().await.hold(&item).await;
 }
+
+#[tokio::test]
+async fn a_list_of_orders_asks_redis_as_often_for_one_item_as_for_twelve() {
+    let (mut world, item) = World::selling(3).await;
+    let seller = world.seller();
+    let shopper = world.shopper().await;
+    let held = shopper.hold(&item).await;
+    let order = shopper.checkout(&held).await.expect(201);
+    // A shopper who has no orders, so that nothing but the list itself asks Redis.
+    let other = world.shopper().await;
+    let mut scripts_of_ten_lists = async || {
+        let before = scripts_run(&mut world).await;
+        for _ in 0..10 {
+            assert!(other.orders().await.is_empty());
+        }
+        scripts_run(&mut world).await - before
+    };
+    let with_one = scripts_of_ten_lists().await;
+    for _ in 0..11 {
+        seller.publish(&ItemTerms::of(1)).await;
+    }
+    let with_twelve = scripts_of_ten_lists().await;
+    // Workers run a few scripts of their own meanwhile.
+    assert!(with_twelve < with_one + 60, "{with_one} scripts with one item, {with_twelve} with twelve");
+    let listed = shopper.orders().await;
+    assert_eq!((listed.len(), &listed[0]["id"]), (1, &order["id"]), "{listed:?}");
+}
+
+/// How many scripts Redis has run so far.
+async fn scripts_run(world: &mut World) -> i64 {
+    let statistics: String = world.redis.command(&["INFO", "commandstats"]).await;
+    let calls = |line: &str| line.strip_prefix("cmdstat_evalsha:calls=")?.split(',').next()?.parse().ok();
+    statistics.lines().find_map(calls).unwrap_or(0)
+}
+
+#[tokio::test]
+async fn an_order_is_listed_once_as_soon_as_its_checkout_was_answered() {
+    let (world, first) = World::selling(3).await;
+    let second = world.seller().publish(&ItemTerms::of(3)).await;
+    // Nothing is recorded meanwhile.
+    let lock = stampede_tests::lock_database(world.state_folder());
+    let shopper = world.shopper().await;
+    let mut made = Vec::new();
+    for item in [&first, &second] {
+        let held = shopper.hold(item).await;
+        let order = shopper.checkout(&held).await.expect(201);
+        made.insert(0, order["id"].clone());
+        let listed: Vec<_> = shopper.orders().await.iter().map(|order| order["id"].clone()).collect();
+        assert_eq!(listed, made);
+    }
+    drop(lock);
+    world.recorded_orders(2, Duration::from_secs(10)).await;
+    assert_eq!(shopper.orders().await.len(), 2, "each order once");
+}

@@ -1,7 +1,7 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stampede_tests::{
-    Item, ItemTerms, Postgres, Shopper, World, crowd, eventually, lock_database, orders_in,
+    Item, ItemTerms, Postgres, Proxy, Shopper, Weather, World, crowd, eventually, lock_database, orders_in,
 };
 
 /// A purchase up to the order by a shopper who does not ask twice. Any response but a success is a failure.
@@ -46,14 +46,19 @@ async fn counts(url: &str) -> anyhow::Result<(usize, i64, i64)> {
 }
 
 async fn on_postgres(server: &Postgres) -> (World, String) {
+    let url = make_database(server).await;
+    let origin = url.split('?').next().unwrap().replace("stampede@", "").replace("/stampede", "");
+    let world = World::builder().set("ledger", &url).set("ledger_origin", origin).start().await;
+    (world, url)
+}
+
+/// An empty database for a shop, and its URL.
+async fn make_database(server: &Postgres) -> String {
     let url = server.url("postgres");
     let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
     client.batch_execute("CREATE DATABASE stampede").await.unwrap();
-    let url = server.url("stampede");
-    let origin = url.split('?').next().unwrap().replace("stampede@", "").replace("/stampede", "");
-    let world = World::builder().set("ledger", &url).set("ledger_origin", origin).start().await;
-    (world, url)
+    server.url("stampede")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -127,4 +132,69 @@ async fn postgresql_restarted_in_mid_sale_has_every_order_once() {
     let totals =
         seller.client().post(&format!("/api/admin/items/{}/audit", item.id)).send().await.expect(200);
     assert_eq!(totals["recorded"][0]["orders"], shoppers);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_accepts_and_never_answers_delays_no_grant_no_alarm_and_no_tick() {
+    const LANES: usize = 6;
+    let server = Postgres::start().unwrap();
+    let direct = make_database(&server).await;
+    let proxy = Proxy::start().await;
+    let origin = direct.split('?').next().unwrap().replace("stampede@", "").replace("/stampede", "");
+    let port: u16 = origin.rsplit(':').next().unwrap().parse().unwrap();
+    proxy.lead_to(port);
+    let through = |url: &str| url.replace(&format!(":{port}"), &format!(":{}", proxy.port()));
+    let (ledger, ledger_origin) = (through(&direct), through(&origin));
+    let world = World::builder()
+        .set("ledger", ledger)
+        .set("ledger_origin", ledger_origin)
+        .set("hold_seconds", 3)
+        .start()
+        .await;
+    let seller = world.seller();
+    let mut items = Vec::new();
+    for _ in 0..LANES {
+        items.push(seller.publish(&ItemTerms::of(100)).await);
+    }
+    let before = shop_for(&world, &items[0], 1).await;
+    eventually("the first orders are in the database", Duration::from_secs(20), async || {
+        (counts(&direct).await.ok()?.0 == before).then_some(())
+    })
+    .await;
+    proxy.set(Weather::Silent);
+
+    // Every lane gets an order, so every lane's outbox asks for the database.
+    let mut slowest = Duration::ZERO;
+    for _ in 0..3 {
+        for item in &items {
+            let shopper = world.shopper().await;
+            let asked = Instant::now();
+            let held = shopper.hold(item).await;
+            slowest = slowest.max(asked.elapsed());
+            shopper.checkout(&held).await.expect(201);
+        }
+    }
+    assert!(slowest < Duration::from_millis(2_500), "a grant took {slowest:?} while the database hung");
+    let returning = world.shopper().await;
+    returning.hold(&items[1]).await;
+    let held_at = Instant::now();
+    eventually("the hold lapses", Duration::from_secs(6), async || {
+        (seller.counters(&items[1]).await.held == 0).then_some(())
+    })
+    .await;
+    assert!(held_at.elapsed() < Duration::from_secs(5), "an alarm took {:?}", held_at.elapsed());
+    // A tick finds the hang once, not once a lane.
+    let asked = Instant::now();
+    let ticked = seller.tick().await;
+    assert!(asked.elapsed() < Duration::from_secs(5), "a tick took {:?}", asked.elapsed());
+    assert_eq!(ticked["lanes"], LANES, "{ticked}");
+    assert_eq!(ticked["failures"].as_array().unwrap().len(), 1, "{ticked}");
+
+    proxy.set(Weather::Fine);
+    let orders = before + 3 * LANES;
+    eventually("every order is in the database", Duration::from_secs(30), async || {
+        (counts(&direct).await.ok()?.0 == orders).then_some(())
+    })
+    .await;
+    seller.audit(&items[1]).await;
 }

@@ -73,7 +73,9 @@ async fn forward_all(
             if *weather.borrow() == Weather::Cut {
                 return;
             }
-            let Ok(server) = destination.wait_for(Option::is_some).await.map(|address| *address) else { return };
+            let Ok(server) = destination.wait_for(Option::is_some).await.map(|address| *address) else {
+                return;
+            };
             let Some(server) = server else { return };
             let Ok(server) = TcpStream::connect(server).await else { return };
             let _ = (client.set_nodelay(true), server.set_nodelay(true));
@@ -111,7 +113,9 @@ async fn forward(
         }
         // What is under way when the network falls silent arrives later; what is under way when it is cut is lost.
         let silent_no_more = weather.wait_for(|now| *now != Weather::Silent).await.map(|now| *now);
-        if silent_no_more.unwrap_or(Weather::Cut) == Weather::Cut || to.write_all(&piece[..length]).await.is_err() {
+        if silent_no_more.unwrap_or(Weather::Cut) == Weather::Cut
+            || to.write_all(&piece[..length]).await.is_err()
+        {
             return;
         }
     }

@@ -1,9 +1,10 @@
 //! Calls components for messages on Redis channels. A message is a doorbell: it says that there is work.
 //!
-//! As in Spin, each server's messages are handled one at a time, and a handler's error is only logged. This host adds:
+//! As in Spin, a handler's error is only logged. Spin handles one message at a time per server; this host handles one at a
+//! time per component, so a component that waits for a slow database delays no other. This host also adds:
 //! - It reconnects by itself.
 //! - After each connect it calls every component once with an empty message, because messages may have been missed.
-//! - A flood of messages can't use up memory. A message that is already pending is not queued again. When the queue is
+//! - A flood of messages can't use up memory. A message that is already pending is not queued again. When a queue is
 //!   full, each channel gets one empty message instead of the rest.
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use wasmtime::Store;
 use wasmtime::component::InstancePre;
@@ -23,7 +25,7 @@ use crate::log;
 use crate::options::Limits;
 use crate::state::State;
 
-/// The most messages that wait with their content. Beyond it the queue keeps one empty message per channel.
+/// The most messages of a component that wait with their content. Beyond it the queue keeps one empty message per channel.
 const LONGEST_QUEUE: usize = 4096;
 /// The most bytes of a message. A larger one is passed on as an empty one.
 const LARGEST_MESSAGE: usize = 64 * 1024;
@@ -43,7 +45,8 @@ pub struct Trigger {
     name: String,
     bells: Vec<Bell>,
     limits: Arc<Limits>,
-    queue: Queue,
+    /// One for each component, by its id.
+    queues: HashMap<Arc<str>, Queue>,
 }
 
 /// A channel and the component that it rings.
@@ -71,7 +74,8 @@ impl Trigger {
     /// The trigger for the server at `address`.
     pub fn new(address: String, bells: Vec<Bell>, limits: Arc<Limits>) -> Self {
         let name = Destination::parse(&address).map_or_else(|| "redis".to_owned(), |place| place.to_string());
-        Self { address, name, bells, limits, queue: Queue::default() }
+        let queues = bells.iter().map(|bell| (bell.component.id.clone(), Queue::default())).collect();
+        Self { address, name, bells, limits, queues }
     }
 
     /// Subscribes for the first time.
@@ -93,16 +97,31 @@ impl Trigger {
         unreachable!("the loop ends with its last attempt")
     }
 
-    /// Rings components until `stop` is true. Then finishes the message in work.
-    pub async fn run(self: Arc<Self>, first: redis::aio::PubSub, mut stop: watch::Receiver<bool>) {
+    /// Rings components until `stop` is true. Then finishes the messages in work.
+    pub async fn run(self: Arc<Self>, first: redis::aio::PubSub, stop: watch::Receiver<bool>) {
         let listening = tokio::spawn(self.clone().listen(first));
+        let mut consumers = JoinSet::new();
+        for component in self.queues.keys() {
+            consumers.spawn(self.clone().consume(component.clone(), stop.clone()));
+        }
+        while let Some(ended) = consumers.join_next().await {
+            if let Err(error) = ended {
+                log::error(None, &format!("messages are no longer handled: {error}"));
+            }
+        }
+        listening.abort();
+    }
+
+    /// Handles the messages of one component, one at a time.
+    async fn consume(self: Arc<Self>, component: Arc<str>, mut stop: watch::Receiver<bool>) {
+        let Some(queue) = self.queues.get(&component) else { return };
         let mut instances: HashMap<usize, Live> = HashMap::new();
         loop {
             let idle = self.limits.idle_instance_timeout;
             let next = tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => break,
-                next = timeout(idle, self.queue.next()) => next,
+                next = timeout(idle, queue.next()) => next,
             };
             let Ok((bell, message)) = next else {
                 instances.clear();
@@ -111,7 +130,13 @@ impl Trigger {
             instances.retain(|_, live| live.last_use.elapsed() < idle);
             self.ring(bell, message, &mut instances).await;
         }
-        listening.abort();
+    }
+
+    /// Queues a message for the component of `bell`.
+    fn push(&self, bell: usize, message: Vec<u8>) {
+        if let Some(queue) = self.queues.get(&self.bells[bell].component.id) {
+            queue.push(bell, message);
+        }
     }
 
     async fn subscribe(&self) -> redis::RedisResult<redis::aio::PubSub> {
@@ -133,7 +158,7 @@ impl Trigger {
         }
     }
 
-    /// Fills the queue, and connects again whenever the connection is lost. Never ends.
+    /// Fills the queues, and connects again whenever the connection is lost. Never ends.
     async fn listen(self: Arc<Self>, first: redis::aio::PubSub) {
         let mut subscription = first;
         loop {
@@ -141,7 +166,7 @@ impl Trigger {
             // so their connections need not pause any longer.
             self.bells.iter().for_each(|bell| bell.component.services.redis.try_again());
             for bell in 0..self.bells.len() {
-                self.queue.push(bell, Vec::new());
+                self.push(bell, Vec::new());
             }
             self.receive(subscription).await;
             log::warn(None, &format!("lost {}: connecting again", self.name));
@@ -157,7 +182,7 @@ impl Trigger {
         }
     }
 
-    /// Fills the queue until the connection is lost.
+    /// Fills the queues until the connection is lost.
     async fn receive(&self, subscription: redis::aio::PubSub) {
         let (mut sink, mut messages) = subscription.split();
         loop {
@@ -173,9 +198,9 @@ impl Trigger {
                                 Some(&bell.component.id),
                                 &format!("a message of {} bytes is passed on as an empty one", payload.len()),
                             );
-                            self.queue.push(index, Vec::new());
+                            self.push(index, Vec::new());
                         } else {
-                            self.queue.push(index, payload.to_vec());
+                            self.push(index, payload.to_vec());
                         }
                     }
                 }

@@ -43,6 +43,7 @@ fn every_component_is_rung_once_at_start_and_then_by_its_channel() {
     rung_at_start(&redis);
     redis.command(&["PUBLISH", "two", "hello"]);
     redis.command(&["PUBLISH", "other", "nobody"]);
+    eventually("the first message", || redis.rung().contains(&"end hello".to_owned()).then_some(()));
     redis.command(&["PUBLISH", "one", "bye"]);
     // The instances that were rung at start may have ended already, so do not compare the counts.
     let words = |line: &String| line.rsplit_once(' ').unwrap().0.to_owned();
@@ -68,19 +69,31 @@ fn a_component_behind_a_channel_sends_requests_to_granted_addresses_and_has_no_s
 }
 
 #[test]
-fn one_message_at_a_time_for_all_components_of_a_server() {
+fn a_component_handles_one_message_at_a_time() {
     let redis = Redis::start();
     let _host = application(&redis).start();
     rung_at_start(&redis);
     redis.command(&["PUBLISH", "one", "sleep:300"]);
     for number in 0..5 {
-        redis.command(&["PUBLISH", ["one", "two"][number % 2], &format!("m{number}")]);
+        redis.command(&["PUBLISH", "one", &format!("m{number}")]);
     }
     let rung = eventually("all messages", || Some(redis.rung()).filter(|rung| rung.len() == 12));
     for pair in rung.chunks(2) {
         let message = pair[0].split(' ').nth(1).unwrap();
         assert_eq!(pair[1], format!("end {message}"), "{rung:?}");
     }
+}
+
+#[test]
+fn a_component_that_waits_delays_no_other() {
+    let redis = Redis::start();
+    let _host = application(&redis).start();
+    rung_at_start(&redis);
+    redis.command(&["PUBLISH", "one", "sleep:8000"]);
+    eventually("the first is in work", || (redis.rung().len() == 1).then_some(()));
+    redis.command(&["PUBLISH", "two", "quick"]);
+    eventually("the other component", || redis.rung().contains(&"end quick".to_owned()).then_some(()));
+    assert!(!redis.rung().contains(&"end sleep:8000".to_owned()), "the first still waits");
 }
 
 #[test]

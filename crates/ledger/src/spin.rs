@@ -1,39 +1,57 @@
 //! The platform's databases as [`Sql`]: `spin:sqlite` and `spin:postgres`.
 //!
 //! An instance opens its database once and shares the connection among its requests. After a failure it drops the
-//! connection, and the next caller opens another. Every call ends within [`CALL_TIMEOUT`], even if the database hangs.
+//! connection, and the next caller opens another. Every call ends within seconds, even if the database hangs; a call by a
+//! worker within 400 ms.
 
 use crate::copy::CopyError;
 use crate::migrate::{MigrateError, migrate};
 use crate::sql::{Dialect, Row, Sql, SqlError, Value};
 use spin_sdk::pg::{self, DbValue, ParameterValue, PgError, QueryError};
 use spin_sdk::sqlite;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use web::Problem;
 use web::platform::settings;
 
-/// The longest that one call takes. It is short, because a shopper may wait for it, and a worker is called again.
-pub const CALL_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a function waits for the order database.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    /// The longest that one call takes.
+    call: Duration,
+    /// How long a statement waits for a lock, in milliseconds. Less than `call`, so that the database itself ends the
+    /// statement and says why.
+    lock_ms: u32,
+}
 
-/// How long a statement waits for a lock, in milliseconds.
-///
-/// Both timeouts are less than [`CALL_TIMEOUT`], so that the database itself ends the statement and says why.
-const LOCK_TIMEOUT_MS: u32 = 1_000;
-/// How long PostgreSQL works on one statement, in milliseconds.
+/// How long PostgreSQL works on one statement, in milliseconds. It may finish a statement for which a worker no longer
+/// waits; the worker then finds the statement's effect when it tries again.
 const STATEMENT_TIMEOUT_MS: u32 = 2_500;
+
+/// For a request, because a shopper or an operator waits for it.
+const OF_REQUESTS: Patience = Patience { call: Duration::from_secs(3), lock_ms: 1_000 };
+/// For a worker that Spin calls for one message after the other: meanwhile no other worker is called.
+const OF_WORKERS: Patience = Patience { call: Duration::from_millis(400), lock_ms: 250 };
+
+/// How long a worker does not ask a database again that did not reply.
+const HANG_REMEMBERED: Duration = Duration::from_secs(2);
 
 thread_local! {
     static SHARED: RefCell<Option<Database>> = const { RefCell::new(None) };
+    /// When this instance last waited for a reply in vain.
+    static HUNG: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
 /// An open order database with its tables in place. Clones share the connection.
 #[derive(Clone)]
-pub struct Database(Rc<Connection>);
+pub struct Database {
+    connection: Rc<Connection>,
+    patience: Patience,
+}
 
 enum Connection {
     Sqlite(sqlite::Connection),
@@ -43,7 +61,16 @@ enum Connection {
 /// Opens the order database that the setting `ledger` names, `sqlite` or a `postgres://` URL, and brings its tables up
 /// to date. The first call in an instance connects; later calls return the same connection.
 pub async fn open() -> Result<Database, Problem> {
-    Ok(shared(&settings::text(settings::LEDGER).await?).await?)
+    Ok(shared(&settings::text(settings::LEDGER).await?, OF_REQUESTS).await?)
+}
+
+/// The same for a worker that handles messages. Its calls end soon if the database hangs. For a while this instance then
+/// reports the database as unavailable without asking it.
+pub async fn open_for_worker() -> Result<Database, Problem> {
+    if HUNG.get().is_some_and(|hung| hung.elapsed() < HANG_REMEMBERED) {
+        return Err(SqlError::Unavailable("it did not reply a moment ago".to_owned()).into());
+    }
+    Ok(shared(&settings::text(settings::LEDGER).await?, OF_WORKERS).await?)
 }
 
 /// A database that fails is `unavailable`: the shopper hears that a retry is safe, the log hears the cause.
@@ -59,12 +86,15 @@ impl From<CopyError> for Problem {
     }
 }
 
-async fn shared(setting: &str) -> Result<Database, SqlError> {
+async fn shared(setting: &str, patience: Patience) -> Result<Database, SqlError> {
     if let Some(database) = SHARED.with_borrow(Clone::clone) {
         return Ok(database);
     }
-    let database = Database(Rc::new(bounded(connect(setting)).await?));
-    migrate(&database).await.map_err(|error| match error {
+    let connection = Rc::new(bounded(patience.call, connect(setting, patience)).await?);
+    let database = Database { connection, patience };
+    // Making the tables takes longer than a worker's call may, and happens once.
+    let migrating = Database { connection: database.connection.clone(), patience: OF_REQUESTS };
+    migrate(&migrating).await.map_err(|error| match error {
         MigrateError::Sql(error) => error,
         changed => SqlError::Misunderstood(changed.to_string()),
     })?;
@@ -75,19 +105,20 @@ async fn shared(setting: &str) -> Result<Database, SqlError> {
 
 impl Sql for Database {
     fn dialect(&self) -> Dialect {
-        match *self.0 {
+        match *self.connection {
             Connection::Sqlite(_) => Dialect::Sqlite,
             Connection::Postgres(_) => Dialect::Postgres,
         }
     }
 
     async fn execute(&self, statement: &str, parameters: &[Value]) -> Result<Vec<Row>, SqlError> {
-        let outcome = match &*self.0 {
+        let timeout = self.patience.call;
+        let outcome = match &*self.connection {
             Connection::Sqlite(connection) => {
-                bounded(execute_sqlite(connection, statement, parameters)).await
+                bounded(timeout, execute_sqlite(connection, statement, parameters)).await
             }
             Connection::Postgres(connection) => {
-                bounded(execute_postgres(connection, statement, parameters)).await
+                bounded(timeout, execute_postgres(connection, statement, parameters)).await
             }
         };
         if let Err(SqlError::Unavailable(_)) = outcome {
@@ -100,18 +131,18 @@ impl Sql for Database {
 impl Database {
     fn forget(&self) {
         SHARED.with_borrow_mut(|shared| {
-            if shared.as_ref().is_some_and(|database| Rc::ptr_eq(&database.0, &self.0)) {
+            if shared.as_ref().is_some_and(|database| Rc::ptr_eq(&database.connection, &self.connection)) {
                 *shared = None;
             }
         });
     }
 }
 
-async fn connect(setting: &str) -> Result<Connection, SqlError> {
+async fn connect(setting: &str, patience: Patience) -> Result<Connection, SqlError> {
     if setting == "sqlite" {
         let connection = sqlite::Connection::open_default().await.map_err(sqlite_error)?;
         for pragma in
-            [format!("PRAGMA busy_timeout = {LOCK_TIMEOUT_MS}"), "PRAGMA foreign_keys = ON".to_owned()]
+            [format!("PRAGMA busy_timeout = {}", patience.lock_ms), "PRAGMA foreign_keys = ON".to_owned()]
         {
             execute_sqlite(&connection, &pragma, &[]).await?;
         }
@@ -122,7 +153,7 @@ async fn connect(setting: &str) -> Result<Connection, SqlError> {
         return Err(SqlError::Misunderstood(reason.to_owned()));
     }
     let connection = pg::Connection::open(with_connect_timeout(setting)).await.map_err(postgres_error)?;
-    for (timeout, millis) in [("lock_timeout", LOCK_TIMEOUT_MS), ("statement_timeout", STATEMENT_TIMEOUT_MS)]
+    for (timeout, millis) in [("lock_timeout", patience.lock_ms), ("statement_timeout", STATEMENT_TIMEOUT_MS)]
     {
         execute_postgres(&connection, &format!("SET {timeout} = {millis}"), &[]).await?;
     }
@@ -135,7 +166,7 @@ fn with_connect_timeout(url: &str) -> String {
         return url.to_owned();
     }
     let separator = if url.contains('?') { '&' } else { '?' };
-    format!("{url}{separator}connect_timeout={}", CALL_TIMEOUT.as_secs())
+    format!("{url}{separator}connect_timeout={}", OF_REQUESTS.call.as_secs())
 }
 
 async fn execute_sqlite(
@@ -225,18 +256,21 @@ fn unknown_type() -> SqlError {
     SqlError::Misunderstood("the database returned a value of an unknown type".to_owned())
 }
 
-/// Waits for `work`, at most [`CALL_TIMEOUT`].
-async fn bounded<T>(work: impl Future<Output = Result<T, SqlError>>) -> Result<T, SqlError> {
+/// Waits for `work`, at most `longest`.
+async fn bounded<T>(
+    longest: Duration,
+    work: impl Future<Output = Result<T, SqlError>>,
+) -> Result<T, SqlError> {
     let mut work = pin!(work);
-    let mut timeout = pin!(spin_sdk::time::sleep(CALL_TIMEOUT));
+    let mut timeout = pin!(spin_sdk::time::sleep(longest));
     poll_fn(|context| {
         if let Poll::Ready(outcome) = work.as_mut().poll(context) {
             return Poll::Ready(outcome);
         }
-        timeout
-            .as_mut()
-            .poll(context)
-            .map(|()| Err(SqlError::Unavailable(format!("no reply in {} s", CALL_TIMEOUT.as_secs()))))
+        timeout.as_mut().poll(context).map(|()| {
+            HUNG.set(Some(Instant::now()));
+            Err(SqlError::Unavailable(format!("no reply in {} ms", longest.as_millis())))
+        })
     })
     .await
 }

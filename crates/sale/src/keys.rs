@@ -3,7 +3,7 @@
 //!
 //! A lane's keys share the hash tag `{item:lane}`, so that they live on one server and one script may touch them all.
 
-use crate::ids::Lane;
+use crate::ids::{Lane, UserId};
 
 /// The channel on which a lane's queue asks to be drained; the message is the lane.
 pub const GRANT_DOORBELL: &str = "stampede:grant";
@@ -24,6 +24,11 @@ pub const UNFINISHED: &str = "{catalogue}:unfinished";
 pub const LANES: &str = "{catalogue}:lanes";
 /// Blocked users and addresses, for the operator: a hash of `user/<id>` or `address/<ip>` to when and why.
 pub const BLOCKLIST: &str = "{catalogue}:blocklist";
+
+/// List: the ids of the orders that a shopper made of late, newest first. The order database may not have them yet.
+pub fn recent_orders(user: &UserId) -> String {
+    format!("{{shopper:{user}}}:recent_orders")
+}
 
 /// The rules that operators set live: a hash of `shop` or an item's id to document.
 pub const RULES: &str = "{catalogue}:rules";

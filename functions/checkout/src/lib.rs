@@ -1,6 +1,6 @@
 //! `POST /api/reservations/{id}/checkout`, for the reservation's own shopper: turns a hold into an order, once.
 //!
-//! Runs the script `checkout`. A repeated call shows the order that exists.
+//! Runs the scripts `checkout` and `note_order`. A repeated call shows the order that exists.
 //! Problems: unauthorized, not-found, conflict, hold-expired, invalid, unavailable.
 
 use sale::Engine;
@@ -27,8 +27,12 @@ async fn check_out(request: &mut Request, id: &str) -> Result<Response, Problem>
     let user = session::user(request).await?;
     let id: ReservationId = id.parse().map_err(|_| no_reservation.clone())?;
     let contact = request.json::<Body>().await?.into_contact()?;
-    match Engine::new(SharedRedis).checkout(&id, &user, &contact).await? {
+    let engine = Engine::new(SharedRedis);
+    match engine.checkout(&id, &user, &contact).await? {
         CheckedOut::Made(order) | CheckedOut::Existing(order) => {
+            // Before the response, so that the shopper's list has the order. If it fails, the shopper sends the same
+            // request again.
+            engine.note_order(&order.id, &user).await?;
             let location = format!("/api/orders/{}", order.id);
             Ok(Response::created(&Order::from(&order)).header(header::LOCATION, &location))
         }

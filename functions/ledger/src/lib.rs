@@ -1,18 +1,20 @@
 //! Redis trigger `stampede:ledger`: copies order events from a lane's outbox into the order database (scripts `read_outbox`,
 //! `acknowledge`).
 //!
-//! The message names the lane; an empty message means all lanes. Copying twice changes nothing. If a message is lost, alarms
+//! The message names the lane; an empty message means all lanes. A database that hangs ends a run within half a second,
+//! because Spin handles one message at a time: grants and alarms would wait. Copying twice changes nothing. If a message is lost, alarms
 //! and ticks do the work. While the database is locked or gone, events stay in the outbox, and the lane's alarm rings every
 //! second.
 //!
 //! After Redis came back from an old copy, a lane knows less than the database. This function then rebuilds the lane (scripts
-//! of the folder `rebuild`: begin, orders, untold, holds, finish). It looks for such lanes when events contradict the database,
-//! and after each reconnection: a runtime that reaches Redis again sends an empty message.
+//! of the folder `rebuild`). It looks for such lanes when events contradict the database, and after each reconnection: a
+//! runtime that reaches Redis again sends an empty message. A rebuild that is not finished in one run rings for the next one,
+//! and so do the lane's alarm and ticks.
 
-use order_ledger::rebuild::rebuild_unless_lost;
+use order_ledger::rebuild::{Rebuilt, go_on, rebuild_unless_lost};
 use order_ledger::{CopyError, drain, read, spin};
 use sale::ids::Lane;
-use sale::{Engine, keys, work};
+use sale::{Engine, work};
 use std::time::Duration;
 use web::SharedRedis;
 use web::shop::worker;
@@ -21,14 +23,14 @@ use web::shop::worker;
 /// rings the doorbell again for the rest.
 const BATCHES: u32 = 8;
 /// How long one run rebuilds lanes before it rings again.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_millis(500);
 
 web::subscriber!("ledger", handle, settings: [REDIS_URL, LEDGER]);
 
 async fn handle(message: Vec<u8>) -> anyhow::Result<()> {
     let engine = Engine::new(SharedRedis);
     let mut lanes = work::hinted(&engine, &message).await?;
-    let sql = match spin::open().await {
+    let sql = match spin::open_for_worker().await {
         Ok(sql) => sql,
         Err(problem) => {
             worker::log_failure("ledger", &hint(&lanes), problem.cause().unwrap_or_default());
@@ -41,22 +43,26 @@ async fn handle(message: Vec<u8>) -> anyhow::Result<()> {
         lanes.sort();
         lanes.dedup();
         for lane in &lanes {
-            check(&engine, &sql, lane).await;
+            if check(&engine, &sql, lane).await.is_err() {
+                return Ok(());
+            }
         }
     }
     for lane in &lanes {
+        if !message.is_empty() && report(lane, go_on(&engine, &sql, lane, PATIENCE).await).is_err() {
+            return Ok(());
+        }
         match drain(&engine, &sql, lane, BATCHES).await {
             Ok(copied) if copied.is_nothing() => {}
             Ok(copied) => {
                 worker::log_work("ledger", lane, &copied, copied.is_odd());
-                if copied.events.contradicts {
-                    check(&engine, &sql, lane).await;
+                if copied.events.contradicts && check(&engine, &sql, lane).await.is_err() {
+                    return Ok(());
                 }
             }
             Err(error) => {
                 worker::log_failure("ledger", &lane.to_string(), &error);
-                if let CopyError::Sql(_) = error {
-                    // Every other lane would wait for the same database, one timeout after the other.
+                if is_database(&error) {
                     return Ok(());
                 }
             }
@@ -65,21 +71,31 @@ async fn handle(message: Vec<u8>) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The order database is in trouble. Every other lane would wait for it, one timeout after the other.
+struct Trouble;
+
 /// Rebuilds a lane that knows less than the database. If it is lost completely, an operator must reconcile it.
-async fn check(engine: &Engine<SharedRedis>, sql: &spin::Database, lane: &Lane) {
-    match rebuild_unless_lost(engine, sql, lane, PATIENCE).await {
-        Ok(rebuilt) => {
-            if rebuilt.rebuilt {
-                worker::log_work("ledger", lane, &rebuilt, true);
-            }
-            if rebuilt.rebuilt && !rebuilt.finished {
-                let hint = lane.to_string();
-                let bell = [keys::LEDGER_DOORBELL.as_bytes(), hint.as_bytes()];
-                let _ = sale::store::Redis::execute(engine.redis(), "PUBLISH", &bell).await;
+async fn check(engine: &Engine<SharedRedis>, sql: &spin::Database, lane: &Lane) -> Result<(), Trouble> {
+    report(lane, rebuild_unless_lost(engine, sql, lane, PATIENCE).await)
+}
+
+/// Logs what was rebuilt of a lane, or why nothing was.
+fn report(lane: &Lane, outcome: Result<Rebuilt, CopyError>) -> Result<(), Trouble> {
+    match outcome {
+        Ok(rebuilt) if rebuilt.rebuilt => worker::log_work("ledger", lane, &rebuilt, true),
+        Ok(_) => {}
+        Err(error) => {
+            worker::log_failure("ledger", &lane.to_string(), &error);
+            if is_database(&error) {
+                return Err(Trouble);
             }
         }
-        Err(error) => worker::log_failure("ledger", &lane.to_string(), error),
     }
+    Ok(())
+}
+
+fn is_database(error: &CopyError) -> bool {
+    matches!(error, CopyError::Sql(_))
 }
 
 /// The lane of a failure for the log; `*` for all lanes.

@@ -1,11 +1,12 @@
 //! Lists a shopper's orders and shows one. The order database keeps all orders. Redis has those of sales that still live,
 //! and is ahead of the database.
 
+use futures::future::join_all;
 use order_ledger::{read, spin};
+use sale::Engine;
 use sale::ids::{OrderId, UserId};
 use sale::order::OrderState;
-use sale::scripts::{Contact, OrderView};
-use sale::{Engine, work};
+use sale::scripts::Contact;
 use serde::Serialize;
 use web::caller::session;
 use web::shop::views::Order;
@@ -27,6 +28,9 @@ pub async fn show(request: &Request, id: OrderId) -> Result<Response, Problem> {
 }
 
 /// Lists the shopper's orders, newest first, with an order that was just made.
+///
+/// However many lanes there are, it asks the database once, and Redis for the shopper's latest orders and then for those
+/// orders at once. If Redis lost the note of an order, the order appears when the database has it.
 pub async fn list(request: &Request) -> Result<Response, Problem> {
     let user = session::user(request).await?;
     let query = request.query()?;
@@ -43,22 +47,32 @@ pub async fn list(request: &Request) -> Result<Response, Problem> {
     };
     let whole = recorded.is_some();
     let (mut orders, mut total) = recorded.unwrap_or_default();
-    // An order that can still change has changed in Redis first.
-    for order in orders.iter_mut().filter(|order| !is_final(order.state)) {
-        let Ok(id) = order.id.parse() else { continue };
-        if let Some((newer, _)) = engine.order(&id, Some(&user)).await? {
-            *order = Order::from(&newer);
-        }
-    }
+    // An order that can still change has changed in Redis first. All are asked for at once.
+    let mut asked: Vec<OrderId> = orders
+        .iter()
+        .filter(|order| !is_final(order.state))
+        .filter_map(|order| order.id.parse().ok())
+        .collect();
     if page.number == 1 {
-        for order in living(&engine, &user).await? {
-            if !orders.iter().any(|known| known.id == order.id.to_string()) {
-                orders.push(Order::from(&order));
+        let noted = engine.recent_orders(&user).await?;
+        asked.extend(noted.into_iter().filter(|id| !orders.iter().any(|order| order.id == id.to_string())));
+    }
+    // A noted order that is older than a full page is on a later page.
+    let oldest = orders.last().filter(|_| orders.len() >= page.size).map(|order| order.created_at);
+    let found = join_all(asked.iter().map(|id| engine.order(id, Some(&user)))).await;
+    for found in found {
+        let Some((newer, _)) = found? else { continue };
+        let newer = Order::from(&newer);
+        match orders.iter_mut().find(|order| order.id == newer.id) {
+            Some(order) => *order = newer,
+            None if oldest.is_none_or(|oldest| newer.created_at > oldest) => {
+                orders.push(newer);
                 total += 1;
             }
+            None => {}
         }
-        orders.sort_by(|left, right| (right.created_at, &right.id).cmp(&(left.created_at, &left.id)));
     }
+    orders.sort_by(|left, right| (right.created_at, &right.id).cmp(&(left.created_at, &left.id)));
     let complete = if whole { None } else { Some(false) };
     Ok(Response::ok(&List { orders, page: page.number, page_size: page.size, total, complete }))
 }
@@ -89,18 +103,6 @@ async fn recorded(user: &UserId, page: web::http::query::Page) -> Result<(Vec<Or
     let offset = u32::try_from(page.number.saturating_sub(1).saturating_mul(page.size)).unwrap_or(u32::MAX);
     let found = read::orders_of(&sql, user, size, offset).await?;
     Ok((found.rows.iter().map(|order| Order::from(&order.as_view())).collect(), found.total))
-}
-
-/// The shopper's orders that are still alive in Redis, at most one of each lane.
-async fn living(engine: &Engine<SharedRedis>, user: &UserId) -> Result<Vec<OrderView>, Problem> {
-    let mut orders = Vec::new();
-    for lane in work::lanes(engine).await? {
-        let Some(reservation) = engine.alive(&lane, user).await? else { continue };
-        if let Some((order, _)) = engine.order(&reservation.order(), Some(user)).await? {
-            orders.push(order);
-        }
-    }
-    Ok(orders)
 }
 
 fn is_final(state: OrderState) -> bool {

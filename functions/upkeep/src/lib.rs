@@ -10,12 +10,13 @@
 //! Problems: unauthorized, rate-limited, not-found, unavailable.
 
 use std::fmt::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use order_ledger::rebuild::rebuild_unless_lost;
-use order_ledger::{read, set_aside, spin};
+use order_ledger::{CopyError, SqlError, read, set_aside, spin};
 use provider_simulation::SimulatedProvider;
 use sale::Engine;
+use sale::ids::Lane;
 use sale::work::{self, Done};
 use serde::Serialize;
 use web::caller::operator;
@@ -26,8 +27,8 @@ use web::{HeaderValue, Method, Problem, Request, Response, SharedRedis, StatusCo
 
 /// Scripts that a tick may run to drain one lane's queue; each grants 500 reservations.
 const GRANT_BATCHES: u32 = 40;
-/// How long a tick rebuilds one lane that came back from an old copy.
-const MENDING: Duration = Duration::from_secs(5);
+/// How long a tick works with the order database, for all lanes together. One call may add its own timeout.
+const DATABASE_PATIENCE: Duration = Duration::from_secs(10);
 /// Events of one lane that a tick copies at a time, and how often in one tick.
 const COPY_BATCH: u32 = 500;
 const COPY_BATCHES: u32 = 20;
@@ -151,19 +152,6 @@ struct Ticked {
 async fn tick() -> Result<Response, Problem> {
     let engine = Engine::new(SharedRedis);
     let mut ticked = Ticked::default();
-    let sql = spin::open().await;
-    if let Err(problem) = &sql {
-        ticked.failures.push(format!("order database: {}", problem.cause().unwrap_or_default()));
-    }
-    // First, so that this tick also records the payments that the webhooks report.
-    let provider = SimulatedProvider::new(Engine::new(SharedRedis));
-    let is_due = async || provider.deliveries_due().await;
-    match remind_provider(is_due, outbound::OWN, PROVIDER_PATIENCE).await {
-        Ok(round) => ticked.delivered = round.delivered,
-        Err(problem) => {
-            ticked.failures.push(format!("payment provider: {}", problem.cause().unwrap_or_default()))
-        }
-    }
     // Before the lanes, because this may open one.
     match publishing::finish_all(&engine).await {
         Ok(finished) => ticked.published = finished,
@@ -176,33 +164,77 @@ async fn tick() -> Result<Response, Problem> {
     if let Err(problem) = rules::tell(&engine, &lanes).await {
         ticked.failures.push(format!("rules: {}", problem.cause().unwrap_or_default()));
     }
-    for lane in lanes {
-        ticked.lanes += 1;
-        if let Ok(sql) = &sql
-            && let Err(error) = rebuild_unless_lost(&engine, sql, &lane, MENDING).await
-        {
-            ticked.failures.push(format!("lane {lane}: {error}"));
-        }
-        ticked.done.add(work::lapse(&engine, &lane).await?);
-        ticked.done.add(work::drain(&engine, &lane, GRANT_BATCHES).await?);
-        engine.collect_changes(&lane).await?;
-        let Ok(sql) = &sql else { continue };
-        for _ in 0..COPY_BATCHES {
-            match order_ledger::copy(&engine, sql, &lane, COPY_BATCH).await {
-                Ok(copied) => {
-                    ticked.recorded += copied.events.applied;
-                    if !copied.more() {
-                        break;
-                    }
-                }
-                Err(error) => {
-                    ticked.failures.push(format!("lane {lane}: {error}"));
-                    break;
-                }
-            }
+    ticked.lanes = lanes.len();
+    for lane in &lanes {
+        ticked.work_in_redis(&engine, lane).await?;
+    }
+    // Before events are copied, so that this tick also records the payments that the webhooks report.
+    let provider = SimulatedProvider::new(Engine::new(SharedRedis));
+    let is_due = async || provider.deliveries_due().await;
+    match remind_provider(is_due, outbound::OWN, PROVIDER_PATIENCE).await {
+        Ok(round) => ticked.delivered = round.delivered,
+        Err(problem) => {
+            ticked.failures.push(format!("payment provider: {}", problem.cause().unwrap_or_default()))
         }
     }
+    // Last, because the database may hang.
+    if let Err(error) = ticked.work_in_database(&engine, &lanes).await {
+        ticked.failures.push(format!("order database: {error}"));
+    }
     Ok(Response::ok(&ticked))
+}
+
+impl Ticked {
+    /// Does what a lane's alarm and its queue call for.
+    async fn work_in_redis(&mut self, engine: &Engine<SharedRedis>, lane: &Lane) -> Result<(), Problem> {
+        self.done.add(work::lapse(engine, lane).await?);
+        self.done.add(work::drain(engine, lane, GRANT_BATCHES).await?);
+        engine.collect_changes(lane).await?;
+        Ok(())
+    }
+
+    /// Rebuilds the lanes that need it, and copies the events of all. Ends at the first call that the database fails: the
+    /// other lanes would wait for the same database, one timeout after the other.
+    async fn work_in_database(&mut self, engine: &Engine<SharedRedis>, lanes: &[Lane]) -> Result<(), String> {
+        let begun = Instant::now();
+        let sql = spin::open().await.map_err(|problem| problem.cause().unwrap_or_default().to_owned())?;
+        for lane in lanes {
+            let left = DATABASE_PATIENCE.saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                return Err(format!("no time was left for lane {lane} and those behind it"));
+            }
+            match self.rebuild_and_copy(engine, &sql, lane, left).await {
+                Ok(()) => {}
+                Err(CopyError::Sql(error @ SqlError::Unavailable(_))) => {
+                    return Err(format!("{lane}: {error}"));
+                }
+                Err(error) => self.failures.push(format!("lane {lane}: {error}")),
+            }
+        }
+        Ok(())
+    }
+
+    async fn rebuild_and_copy(
+        &mut self,
+        engine: &Engine<SharedRedis>,
+        sql: &spin::Database,
+        lane: &Lane,
+        timeout: Duration,
+    ) -> Result<(), CopyError> {
+        let rebuilt = rebuild_unless_lost(engine, sql, lane, timeout).await?;
+        if rebuilt.rebuilt && rebuilt.finished {
+            self.done.add(work::lapse(engine, lane).await?);
+            self.done.add(work::drain(engine, lane, GRANT_BATCHES).await?);
+        }
+        for _ in 0..COPY_BATCHES {
+            let copied = order_ledger::copy(engine, sql, lane, COPY_BATCH).await?;
+            self.recorded += copied.events.applied;
+            if !copied.more() {
+                break;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Prometheus text. A scrape reads the counts in Redis; no shopper's request does.

@@ -30,6 +30,7 @@ crate::declare_scripts! {
         poll: Overdue, Polled, ReservationView;
         release: Released;
         checkout: CheckedOut;
+        note_order: MOST_RECENT_ORDERS;
         view_order: Contact, OrderView, PaymentState, Surplus;
         pay: MOST_PAYMENTS, PaymentOpened;
         cancel: Cancelled;

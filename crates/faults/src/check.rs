@@ -161,7 +161,8 @@ async fn money_is_accounted_for(
     orders: &[OrderRow],
     payments: &[PaymentRow],
 ) {
-    let states: HashMap<&str, &str> = orders.iter().map(|order| (order.id.as_str(), order.state.as_str())).collect();
+    let states: HashMap<&str, &str> =
+        orders.iter().map(|order| (order.id.as_str(), order.state.as_str())).collect();
     let rows: HashMap<&str, &PaymentRow> = payments.iter().map(|row| (row.id.as_str(), row)).collect();
     let due = operator::refunds(seller).await;
     let is_due = |payment: &str, amount: i64| {
@@ -238,9 +239,11 @@ fn order_of_service_is_kept(findings: &mut Vec<String>, records: &[Record]) {
     for early in places.values() {
         let Some(waited_until) = early.still_queued else { continue };
         for late in places.values() {
-            let overtaken = early.confirmed < late.asked && late.decided.is_some_and(|decided| decided < waited_until);
+            let overtaken =
+                early.confirmed < late.asked && late.decided.is_some_and(|decided| decided < waited_until);
             if overtaken {
-                findings.push(format!("{} was decided while {}, admitted before it, waited", late.id, early.id));
+                findings
+                    .push(format!("{} was decided while {}, admitted before it, waited", late.id, early.id));
             }
         }
     }
@@ -248,7 +251,8 @@ fn order_of_service_is_kept(findings: &mut Vec<String>, records: &[Record]) {
 
 impl Books {
     async fn read(&self) -> anyhow::Result<(Vec<OrderRow>, Vec<PaymentRow>)> {
-        const ORDERS: &str = "SELECT id, reservation_id, user_id, CAST(quantity AS BIGINT), state FROM orders";
+        const ORDERS: &str =
+            "SELECT id, reservation_id, user_id, CAST(quantity AS BIGINT), state FROM orders";
         const PAYMENTS: &str = "SELECT id, order_id, CAST(amount AS BIGINT), state FROM payments";
         match self {
             Books::Sqlite(state) => {
@@ -269,7 +273,12 @@ impl Books {
                 let payments = connection
                     .prepare(PAYMENTS)?
                     .query_map([], |row| {
-                        Ok(PaymentRow { id: row.get(0)?, order: row.get(1)?, amount: row.get(2)?, state: row.get(3)? })
+                        Ok(PaymentRow {
+                            id: row.get(0)?,
+                            order: row.get(1)?,
+                            amount: row.get(2)?,
+                            state: row.get(3)?,
+                        })
                     })?
                     .collect::<Result<_, _>>()?;
                 Ok((orders, payments))

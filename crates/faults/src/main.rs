@@ -56,7 +56,9 @@ async fn main() -> anyhow::Result<ExitCode> {
 
 /// Whether a line of a log may explain a finding. Refusals for want of Redis are what the faults are made for.
 fn is_telling(line: &str) -> bool {
-    !line.contains("\"level\":\"info\"") && !line.contains("redis is unavailable") && !line.contains("broken pipe")
+    !line.contains("\"level\":\"info\"")
+        && !line.contains("redis is unavailable")
+        && !line.contains("broken pipe")
 }
 
 fn print(outcome: &Outcome) {

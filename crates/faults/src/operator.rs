@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use stampede_tests::{Response, Item, Request, Seller};
+use stampede_tests::{Item, Request, Response, Seller};
 
 use crate::plan::{Act, At};
 

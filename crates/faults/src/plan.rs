@@ -55,7 +55,10 @@ pub enum Fault {
     /// Every connection to Redis is closed, and new ones are too.
     CutRedis(Duration),
     /// Every piece of a conversation with Redis is late by so much.
-    SlowRedis { late: Duration, lasts: Duration },
+    SlowRedis {
+        late: Duration,
+        lasts: Duration,
+    },
     /// Redis accepts and never answers.
     HangRedis(Duration),
     /// The disk has no room for Redis's append-only file.

@@ -50,6 +50,8 @@ impl Record {
 
     /// The reservations and orders that the shop told this shopper of, in the order of telling.
     pub fn states(&self) -> impl Iterator<Item = (&Seen, &str, &str)> {
-        self.seen.iter().filter_map(|seen| Some((seen, seen.body["id"].as_str()?, seen.body["state"].as_str()?)))
+        self.seen
+            .iter()
+            .filter_map(|seen| Some((seen, seen.body["id"].as_str()?, seen.body["state"].as_str()?)))
     }
 }

@@ -66,7 +66,8 @@ pub async fn run(plan: Plan) -> anyhow::Result<Outcome> {
     let bases = [world.host.base(), other.base()];
     let seller = world.seller();
     let ends_in = if plan.ends_early { STORM.as_secs_f64() * 0.7 } else { 3_600.0 };
-    let terms = ItemTerms { mode: if plan.instant { "instant" } else { "queued" }, ..ItemTerms::of(plan.stock) };
+    let terms =
+        ItemTerms { mode: if plan.instant { "instant" } else { "queued" }, ..ItemTerms::of(plan.stock) };
     let item = seller.publish(&terms.limited_to(plan.cap).between(-1.0, ends_in)).await;
     let client = world.client();
     let arrivals = plan.shoppers.iter().map(|shopper| Shopper::arrive_at(&client, &bases[shopper.host]));
@@ -126,7 +127,8 @@ pub async fn run(plan: Plan) -> anyhow::Result<Outcome> {
 async fn postgres_behind_proxy(seed: u64) -> anyhow::Result<(&'static Postgres, Proxy, String)> {
     let postgres = POSTGRES.get_or_try_init(async || Postgres::start()).await?;
     let name = format!("run_{seed}_{}", std::process::id());
-    let (client, connection) = tokio_postgres::connect(&postgres.url("postgres"), tokio_postgres::NoTls).await?;
+    let (client, connection) =
+        tokio_postgres::connect(&postgres.url("postgres"), tokio_postgres::NoTls).await?;
     let connection = tokio::spawn(connection);
     client.batch_execute(&format!("DROP DATABASE IF EXISTS {name}")).await?;
     client.batch_execute(&format!("CREATE DATABASE {name}")).await?;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use hmac::{Hmac, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
-use stampede_tests::{Response, Client, Item, Request, Shopper, solve_proof_of_work};
+use stampede_tests::{Client, Item, Request, Response, Shopper, solve_proof_of_work};
 
 use crate::plan::{AfterHold, PAY_SECONDS, PRICE, Payment, ShopperPlan};
 use crate::record::{Call, Money, Record, Seen};
@@ -78,9 +78,12 @@ impl Visit<'_> {
             _ => {}
         }
         let path = format!("/api/reservations/{reservation}/checkout");
-        let body = json!({ "contact": "shopper@example.com", "address": "1 Racecourse Road, Chengdu", "note": "" });
+        let body =
+            json!({ "contact": "shopper@example.com", "address": "1 Racecourse Road, Chengdu", "note": "" });
         let order = self.ask(Call::Checkout, &[201, 409, 410], |client| client.post(&path).json(&body)).await;
-        let Some(order) = order.filter(|answer| answer.status == 201).map(|answer| answer.json()) else { return };
+        let Some(order) = order.filter(|answer| answer.status == 201).map(|answer| answer.json()) else {
+            return;
+        };
         tokio::time::sleep(self.plan.thinks).await;
         match self.plan.after_hold {
             AfterHold::Cancel => {
@@ -212,7 +215,12 @@ impl Visit<'_> {
     }
 
     /// Sends a request again until it has a response that is no `unavailable`. Nothing once the shopper has left.
-    async fn ask(&mut self, call: Call, expected: &[u16], request: impl Fn(&Client) -> Request) -> Option<Response> {
+    async fn ask(
+        &mut self,
+        call: Call,
+        expected: &[u16],
+        request: impl Fn(&Client) -> Request,
+    ) -> Option<Response> {
         while Instant::now() < self.leaves_at {
             let before = Instant::now();
             let answer = if self.plan.double_clicks {

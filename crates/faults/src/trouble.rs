@@ -33,10 +33,15 @@ pub async fn make(faults: &[At<Fault>], begun: Instant, breakable: Breakable<'_>
     let second_host = of(|fault| matches!(fault, Fault::KillHost(1) | Fault::StopHost(1, _)));
     let server = of(|fault| {
         use Fault::{DoubleDoorbells, FillDisk, FlushScripts, KillRedis, LoseDoorbells, StopRedis};
-        matches!(fault, KillRedis | StopRedis(_) | FillDisk(_) | FlushScripts | LoseDoorbells | DoubleDoorbells)
+        matches!(
+            fault,
+            KillRedis | StopRedis(_) | FillDisk(_) | FlushScripts | LoseDoorbells | DoubleDoorbells
+        )
     });
-    let network = of(|fault| matches!(fault, Fault::CutRedis(_) | Fault::SlowRedis { .. } | Fault::HangRedis(_)));
-    let database = of(|fault| matches!(fault, Fault::HangDatabase(_) | Fault::CutDatabase(_) | Fault::EmptyKeyValue));
+    let network =
+        of(|fault| matches!(fault, Fault::CutRedis(_) | Fault::SlowRedis { .. } | Fault::HangRedis(_)));
+    let database =
+        of(|fault| matches!(fault, Fault::HangDatabase(_) | Fault::CutDatabase(_) | Fault::EmptyKeyValue));
     tokio::join!(
         break_host(&first_host, begun, first),
         break_host(&second_host, begun, second),

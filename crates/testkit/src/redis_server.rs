@@ -8,8 +8,8 @@ use redis::Client;
 use redis::aio::MultiplexedConnection;
 use tempfile::TempDir;
 
-use crate::connection::{Connection, Listener};
 use crate::Signal;
+use crate::connection::{Connection, Listener};
 use crate::process::{Process, free_port};
 use crate::{eventually, program};
 

@@ -89,25 +89,24 @@ impl<R: Redis> Engine<R> {
         marker: &str,
     ) -> Result<ReplyReader, EngineError> {
         let json = serde_json::to_string(document).unwrap_or_default();
-        self
-            .run(
-                &SCRIPT,
-                "",
-                &[D::KEY, LOG, CATALOGUE_ANSWERS, UNFINISHED],
-                &[
-                    document.id(),
-                    &expected.to_string(),
-                    &document.version().to_string(),
-                    &json,
-                    self.change(),
-                    &MOST_ENTRIES.to_string(),
-                    key,
-                    digest,
-                    answer,
-                    marker,
-                ],
-            )
-            .await
+        self.run(
+            &SCRIPT,
+            "",
+            &[D::KEY, LOG, CATALOGUE_ANSWERS, UNFINISHED],
+            &[
+                document.id(),
+                &expected.to_string(),
+                &document.version().to_string(),
+                &json,
+                self.change(),
+                &MOST_ENTRIES.to_string(),
+                key,
+                digest,
+                answer,
+                marker,
+            ],
+        )
+        .await
     }
 
     /// The document of this id, if there is one.

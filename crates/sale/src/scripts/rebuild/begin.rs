@@ -56,7 +56,14 @@ impl<R: Redis> Engine<R> {
             .run_on(
                 &SCRIPT,
                 lane,
-                &[&keys.lane(), &keys.rebuilding(), &keys.users(), &keys.outbox(), &keys.untold(), &keys.alarm()],
+                &[
+                    &keys.lane(),
+                    &keys.rebuilding(),
+                    &keys.users(),
+                    &keys.outbox(),
+                    &keys.untold(),
+                    &keys.alarm(),
+                ],
                 &[
                     &written.to_string(),
                     if contradicts { "1" } else { "0" },

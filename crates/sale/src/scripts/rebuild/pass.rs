@@ -54,8 +54,7 @@ impl<R: Redis> Engine<R> {
         let documents = decisions.documents.as_deref().unwrap_or_default();
         let mut arguments = vec![phase, page.cursor, page.next, is_last, documents];
         arguments.extend(decisions.fields.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]));
-        let mut reply =
-            self.run_on(&SCRIPT, lane, &[&keys.rebuilding(), &keys.outbox()], &arguments).await?;
+        let mut reply = self.run_on(&SCRIPT, lane, &[&keys.rebuilding(), &keys.outbox()], &arguments).await?;
         reply.rebuilding()
     }
 }

@@ -276,7 +276,8 @@ const fill = (text, values) => (values ? text?.replace(/\{(\w+)\}/g, (whole, nam
 
 /** What a refusal means, for shoppers. The server's own words stand in where the page has none. */
 export const explain = (problem) =>
-  fill(PROBLEMS[problem.available ? "fewer-left" : problem.slug]?.[language], problem) ?? [problem.title, problem.detail].filter(Boolean).join(". ");
+  fill(PROBLEMS[problem.available ? "fewer-left" : problem.slug]?.[language], problem) ??
+  [problem.title, problem.detail].filter(Boolean).join(". ");
 
 const HAN = /\p{Script=Han}/u;
 

@@ -189,8 +189,11 @@ impl Real<'_> {
         })
     }
 
-    pub fn pay(&self, tail: Tail, by: Who) -> String {
-        said(now(self.engine().pay(&self.order(tail), &user(by))), |opened| match opened {
+    pub fn pay(&self, tail: Tail, by: Who, replace: bool) -> String {
+        let (engine, order, user) = (self.engine(), self.order(tail), user(by));
+        let opened =
+            if replace { now(engine.replace_payment(&order, &user)) } else { now(engine.pay(&order, &user)) };
+        said(opened, |opened| match opened {
             PaymentOpened::New(order) => format!("opened: {}", shown(&order)),
             PaymentOpened::Pending(order) => format!("pending: {}", shown(&order)),
             PaymentOpened::Conflict(state) => format!("conflict: {}", state.as_str()),
@@ -513,7 +516,7 @@ fn terms_of(terms: &model::Terms, rules: &model::Rules) -> Terms {
         pay_ms: terms.pay_ms,
         rules: rules_of(rules),
         retention_ms: terms.retention_ms,
-        version: 1,
+        version: terms.version,
     }
 }
 

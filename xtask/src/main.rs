@@ -48,6 +48,9 @@ cargo xtask <command>
   prove   Drive a model of the engine and the real scripts side by side, and compare them after each step.
           --seconds N            how long to go on; 0 replays the one walk of a seed   [60]
           --seed S               where to begin; each walk has the next seed           [by the clock]
+  prove --faults N   Run N sales in private shops while programs die and connections break, and check what is left.
+          --seed S               seed of the first sale; each has the next             [by the clock]
+          --at-once N            how many sales run at a time                          [2]
   check   Formatting and lints of Rust and of the pages, licences and security advisories.
 ";
 

@@ -30,6 +30,7 @@ use sale::store::Redis;
 use sale::{Engine, work};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 /// Orders that one script puts back: about 2 ms of Redis's time.
@@ -302,12 +303,16 @@ async fn put_decisions_back<R: Redis>(
                 Some(known) => known,
                 None => terms_before(engine, sql, lane, &entry.id).await?,
             };
-            let gone =
-                known.keys().filter(|name| !terms.contains_key(*name)).map(|name| (name, &Value::Null));
-            let changed = terms.iter().filter(|(name, value)| known.get(*name) != Some(*value));
-            for (name, value) in changed.chain(gone) {
+            let differs = |name: &str| known.get(name) != terms.get(name);
+            // Whether the rules pause a lane is decided with its switch.
+            let names = known.keys().chain(terms.keys()).map(String::as_str);
+            let changed: BTreeSet<&str> = names
+                .filter(|name| differs(name))
+                .chain(differs("switch").then_some("paused_by_rules"))
+                .collect();
+            for name in changed {
                 decisions.fields.retain(|(earlier, _)| earlier != name);
-                decisions.fields.push((name.clone(), field(value)));
+                decisions.fields.push((name.to_owned(), field(terms.get(name).unwrap_or(&Value::Null))));
             }
             before = Some(terms);
         }

@@ -194,7 +194,7 @@ impl Watch {
         }
         found.number("something is being rebuilt", 0, int(rebuilding));
         compare_lane(model, lane, &mut found);
-        compare_reservations(model, reservations, orders, &mut found);
+        compare_reservations(model, lane, reservations, orders, &mut found);
         compare_users(model, users, &mut found);
         let places: Vec<Tail> = queue.iter().map(tail).collect();
         found.same("the queue", &model.kept.queue.iter().copied().collect::<Vec<_>>(), &places);
@@ -278,6 +278,9 @@ impl Watch {
                     "purge_at": purge_at, "rates": rates(rules),
                 });
                 merge(&mut expected, more);
+                if rules.paused {
+                    merge(&mut expected, json!({ "paused_by_rules": true }));
+                }
             }
             About::Order { tail, order, attempt, with_words } => {
                 let id = format!("{}-{}-{}", self.lane.item, self.lane.number, spell(*tail));
@@ -398,6 +401,7 @@ fn expected_fields(model: &Model, lane: &Lane) -> Vec<(&'static str, Option<Stri
         ("admitted", number(lane.admitted)),
         ("drained", number(lane.drained)),
         ("outbox_seq", number(lane.seq)),
+        ("version", lane.version.map(|version| version.to_string())),
         ("starts_at", number(terms.starts_at)),
         ("ends_at", number(terms.ends_at)),
         ("cap", number(i64::from(terms.cap))),
@@ -419,7 +423,21 @@ fn expected_fields(model: &Model, lane: &Lane) -> Vec<(&'static str, Option<Stri
     ]
 }
 
-fn compare_reservations(model: &Model, records: &[Reply], orders: &[Reply], found: &mut Differences) {
+fn compare_reservations(
+    model: &Model,
+    lane: &[Reply],
+    records: &[Reply],
+    orders: &[Reply],
+    found: &mut Differences,
+) {
+    let lane: HashMap<Cow<'_, str>, Cow<'_, str>> = pairs(lane).collect();
+    // A hold has the number of its price, and the lane keeps the prices that were replaced.
+    let price = |number: &str| {
+        let current = lane.get("price_number").map_or("0", AsRef::as_ref);
+        let number = if number.is_empty() { "0" } else { number };
+        let name = if number == current { "price".to_owned() } else { format!("price:{number}") };
+        lane.get(name.as_str()).and_then(|price| price.parse().ok())
+    };
     let known = &model.kept.reservations;
     found.number("reservations", known.len() as i64, records.len() as i64 / 2);
     for (name, record) in pairs(records) {
@@ -430,11 +448,15 @@ fn compare_reservations(model: &Model, records: &[Reply], orders: &[Reply], foun
         let mut fields = record.split('|');
         let mut next = || fields.next().unwrap_or_default();
         let (state, user, quantity, number) = (next(), next(), next(), next());
-        let expected_number = if r.state == ReservationState::Queued { r.number } else { 0 };
+        let (expected_number, is_number_right) = match r.state {
+            ReservationState::Queued => (r.number, number.parse() == Ok(r.number)),
+            ReservationState::Held => (r.unit_price, price(number) == Some(r.unit_price)),
+            _ => (0, number.is_empty()),
+        };
         let same = state == r.state.as_str()
             && user == SHOPPERS[usize::from(r.who)]
             && quantity.parse() == Ok(r.quantity)
-            && number.parse().unwrap_or(0) == expected_number;
+            && is_number_right;
         if !same {
             let name = words::reservation(number_of(&name));
             let (state, who) = (r.state.as_str(), SHOPPERS[usize::from(r.who)]);

@@ -42,7 +42,7 @@ const KEPT: [Kept; 26] = [
     (
         "pay opens a second payment beside a pending one",
         "pay",
-        "if order.payment == 'pending' then",
+        "if order.payment == 'pending' and not replace then",
         "if false then",
     ),
     ("settle takes any amount", "settle", "if amount ~= order.unit * order.quantity then", "if false then"),

@@ -33,6 +33,8 @@ const POLL_PATIENCE: Moment = 300;
 /// What an operator publishes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Terms {
+    /// The version of the item's document; older terms never replace newer ones.
+    pub version: u64,
     pub starts_at: Moment,
     pub ends_at: Moment,
     pub cap: u32,
@@ -64,6 +66,8 @@ pub struct Rules {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lane {
     pub terms: Terms,
+    /// Nothing in a lane that was rebuilt from nothing.
+    pub version: Option<u64>,
     pub purge_at: Moment,
     pub rules: Rules,
     /// Whether it has rules of its own versions; a lane that was rebuilt from nothing has none.
@@ -121,6 +125,8 @@ pub struct Reservation {
     pub number: i64,
     /// When the hold lapses, while it is held.
     pub deadline: Moment,
+    /// The price of the hold, which its order keeps.
+    pub unit_price: i64,
     pub order: Option<Order>,
 }
 
@@ -346,8 +352,11 @@ impl Model {
         let purge = if lane.purge_at <= self.now { self.now + PURGE_PATIENCE } else { lane.purge_at };
         let lapses = self.kept.reservations.values().filter_map(Reservation::lapses_at).min();
         let queue = lane.waiting_since.map(|since| since + QUEUE_PATIENCE);
+        // The queue of a paused lane is decided at the lane's end.
+        let end =
+            (lane.switch == Switch::Paused && lane.terms.ends_at > self.now).then_some(lane.terms.ends_at);
         let outbox = lane.outbox_since.map(|since| since + OUTBOX_PATIENCE);
-        [Some(purge), lapses, queue, outbox].into_iter().flatten().min()
+        [Some(purge), lapses, queue, outbox, end].into_iter().flatten().min()
     }
 
     fn pace(&self, position: i64) -> String {
@@ -357,12 +366,18 @@ impl Model {
         words::pace(position, waiting, lane.map_or(0, |lane| lane.rules.polls_per_second), hold_ms)
     }
 
+    /// Whether the lane is paused past its end: then its queue is rejected, because nobody may resume it.
+    fn is_over_in_pause(&self) -> bool {
+        self.kept
+            .lane
+            .as_ref()
+            .is_some_and(|lane| lane.switch == Switch::Paused && self.now >= lane.terms.ends_at)
+    }
+
     /// Whether the queue has to wait, because the lane is paused.
     fn queue_rests(&self) -> bool {
-        self.kept.lane.as_ref().is_some_and(|lane| {
-            let is_over = self.now >= lane.terms.ends_at && !known::PAUSED_PAST_ITS_END_WAITS_FOR_EVER;
-            lane.switch == Switch::Paused && !is_over
-        })
+        let is_paused = self.kept.lane.as_ref().is_some_and(|lane| lane.switch == Switch::Paused);
+        is_paused && !self.is_over_in_pause()
     }
 
     // What happens inside of steps.
@@ -396,10 +411,12 @@ impl Model {
         self.tell(kind, self.now, About::Order { tail, order, attempt, with_words });
     }
 
-    fn tell_of_lane(&mut self) {
-        let Some(Lane { switch, total, terms, purge_at, rules, .. }) = self.kept.lane.clone() else { return };
-        // Versions, and whether it is the rules that pause, are not told.
-        let rules = Rules { shop_version: 0, item_version: 0, paused: false, ..rules };
+    pub(crate) fn tell_of_lane(&mut self) {
+        let Some(lane) = self.kept.lane.clone() else { return };
+        let Lane { switch, total, terms, purge_at, rules, paused_by_rules, .. } = lane;
+        // Versions are not told.
+        let terms = Terms { version: 0, ..terms };
+        let rules = Rules { shop_version: 0, item_version: 0, paused: paused_by_rules, ..rules };
         self.tell("lane.changed", self.now, About::Lane { switch, total, terms, purge_at, rules });
     }
 
@@ -439,10 +456,14 @@ impl Model {
             Some(switch) => switch.as_str(),
             None => "draft",
         };
+        if self.has_newer(terms) {
+            return "newer terms hold".to_owned();
+        }
         let is_new = self.kept.lane.is_none();
         if is_new {
             self.kept.lane = Some(Lane {
                 terms: terms.clone(),
+                version: None,
                 purge_at: 0,
                 rules: Rules { shop_version: 0, item_version: 0, paused: false, ..*rules },
                 has_versions: true,
@@ -469,6 +490,7 @@ impl Model {
         match self.kept.lane.as_ref().map(|lane| lane.switch) {
             None => "no such lane".to_owned(),
             Some(Switch::Closed) => "closed for good".to_owned(),
+            Some(_) if self.has_newer(terms) => "newer terms hold".to_owned(),
             Some(_) => {
                 self.set_terms(terms, rules);
                 self.tell_of_lane();
@@ -477,12 +499,21 @@ impl Model {
         }
     }
 
+    fn has_newer(&self, terms: &Terms) -> bool {
+        self.kept.lane.as_ref().is_some_and(|lane| lane.version.unwrap_or(0) > terms.version)
+    }
+
     fn set_terms(&mut self, terms: &Terms, rules: &Rules) {
         if let Some(lane) = self.kept.lane.as_mut() {
             lane.terms = terms.clone();
+            lane.version = Some(terms.version);
             lane.purge_at = terms.ends_at + terms.retention_ms;
         }
         self.set_rules(rules);
+        // With an earlier end, a paused lane may be over by now.
+        if self.is_over_in_pause() {
+            self.look_at_queue_again();
+        }
         self.signals.armed = true;
     }
 
@@ -492,7 +523,6 @@ impl Model {
         if rules.shop_version < lane.rules.shop_version || rules.item_version < lane.rules.item_version {
             return false;
         }
-        let before = lane.switch;
         lane.rules = *rules;
         lane.has_versions = true;
         if rules.paused && !lane.paused_by_rules && lane.switch == Switch::Open {
@@ -506,18 +536,26 @@ impl Model {
                 self.signals.armed = true;
             }
         }
-        let is_switched = self.kept.lane.as_ref().is_some_and(|lane| lane.switch != before);
-        if is_switched && !known::A_PAUSE_BY_RULES_IS_NOT_TOLD {
-            self.tell_of_lane();
-        }
         true
     }
 
     pub fn rules(&mut self, rules: &Rules) -> String {
-        if self.kept.lane.is_none() {
-            return "no such lane".to_owned();
+        let Some(before) = self.told_of_rules() else { return "no such lane".to_owned() };
+        if !self.set_rules(rules) {
+            return "younger rules hold".to_owned();
         }
-        if self.set_rules(rules) { "the rules hold" } else { "younger rules hold" }.to_owned()
+        // Every tick applies the rules again: only what they change is told.
+        if self.told_of_rules() != Some(before) {
+            self.tell_of_lane();
+        }
+        "the rules hold".to_owned()
+    }
+
+    /// The part of the rules that the order database is told of.
+    fn told_of_rules(&self) -> Option<(Switch, Rules)> {
+        let lane = self.kept.lane.as_ref()?;
+        let rules = Rules { shop_version: 0, item_version: 0, paused: false, ..lane.rules };
+        Some((lane.switch, rules))
     }
 
     /// After a pause, the queue goes on.
@@ -713,7 +751,8 @@ impl Model {
         let number = lane.admitted;
         let state = ReservationState::Queued;
         self.kept.queue.push_back(tail);
-        let reservation = Reservation { who, quantity, state, number, deadline: 0, order: None };
+        let reservation =
+            Reservation { who, quantity, state, number, deadline: 0, unit_price: 0, order: None };
         self.kept.reservations.insert(tail, reservation);
         format!("{} queued, {}", words::reservation(tail), self.pace(self.position(tail)))
     }
@@ -722,9 +761,9 @@ impl Model {
         let Some(lane) = self.kept.lane.as_mut() else { return String::new() };
         lane.admitted += 1;
         lane.drained += 1;
-        let (number, deadline) = (lane.admitted, self.now + lane.terms.hold_ms);
+        let (number, deadline, unit_price) = (lane.admitted, self.now + lane.terms.hold_ms, lane.terms.price);
         let state = ReservationState::Held;
-        let reservation = Reservation { who, quantity, state, number, deadline, order: None };
+        let reservation = Reservation { who, quantity, state, number, deadline, unit_price, order: None };
         self.kept.reservations.insert(tail, reservation);
         self.count("admitted", 1);
         self.count("held", i64::from(quantity));
@@ -795,11 +834,16 @@ impl Model {
         let deadlines_overdue = !self.overdue().is_empty();
         let position = self.position(tail);
         let pace = self.pace(position);
-        let rests = self.queue_rests();
+        let (rests, is_over_in_pause) = (self.queue_rests(), self.is_over_in_pause());
         let Some(lane) = self.kept.lane.as_mut() else { return "unavailable".to_owned() };
+        // A pause stops the clock. The first poll after the end gets the work.
+        let waiting_since = if is_over_in_pause && r.state == ReservationState::Queued {
+            lane.waiting_since.or(Some(0))
+        } else {
+            lane.waiting_since
+        };
         // One who finds the queue waiting does the work, and the others leave it to them.
-        let queue_overdue =
-            !rests && lane.waiting_since.is_some_and(|since| self.now - since >= POLL_PATIENCE);
+        let queue_overdue = !rests && waiting_since.is_some_and(|since| self.now - since >= POLL_PATIENCE);
         if queue_overdue {
             lane.waiting_since = Some(self.now);
         }
@@ -832,7 +876,7 @@ impl Model {
             return "no such reservation".to_owned();
         };
         let Some(lane) = self.kept.lane.as_ref() else { return "unavailable".to_owned() };
-        let (unit_price, pay_by) = (lane.terms.price, now + lane.terms.pay_ms);
+        let (unit_price, pay_by) = (r.unit_price, now + lane.terms.pay_ms);
         match r.state {
             ReservationState::Ordered => return format!("ordered before: {}", self.show(tail)),
             ReservationState::Expired => return "the hold expired".to_owned(),
@@ -861,7 +905,8 @@ impl Model {
         format!("ordered: {}", self.show(tail))
     }
 
-    pub fn pay(&mut self, tail: Tail, by: Who) -> String {
+    /// Opens a payment, unless one is pending that is not to be replaced. The order opens `most` payments.
+    pub fn pay(&mut self, tail: Tail, by: Who, replace: bool, most: u32) -> String {
         let now = self.now;
         let Some(order) = self.order_of(tail, by) else { return "no such order".to_owned() };
         if order.state != OrderState::Unpaid {
@@ -870,8 +915,11 @@ impl Model {
         if now >= order.pay_by {
             return "conflict: timed_out".to_owned();
         }
-        if order.payment == Some(Payment::Pending) {
+        if order.payment == Some(Payment::Pending) && !replace {
             return format!("pending: {}", self.show(tail));
+        }
+        if order.attempts >= most {
+            return "too many payments".to_owned();
         }
         if let Some(order) = self.order_mut(tail) {
             order.attempts += 1;
@@ -1000,13 +1048,14 @@ impl Model {
 
     /// Decides up to `most` places of the queue, in order.
     pub fn grant(&mut self, most: u32) -> Result<Drained, &'static str> {
-        let (now, rests) = (self.now, self.queue_rests());
+        let (now, rests, is_over_in_pause) = (self.now, self.queue_rests(), self.is_over_in_pause());
         let Some(lane) = self.kept.lane.as_mut() else { return Err("no such lane") };
         if rests {
             lane.waiting_since = None;
             return Err("paused");
         }
-        let (closed, hold_ms) = (lane.switch == Switch::Closed, lane.terms.hold_ms);
+        let is_over = lane.switch == Switch::Closed || is_over_in_pause;
+        let (hold_ms, price) = (lane.terms.hold_ms, lane.terms.price);
         let mut drained = Drained::default();
         let mut served = 0;
         let mut units = [0; 3];
@@ -1019,13 +1068,14 @@ impl Model {
                 continue;
             }
             let quantity = i64::from(r.quantity);
-            if closed {
+            if is_over {
                 r.state = ReservationState::Rejected;
                 drained.rejected += 1;
                 units[2] += 1;
             } else if available >= quantity {
                 r.state = ReservationState::Held;
                 r.deadline = now + hold_ms;
+                r.unit_price = price;
                 drained.held += 1;
                 units[0] += quantity;
             } else {
@@ -1074,10 +1124,8 @@ impl Model {
         if let Some(lane) = self.kept.lane.as_mut() {
             self.signals.ring_grant |= waits;
             lane.waiting_since = waits.then_some(now);
-            if tells {
-                self.signals.ring_ledger = true;
-                lane.outbox_since = Some(now);
-            }
+            self.signals.ring_ledger |= tells;
+            lane.outbox_since = tells.then_some(now);
         }
         self.signals.armed = true;
         Some((holds, orders, (overdue.len() as u64).saturating_sub(u64::from(most))))

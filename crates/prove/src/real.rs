@@ -95,6 +95,7 @@ impl Real<'_> {
         said(now(self.operator().stock(self.lane, change)), |stocked| match stocked {
             Stocked::Done { total, available } => format!("{total} units, {available} available"),
             Stocked::Conflict { taken, total } => format!("conflict: {taken} of {total} are taken"),
+            Stocked::KeyReused => "the key belongs to another request".to_owned(),
             Stocked::NotFound => "no such lane".to_owned(),
         })
     }
@@ -188,11 +189,15 @@ impl Real<'_> {
         })
     }
 
-    pub fn pay(&self, tail: Tail, by: Who) -> String {
-        said(now(self.engine().pay(&self.order(tail), &user(by))), |opened| match opened {
+    pub fn pay(&self, tail: Tail, by: Who, replace: bool) -> String {
+        let (engine, order, user) = (self.engine(), self.order(tail), user(by));
+        let opened =
+            if replace { now(engine.replace_payment(&order, &user)) } else { now(engine.pay(&order, &user)) };
+        said(opened, |opened| match opened {
             PaymentOpened::New(order) => format!("opened: {}", shown(&order)),
             PaymentOpened::Pending(order) => format!("pending: {}", shown(&order)),
             PaymentOpened::Conflict(state) => format!("conflict: {}", state.as_str()),
+            PaymentOpened::TooMany => "too many payments".to_owned(),
             PaymentOpened::NotFound => "no such order".to_owned(),
         })
     }
@@ -367,6 +372,7 @@ fn published(published: Published) -> String {
         Published::New => "published",
         Published::Revised => "revised",
         Published::Closed => "closed for good",
+        Published::Older => "newer terms hold",
         Published::NotFound => "no such lane",
     }
     .to_owned()
@@ -510,6 +516,7 @@ fn terms_of(terms: &model::Terms, rules: &model::Rules) -> Terms {
         pay_ms: terms.pay_ms,
         rules: rules_of(rules),
         retention_ms: terms.retention_ms,
+        version: terms.version,
     }
 }
 

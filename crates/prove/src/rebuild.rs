@@ -8,10 +8,10 @@ use sale::order::OrderState;
 use sale::reservation::ReservationState;
 use std::collections::BTreeMap;
 
-use crate::known;
 use crate::model::{About, Event, Lane, Model, Moment, Order, Payment, Reservation, Rules, Tail, Terms};
 
 /// What the order database says a lane offers.
+#[derive(Debug, Clone, PartialEq)]
 struct Offer {
     switch: Switch,
     total: i64,
@@ -21,7 +21,11 @@ struct Offer {
 }
 
 fn last_offer(events: &[Event]) -> Option<Offer> {
-    events.iter().rev().find_map(|event| match &event.about {
+    events.iter().rev().find_map(offer_of)
+}
+
+fn offer_of(event: &Event) -> Option<Offer> {
+    match &event.about {
         About::Lane { switch, total, terms, purge_at, rules } => Some(Offer {
             switch: *switch,
             total: *total,
@@ -30,7 +34,41 @@ fn last_offer(events: &[Event]) -> Option<Offer> {
             rules: *rules,
         }),
         _ => None,
-    })
+    }
+}
+
+impl Offer {
+    /// Takes over what differs between `before` and `after`: that is what the operator decided.
+    fn decide(&mut self, before: &Offer, after: &Offer) {
+        fn take<T: PartialEq + Clone>(into: &mut T, before: &T, after: &T) {
+            if before != after {
+                *into = after.clone();
+            }
+        }
+        // Whether the rules pause a lane is decided with its switch.
+        if before.switch != after.switch {
+            self.rules.paused = after.rules.paused;
+        }
+        take(&mut self.rules.paused, &before.rules.paused, &after.rules.paused);
+        take(&mut self.switch, &before.switch, &after.switch);
+        take(&mut self.total, &before.total, &after.total);
+        take(&mut self.purge_at, &before.purge_at, &after.purge_at);
+        take(&mut self.rules.queue_factor, &before.rules.queue_factor, &after.rules.queue_factor);
+        // The rates are one field.
+        let rates = |rules: &Rules| Rules { queue_factor: 0, paused: false, ..*rules };
+        if rates(&before.rules) != rates(&after.rules) {
+            self.rules =
+                Rules { queue_factor: self.rules.queue_factor, paused: self.rules.paused, ..after.rules };
+        }
+        let (terms, before, after) = (&mut self.terms, &before.terms, &after.terms);
+        take(&mut terms.starts_at, &before.starts_at, &after.starts_at);
+        take(&mut terms.ends_at, &before.ends_at, &after.ends_at);
+        take(&mut terms.cap, &before.cap, &after.cap);
+        take(&mut terms.instant, &before.instant, &after.instant);
+        take(&mut terms.price, &before.price, &after.price);
+        take(&mut terms.hold_ms, &before.hold_ms, &after.hold_ms);
+        take(&mut terms.pay_ms, &before.pay_ms, &after.pay_ms);
+    }
 }
 
 impl Model {
@@ -73,28 +111,22 @@ impl Model {
     pub fn rebuild(&mut self) {
         let Some(mut offer) = self.offer() else { return };
         self.rebuilding = false;
-        let untold: Vec<Event> = self
-            .kept
-            .outbox
-            .drain(..)
-            .filter(|event| {
-                usize::try_from(event.seq - 1).ok().and_then(|at| self.written.get(at)) != Some(event)
-            })
-            .collect();
-        if !known::UNTOLD_CHANGES_OF_A_LANE_ARE_DROPPED
-            && let Some(last) = last_offer(&untold)
-        {
-            offer = last;
-        }
+        let stream = std::mem::take(&mut self.kept.outbox);
+        let is_untold = |event: &&Event| {
+            usize::try_from(event.seq - 1).ok().and_then(|at| self.written.get(at)) != Some(*event)
+        };
+        let untold: Vec<Event> = stream.iter().filter(is_untold).cloned().collect();
+        let decided = self.put_decisions_back(&mut offer, &stream, &untold);
         let old = self.kept.lane.take();
         let versions = old.as_ref().map_or((0, 0), |lane| (lane.rules.shop_version, lane.rules.item_version));
         self.kept.lane = Some(Lane {
             terms: offer.terms,
             purge_at: offer.purge_at,
             rules: Rules { shop_version: versions.0, item_version: versions.1, ..offer.rules },
+            version: old.as_ref().and_then(|lane| lane.version),
             has_versions: old.as_ref().is_some_and(|lane| lane.has_versions),
             switch: offer.switch,
-            paused_by_rules: old.as_ref().is_some_and(|lane| lane.paused_by_rules),
+            paused_by_rules: offer.rules.paused && offer.switch == Switch::Paused,
             total: offer.total,
             admitted: old.as_ref().map_or(0, |lane| lane.admitted),
             drained: old.as_ref().map_or(0, |lane| lane.drained),
@@ -110,11 +142,30 @@ impl Model {
         for (tail, order) in self.recorded() {
             self.seat_order(tail, order);
         }
+        if untold.iter().any(|event| event.about == About::Documents) {
+            self.tell("lane.described", self.now, About::Documents);
+        }
+        if decided {
+            // The stock is never below what is taken, of which the older copy may not have known.
+            let taken = self.ordered() + self.sold();
+            if let Some(lane) = self.kept.lane.as_mut() {
+                lane.total = lane.total.max(taken);
+            }
+            self.tell_of_lane();
+        }
+        let recorded = self.recorded();
         self.tell_untold_orders(&had, &untold);
         self.seat_the_rest(had);
+        // What the ordinary steps repeat is left until the lane is back.
+        let is_left = |event: &&Event| match &event.about {
+            About::Order { tail, .. } => event.kind != "order.created" || recorded.contains_key(tail),
+            _ => false,
+        };
+        let repeats = untold.iter().any(|event| is_left(&event));
 
         self.signals = Default::default();
-        let (now, waits, tells) = (self.now, !self.kept.queue.is_empty(), !self.kept.outbox.is_empty());
+        let (now, waits, tells) =
+            (self.now, !self.kept.queue.is_empty(), !self.kept.outbox.is_empty() || repeats);
         if let Some(lane) = self.kept.lane.as_mut() {
             lane.waiting_since = waits.then_some(now);
             lane.outbox_since = tells.then_some(now);
@@ -126,6 +177,28 @@ impl Model {
         }
     }
 
+    /// What operators decided and only Redis knows of holds on: of each untold change, what it changed. Says whether
+    /// anything was decided.
+    fn put_decisions_back(&self, offer: &mut Offer, stream: &[Event], untold: &[Event]) -> bool {
+        let Some(first) = untold.first() else { return false };
+        let written_before = usize::try_from(first.seq - 1).unwrap_or(0).min(self.written.len());
+        let mut before = last_offer(&self.written[..written_before]);
+        let was_closed = offer.switch == Switch::Closed;
+        let mut decided = false;
+        for event in stream {
+            let Some(after) = offer_of(event) else { continue };
+            if let Some(before) = before.filter(|_| untold.contains(event)) {
+                decided |= before != after;
+                offer.decide(&before, &after);
+            }
+            before = Some(after);
+        }
+        if was_closed {
+            offer.switch = Switch::Closed;
+        }
+        decided
+    }
+
     fn seat_order(&mut self, tail: Tail, order: Order) {
         let reservation = Reservation {
             who: order.who,
@@ -133,6 +206,7 @@ impl Model {
             state: ReservationState::Ordered,
             number: 0,
             deadline: 0,
+            unit_price: 0,
             order: Some(order),
         };
         self.kept.reservations.insert(tail, reservation);
@@ -158,6 +232,7 @@ impl Model {
                 state: ReservationState::Ordered,
                 number: 0,
                 deadline: 0,
+                unit_price: 0,
                 order: None,
             };
             let fits = self.fits(&wanted) && self.available() >= i64::from(order.quantity);
@@ -215,7 +290,7 @@ impl Model {
         let amount = order.unit_price * i64::from(order.quantity);
         match event.kind {
             "order.cancelled" => drop(self.cancel(*tail, order.who)),
-            "payment.created" => drop(self.pay(*tail, order.who)),
+            "payment.created" => drop(self.pay(*tail, order.who, true, *attempt)),
             "payment.failed" => drop(self.settle(*tail, *attempt, false, amount)),
             "order.paid" | "order.refund_due" | "payment.refund_due" => {
                 drop(self.settle(*tail, *attempt, true, amount));

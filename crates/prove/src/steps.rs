@@ -62,7 +62,10 @@ pub enum Step {
         whose: Whose,
         words: usize,
     },
-    Pay(Whose),
+    Pay {
+        whose: Whose,
+        replace: bool,
+    },
     Cancel(Whose),
 
     Settle {
@@ -190,6 +193,7 @@ impl Profile {
     fn terms(&self, chance: &mut Chance) -> Terms {
         let later = if chance.once_in(8) { chance.between(0, 60_000) } else { -10_000 };
         Terms {
+            version: u64::try_from(chance.between(1, 3)).unwrap_or(1),
             starts_at: BEGIN + later,
             ends_at: BEGIN + self.ends_in,
             cap: self.cap,
@@ -220,16 +224,25 @@ impl Profile {
         let who = self.who(chance);
         let whose = Whose { who, before: 0, by: who };
         let settle = |attempt, succeeded| Step::Settle { whose, attempt, succeeded, off_by: 0 };
+        let pay = Step::Pay { whose, replace: false };
         let mut way = vec![
             Step::Wish(Wish { who, quantity: 1, challenge: None, address: None, rehearsal: false }),
             Step::Grant { most: 500 },
             Step::Checkout { whose, words: 0 },
-            Step::Pay(whose),
+            pay,
         ];
         match chance.below(3) {
             0 => way.push(settle(1, true)),
-            1 => way.extend([settle(1, false), Step::Pay(whose), settle(1, true), settle(2, true)]),
+            1 => way.extend([
+                settle(1, false),
+                Step::Pay { whose, replace: true },
+                settle(1, true),
+                settle(2, true),
+            ]),
             _ => way.extend([Step::Wait(self.pay_ms), settle(1, true)]),
+        }
+        if chance.once_in(40) {
+            way.splice(4..4, std::iter::repeat_n(Step::Pay { whose, replace: true }, 20));
         }
         way.push(Step::Refund { whose, attempt: u32::from(chance.once_in(2)) * 2 });
         for step in way {
@@ -334,7 +347,7 @@ impl Profile {
             58..66 => Step::Poll { whose: self.whose(chance), limited: self.limited && !chance.once_in(4) },
             66..76 => Step::Release(self.whose(chance)),
             76..98 => Step::Checkout { whose: self.whose(chance), words: chance.below(WORDS.len()) },
-            98..113 => Step::Pay(self.whose(chance)),
+            98..113 => Step::Pay { whose: self.whose(chance), replace: chance.once_in(3) },
             113..131 => Step::Settle {
                 whose: self.whose(chance),
                 attempt: if chance.once_in(4) { small(chance) - 1 } else { 1 },
@@ -388,10 +401,11 @@ impl Step {
     /// The reservation that it is about.
     pub fn whose(&self) -> Option<Whose> {
         match self {
-            Step::Release(whose) | Step::Pay(whose) | Step::Cancel(whose) => Some(*whose),
-            Step::Poll { whose, .. } | Step::Register { whose, .. } | Step::Choose { whose, .. } => {
-                Some(*whose)
-            }
+            Step::Release(whose) | Step::Cancel(whose) => Some(*whose),
+            Step::Pay { whose, .. }
+            | Step::Poll { whose, .. }
+            | Step::Register { whose, .. }
+            | Step::Choose { whose, .. } => Some(*whose),
             Step::Claim { wanted } => wanted.map(|(whose, _)| whose),
             Step::Checkout { whose, .. } | Step::Settle { whose, .. } | Step::Refund { whose, .. } => {
                 Some(*whose)

@@ -79,7 +79,8 @@ pub fn sentence(step: &Step, target: Option<Tail>) -> String {
         Step::Poll { whose, .. } => acts(whose, "looks at"),
         Step::Release(whose) => acts(whose, "gives back"),
         Step::Checkout { whose, .. } => acts(whose, "checks out"),
-        Step::Pay(whose) => acts(whose, "opens a payment of"),
+        Step::Pay { whose, replace: false } => acts(whose, "opens a payment of"),
+        Step::Pay { whose, replace: true } => acts(whose, "opens another payment of"),
         Step::Cancel(whose) => acts(whose, "cancels"),
         Step::Settle { whose, attempt, succeeded, off_by } => {
             let how = if *succeeded { "succeeded" } else { "failed" };

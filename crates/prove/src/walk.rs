@@ -3,6 +3,7 @@
 use provider_simulation::{ProviderPayment, keys as provider};
 use sale::ids::{ItemId, Lane};
 use sale::keys::{LANES, LOG, LOG_POSITIONS};
+use sale::scripts::MOST_PAYMENTS;
 use sale::store::Reply;
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -10,7 +11,6 @@ use std::time::Instant;
 use crate::chance::Chance;
 use crate::compare::Watch;
 use crate::database::Database;
-use crate::known;
 use crate::model::{Kept, Model, Tail, Who};
 use crate::real::{MENDER_COPIES, Real, UNAVAILABLE, number_of};
 use crate::redis::{Client, Defect, Server};
@@ -343,9 +343,9 @@ impl Walk<'_> {
                 let real = self.real().checkout(tail, by, *words);
                 self.unless_away(real, |model| model.checkout(tail, by, *words))
             }
-            Step::Pay(_) => {
-                let real = self.real().pay(tail, by);
-                self.unless_away(real, |model| model.pay(tail, by))
+            Step::Pay { replace, .. } => {
+                let real = self.real().pay(tail, by, *replace);
+                self.unless_away(real, |model| model.pay(tail, by, *replace, MOST_PAYMENTS))
             }
             Step::Cancel(_) => {
                 let real = self.real().cancel(tail, by);
@@ -509,15 +509,14 @@ impl Walk<'_> {
         let left = usize::try_from(left.first().and_then(Reply::int).unwrap_or(0))?;
         let gone = self.model.kept.outbox.len().saturating_sub(left).min(written);
         self.model.kept.outbox.drain(..gone);
-        if gone > 0 && known::A_REBUILD_CAN_LEAVE_AN_EMPTY_OUTBOX_OVERDUE {
-            self.model.signals.armed_for = Some(self.model.now);
-        }
-        let stale = self.client.plain(&["HGET", keys.lane(), "outbox_since"])?;
+        // Events that were repeated to no effect leave a look of the alarm behind, where nothing was copied meanwhile.
+        let since = self.client.plain(&["HGET", keys.lane(), "outbox_since"])?;
         if self.model.kept.outbox.is_empty()
+            && gone > 0
+            && since.first().is_none_or(|since| since.text().is_none())
             && let Some(lane) = self.model.kept.lane.as_mut()
         {
-            let stale = stale.first().and_then(Reply::int);
-            lane.outbox_since = stale.filter(|_| known::A_REBUILD_CAN_LEAVE_AN_EMPTY_OUTBOX_OVERDUE);
+            lane.outbox_since = None;
         }
         Ok(())
     }

@@ -52,12 +52,13 @@ local function owed_after(capacity, owed, cost)
 end
 
 -- Writes how much a bucket owes. If Redis can't write, nothing is counted, so that reading still works.
-local function keep_bucket(period, key, is_new, at, name, owed)
+-- Where tokens are given back, `last` is the key of the period before. What it says of this bucket must not count again.
+local function keep_bucket(period, key, is_new, at, name, owed, last)
   if is_new then
     redis.pcall('UNLINK', key)
     redis.pcall('HSET', key, '@', integer(math.floor(now / period)), name, integer(math.floor(at + owed)))
     redis.pcall('PEXPIRE', key, integer(2 * period))
-  elseif owed > 0 then
+  elseif owed > 0 or (last and redis.call('HEXISTS', last, name) == 1) then
     redis.pcall('HSET', key, name, integer(math.floor(at + owed)))
   else
     redis.pcall('HDEL', key, name)

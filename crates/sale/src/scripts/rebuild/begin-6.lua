@@ -14,12 +14,17 @@ local switch, total, starts_at, ends_at, cap, mode, price, currency, hold_ms, pa
 
 local phase, cursor = unpack(redis.call('HMGET', rebuilding, 'phase', 'cursor'))
 if phase then return {'rebuilding', phase, cursor} end
-local seq = tonumber(redis.call('HGET', lane, 'outbox_seq'))
+local seq, price_before, price_number = unpack(redis.call('HMGET', lane, 'outbox_seq', 'price', 'price_number'))
+seq, price_number = tonumber(seq), tonumber(price_number or 0)
 if seq and seq >= written and not contradicts then return {'sound'} end
 -- The untold events of an earlier rebuild come first.
 if redis.call('XLEN', untold) > 0 then return {'sound'} end
 
 if seq then redis.call('RENAME', lane, rebuilding) end
+-- The holds keep the price that they were made at, as they do when an operator sets another.
+if seq and price_before ~= price then
+  redis.call('HSET', rebuilding, 'price:' .. integer(price_number), price_before, 'price_number', integer(price_number + 1))
+end
 -- Keep the events that the order database does not have. They are sent again once the lane is what the database says.
 if redis.call('XLEN', outbox) > 0 then redis.call('RENAME', outbox, untold) end
 redis.call('DEL', users)

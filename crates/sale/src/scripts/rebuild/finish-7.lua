@@ -16,6 +16,9 @@ if redis.call('EXISTS', queue) == 1 then redis.call('HSET', lane, 'waiting_since
 if redis.call('XLEN', outbox) > 0 or redis.call('XLEN', untold) > 0 then
   redis.call('HSET', lane, 'outbox_since', integer(now))
   redis.call('PUBLISH', ledger_doorbell, this_lane)
+else
+  -- The events of the rebuild may have been copied before it was finished.
+  redis.call('HDEL', lane, 'outbox_since')
 end
 ring_grant(queue)
 arm(lane, deadlines, alarm)

@@ -26,6 +26,8 @@ if #ARGV >= 10 then
   if tonumber(redis.call('HGET', rebuilding, 'total')) < taken then
     redis.call('HSET', rebuilding, 'total', integer(taken))
   end
+  -- A note that the rules paused the lane would keep them from pausing it again.
+  if redis.call('HGET', rebuilding, 'switch') ~= 'paused' then redis.call('HDEL', rebuilding, 'paused_by_rules') end
 end
 if documents ~= '' then append(rebuilding, outbox, 'lane.described', ',"documents":' .. documents) end
 if is_last then

@@ -35,7 +35,7 @@ local function with_allowances(reply, shopper_pays, address_pays)
   if not counted then return reply end
   if shopper_pays and tries > 0 and (shopper_pays > 0 or shopper_owes > 0) then
     shopper_owes = owed_after(tries, shopper_owes, shopper_pays)
-    keep_bucket(CALLERS_MS, key, is_new, at, shopper, shopper_owes)
+    keep_bucket(CALLERS_MS, key, is_new, at, shopper, shopper_owes, key == even and odd or even)
     is_new = false
   end
   if address_pays and address_tries > 0 then

@@ -56,6 +56,8 @@ end
 if redis.call('XLEN', outbox) > 0 or redis.call('XLEN', untold) > 0 then
   redis.call('PUBLISH', ledger_doorbell, this_lane)
   redis.call('HSET', lane, 'outbox_since', integer(now))
+else
+  redis.call('HDEL', lane, 'outbox_since')
 end
 local overdue = redis.call('ZCOUNT', deadlines, '-inf', integer(now))
 arm(lane, deadlines, alarm)

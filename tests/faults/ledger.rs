@@ -19,9 +19,9 @@ async fn notices_nothing(world: &World, item: &Item) {
 
 /// Shoppers buy, a few at a time, for `seconds`. Returns how many bought.
 async fn shop_for(world: &World, item: &Item, seconds: u64) -> usize {
-    let until = std::time::Instant::now() + Duration::from_secs(seconds);
+    let until = Instant::now() + Duration::from_secs(seconds);
     let mut shoppers = 0;
-    while std::time::Instant::now() < until {
+    while Instant::now() < until {
         crowd(4, 4, |_| notices_nothing(world, item)).await;
         shoppers += 4;
         tokio::time::sleep(Duration::from_millis(500)).await;

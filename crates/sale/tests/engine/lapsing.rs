@@ -174,7 +174,7 @@ async fn a_lane_that_is_being_rebuilt_rings_the_ledger_keeps_its_alarm_and_is_no
     // As after the first step of a rebuild.
     shop.redis.command("RENAME", &[&shop.keys.lane(), &shop.keys.rebuilding()]).await;
     shop.redis.command("DEL", &[&shop.keys.alarm()]).await;
-    let mut bell = shop.server.listen(&[sale::keys::LEDGER_DOORBELL]).await;
+    let mut bell = shop.server.listen(&[LEDGER_DOORBELL]).await;
     sale::work::lapse(&shop.engine(), &shop.lane).await.unwrap();
     assert_eq!(bell.expect().await, shop.lane.to_string());
     shop.assert_alarm_in(1_000).await;

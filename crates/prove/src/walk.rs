@@ -215,9 +215,13 @@ impl Walk<'_> {
                 let real = self.real().switch(*wanted);
                 self.unless_away(real, |model| model.switch(*wanted))
             }
-            Step::Stock { units, add } => {
-                let real = self.real().stock(*units, *add);
-                self.unless_away(real, |model| model.stock(*units, *add))
+            Step::Stock { units, add, key } => {
+                let real = self.real().stock(*units, *add, *key);
+                // What was answered before is answered again, even while the lane is away.
+                match self.model.answered_before(*units, *add, *key) {
+                    Some(model) => Said { model, real },
+                    None => self.unless_away(real, |model| model.stock(*units, *add, *key)),
+                }
             }
             Step::Describe => {
                 let real = self.real().describe();

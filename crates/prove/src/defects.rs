@@ -5,7 +5,7 @@ use crate::redis::Defect;
 /// A defect with its meaning: the script, its own text, and the text instead.
 type Kept = (&'static str, &'static str, &'static str, &'static str);
 
-const KEPT: [Kept; 26] = [
+const KEPT: [Kept; 33] = [
     (
         "grant holds a unit that is not there",
         "grant",
@@ -79,6 +79,28 @@ const KEPT: [Kept; 26] = [
     ),
     ("lapse leaves a deadline", "lapse", "  redis.call('ZREM', deadlines, tail)\nend", "end"),
     ("lapse sets no alarm", "lapse", "arm(lane, deadlines, alarm)\n", "\n"),
+    ("stock adds units again under the same key", "stock", "if before then", "if false then"),
+    ("stock takes a key for another request", "stock", "if reused then", "if false then"),
+    (
+        "an older document replaces newer terms",
+        "publish_lane",
+        "if version < tonumber(version_before or 0) then",
+        "if false then",
+    ),
+    (
+        "checkout takes the price of today for an older hold",
+        "checkout",
+        "price = price_held or price",
+        "price = price",
+    ),
+    ("pay opens payments without bound", "pay", "if order.attempts >= most then", "if false then"),
+    (
+        "the queue of an item that ends in a pause waits for ever",
+        "grant",
+        "local over = switch == 'closed' or is_over_in_pause(switch, ends_at)",
+        "local over = switch == 'closed'",
+    ),
+    ("rules change a lane and tell nobody", "apply_rules", "if told() ~= before then", "if false then"),
     ("stock goes below what is taken", "stock", "or wanted < taken or", "or"),
     ("purge takes an event that was not copied", "purge", "redis.call('XLEN', outbox) > 0", "false"),
     (

@@ -27,6 +27,8 @@ pub const BEGIN: Moment = 1_795_255_200_000;
 const QUEUE_PATIENCE: Moment = 500;
 const OUTBOX_PATIENCE: Moment = 1_000;
 const PURGE_PATIENCE: Moment = 60_000;
+/// An operator's key stands for the same request for so long.
+const ANSWERS_KEPT: Moment = 86_400_000;
 /// A poll that finds the queue waiting for so long does the work itself.
 const POLL_PATIENCE: Moment = 300;
 
@@ -191,6 +193,15 @@ pub struct Change {
     pub after: String,
 }
 
+/// What was answered to a change of the stock under a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    pub at: Moment,
+    pub units: i64,
+    pub add: bool,
+    pub said: String,
+}
+
 /// All that Redis keeps of a lane.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Kept {
@@ -201,6 +212,8 @@ pub struct Kept {
     /// Events that the order database has not taken.
     pub outbox: Vec<Event>,
     pub changes: Vec<Change>,
+    /// The first answers to changes of the stock under a key.
+    pub answers: BTreeMap<u8, Answer>,
     /// Challenges that were used, right or wrong.
     pub used: BTreeSet<u8>,
     /// What callers owe.
@@ -587,8 +600,15 @@ impl Model {
         format!("was {}", before.as_str())
     }
 
+    /// What a change of the stock under this key is told, where it was made before.
+    pub fn answered_before(&self, units: i64, add: bool, key: Option<u8>) -> Option<String> {
+        let answer = self.kept.answers.get(&key?).filter(|answer| self.now - answer.at < ANSWERS_KEPT)?;
+        let is_same = (answer.units, answer.add) == (units, add);
+        Some(if is_same { answer.said.clone() } else { "the key belongs to another request".to_owned() })
+    }
+
     /// Adds `units`, or sets the total to them: never below what is taken.
-    pub fn stock(&mut self, units: i64, add: bool) -> String {
+    pub fn stock(&mut self, units: i64, add: bool, key: Option<u8>) -> String {
         let Some(lane) = self.kept.lane.as_ref() else { return "no such lane".to_owned() };
         let (total, switch) = (lane.total, lane.switch);
         let taken = total - self.available();
@@ -605,7 +625,11 @@ impl Model {
         self.ring_if_somebody_waits();
         self.signals.armed = true;
         self.note_change(total.to_string(), wanted.to_string());
-        format!("{wanted} units, {} available", wanted - taken)
+        let said = format!("{wanted} units, {} available", wanted - taken);
+        if let Some(key) = key {
+            self.kept.answers.insert(key, Answer { at: self.now, units, add, said: said.clone() });
+        }
+        said
     }
 
     pub fn describe(&mut self) -> String {

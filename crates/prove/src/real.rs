@@ -6,7 +6,7 @@ use provider_simulation::{Choice, Chosen, Delivery, ProviderPayment, SimulatedPr
 use sale::Engine;
 use sale::allowance::{Allowance, CALLERS_SECONDS, Counted};
 use sale::catalogue::{Documents, Item, Sale};
-use sale::change::Change;
+use sale::change::{Change, IdempotencyKey};
 use sale::ids::{Lane, OrderId, PaymentId, ReservationId, UserId};
 use sale::item::{Mode, Switch, Terms};
 use sale::money::{Currency, Money};
@@ -90,9 +90,12 @@ impl Real<'_> {
         })
     }
 
-    pub fn stock(&self, units: i64, add: bool) -> String {
+    pub fn stock(&self, units: i64, add: bool, key: Option<u8>) -> String {
+        let body = format!("{units} {add}");
+        let key =
+            key.map(|key| IdempotencyKey::new("olga", &format!("key-{key}"), "/stock", body.as_bytes()));
         let change = if add { StockChange::Add(units) } else { StockChange::Total(units) };
-        said(now(self.operator().stock(self.lane, change)), |stocked| match stocked {
+        said(now(self.operator().once(key).stock(self.lane, change)), |stocked| match stocked {
             Stocked::Done { total, available } => format!("{total} units, {available} available"),
             Stocked::Conflict { taken, total } => format!("conflict: {taken} of {total} are taken"),
             Stocked::KeyReused => "the key belongs to another request".to_owned(),

@@ -107,9 +107,9 @@ impl Model {
         }
     }
 
-    /// The lane goes back into the sale.
-    pub fn rebuild(&mut self) {
-        let Some(mut offer) = self.offer() else { return };
+    /// The lane goes back into the sale. Says whether untold events were left then, for the ordinary steps to repeat.
+    pub fn rebuild(&mut self) -> bool {
+        let Some(mut offer) = self.offer() else { return false };
         self.rebuilding = false;
         let stream = std::mem::take(&mut self.kept.outbox);
         let is_untold = |event: &&Event| {
@@ -175,6 +175,7 @@ impl Model {
         for event in &untold {
             self.redo(event);
         }
+        repeats
     }
 
     /// What operators decided and only Redis knows of holds on: of each untold change, what it changed. Says whether

@@ -42,9 +42,11 @@ pub enum Step {
     },
     SetRules(Rules),
     Switch(Switch),
+    /// Under a key, however often it is sent, it happens once.
     Stock {
         units: i64,
         add: bool,
+        key: Option<u8>,
     },
     Describe,
 
@@ -368,7 +370,11 @@ impl Profile {
                 database_gone: chance.once_in(10),
                 dies_before_acknowledging: chance.once_in(6),
             },
-            172..177 => Step::Stock { units: chance.between(-3, 6), add: chance.once_in(2) },
+            172..177 => Step::Stock {
+                units: chance.between(-3, 6),
+                add: chance.once_in(2),
+                key: chance.once_in(2).then(|| u8::try_from(chance.below(3)).unwrap_or(0)),
+            },
             177..182 => Step::Switch(match chance.below(12) {
                 0 => Switch::Closed,
                 1..=4 => Switch::Paused,

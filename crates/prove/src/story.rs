@@ -60,8 +60,11 @@ pub fn sentence(step: &Step, target: Option<Tail>) -> String {
         Step::Revise { terms, rules } => format!("the operator revises the item: {terms:?}, {rules:?}"),
         Step::SetRules(rules) => format!("the operator sets {rules:?}"),
         Step::Switch(wanted) => format!("the operator switches the lane to {}", wanted.as_str()),
-        Step::Stock { units, add: true } => format!("the operator adds {units} units"),
-        Step::Stock { units, add: false } => format!("the operator sets the stock to {units} units"),
+        Step::Stock { units, add, key } => {
+            let key = key.map(|key| format!(" under key {key}")).unwrap_or_default();
+            let does = if *add { "adds" } else { "sets the stock to" };
+            format!("the operator {does} {units} units{key}")
+        }
         Step::Describe => "the operator describes the item".to_owned(),
         Step::AskChallenge { who, address } => {
             format!("{} asks for a challenge from {}", name(*who), ADDRESSES[usize::from(*address)])

@@ -215,9 +215,13 @@ impl Walk<'_> {
                 let real = self.real().switch(*wanted);
                 self.unless_away(real, |model| model.switch(*wanted))
             }
-            Step::Stock { units, add } => {
-                let real = self.real().stock(*units, *add);
-                self.unless_away(real, |model| model.stock(*units, *add))
+            Step::Stock { units, add, key } => {
+                let real = self.real().stock(*units, *add, *key);
+                // What was answered before is answered again, even while the lane is away.
+                match self.model.answered_before(*units, *add, *key) {
+                    Some(model) => Said { model, real },
+                    None => self.unless_away(real, |model| model.stock(*units, *add, *key)),
+                }
             }
             Step::Describe => {
                 let real = self.real().describe();
@@ -493,14 +497,14 @@ impl Walk<'_> {
         if !was_away && dies.is_some() && !contradicts {
             self.model.copy(MENDER_COPIES, false, false);
         }
-        self.model.rebuild();
+        let repeats = self.model.rebuild();
         self.watch.forget_outbox();
-        self.follow_copies()?;
+        self.follow_copies(repeats)?;
         Ok(Ok(format!("{words} rebuilt")))
     }
 
     /// What was told while the lane was rebuilt may have reached the database already.
-    fn follow_copies(&mut self) -> anyhow::Result<()> {
+    fn follow_copies(&mut self, repeats: bool) -> anyhow::Result<()> {
         let written = usize::try_from(self.real().written()?)?.saturating_sub(self.model.written.len());
         let new: Vec<_> = self.model.kept.outbox.iter().take(written).cloned().collect();
         self.model.written.extend(new);
@@ -509,13 +513,13 @@ impl Walk<'_> {
         let left = usize::try_from(left.first().and_then(Reply::int).unwrap_or(0))?;
         let gone = self.model.kept.outbox.len().saturating_sub(left).min(written);
         self.model.kept.outbox.drain(..gone);
-        // Events that were repeated to no effect leave a look of the alarm behind, where nothing was copied meanwhile.
+        if gone == 0 || !self.model.kept.outbox.is_empty() {
+            return Ok(());
+        }
+        // Where events were repeated, it depends on the moment of the copy whether the alarm looks once more.
         let since = self.client.plain(&["HGET", keys.lane(), "outbox_since"])?;
-        if self.model.kept.outbox.is_empty()
-            && gone > 0
-            && since.first().is_none_or(|since| since.text().is_none())
-            && let Some(lane) = self.model.kept.lane.as_mut()
-        {
+        let looks_again = repeats && since.first().is_some_and(|since| since.text().is_some());
+        if let Some(lane) = self.model.kept.lane.as_mut().filter(|_| !looks_again) {
             lane.outbox_since = None;
         }
         Ok(())

@@ -156,6 +156,9 @@ pub fn walk(chance: &mut Chance, length: usize) -> Vec<Step> {
             steps.push(step);
         }
     }
+    if chance.once_in(10) {
+        profile.end(&mut steps);
+    }
     steps
 }
 
@@ -282,6 +285,16 @@ impl Profile {
                 steps.push(self.step(chance));
             }
         }
+    }
+
+    /// The sale ends, all is settled as far as time settles it, and the lane's time in Redis is over.
+    fn end(&self, steps: &mut Vec<Step>) {
+        steps.push(Step::Wait(self.ends_in + self.retention_ms));
+        steps.push(Step::Grant { most: 500 });
+        steps.push(Step::Wait(self.hold_ms));
+        steps.push(Step::Lapse { most: 200 });
+        steps.push(Step::Copy { most: 250, database_gone: false, dies_before_acknowledging: false });
+        steps.extend([Step::Collect { dies: None }, Step::Purge]);
     }
 
     fn who(&self, chance: &mut Chance) -> Who {

@@ -1,6 +1,9 @@
 //! What the model found, each as its shortest story. The story goes well with the scripts as they are, and fails where a
 //! script has the fault again.
 
+// Also in functions that several tests share, a panic is how a test fails.
+#![allow(clippy::unwrap_used)]
+
 use prove::model::{BEGIN, Rules, Terms, Who, Wish};
 use prove::redis::Defect;
 use prove::steps::{Step, Whose};

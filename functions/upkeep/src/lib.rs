@@ -36,11 +36,11 @@ const COPY_BATCHES: u32 = 20;
 const PROVIDER_PATIENCE: Duration = Duration::from_secs(5);
 
 web::service!("upkeep", handle, settings: [LOG_REQUESTS, REDIS_URL, TRUST_PROXY], OPERATOR, RULES, [
-    PAYMENT_PROVIDER,
-    LEDGER,
     HOLD_SECONDS,
     PAY_SECONDS,
     RETENTION_SECONDS,
+    PAYMENT_PROVIDER,
+    LEDGER,
 ]);
 
 async fn handle(request: &mut Request) -> Result<Response, Problem> {

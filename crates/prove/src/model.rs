@@ -1175,7 +1175,7 @@ impl Model {
             self.signals.armed = true;
             return "unsettled".to_owned();
         }
-        // What is kept of callers and challenges leaves by itself.
+        // Redis expires the records of callers and challenges by itself.
         let (used, debts) = (std::mem::take(&mut self.kept.used), std::mem::take(&mut self.kept.debts));
         self.kept = Kept { used, debts, ..Kept::default() };
         self.purged = true;

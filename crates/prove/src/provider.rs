@@ -98,7 +98,7 @@ impl Provider {
     /// What became of try number `tries`.
     pub fn report(&mut self, id: Id, tries: u32, delivery: Delivery, now: Moment) -> String {
         let Some(payment) = self.payments.get_mut(&id) else { return "no such payment".to_owned() };
-        // What is delivered is delivered, whichever try it was.
+        // A delivery counts, whichever try made it.
         if payment.standing != "due" || (payment.tries != tries && delivery != Delivery::Delivered) {
             return words::provider_payment(payment);
         }

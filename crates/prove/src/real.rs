@@ -568,7 +568,7 @@ pub struct Stage {
 }
 
 impl Real<'_> {
-    /// Does what whoever finds the lane behind does. Says whether it was finished and what it came to, or what went wrong.
+    /// Rebuilds the lane as a worker does that finds it behind. Returns whether it finished and the result, or the error.
     pub fn mend(&self, one_stage: bool, dies: Option<u32>) -> Result<(bool, String), String> {
         let patience = if one_stage { Duration::ZERO } else { Duration::from_secs(60) };
         self.redis.die_after(dies);

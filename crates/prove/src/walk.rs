@@ -126,7 +126,7 @@ impl Walk<'_> {
             let (commands, count) = self.watch.commands(full);
             let target = self.target(step);
             let clock = self.model.now;
-            // What is one script is looked at in the same round trip; other steps are looked at when they are over.
+            // A step of one script is read in the same round trip; other steps are read when they are over.
             if step.is_one_script() {
                 self.client.look_after_next(commands, count);
             }

@@ -21,7 +21,7 @@ fn the_scripts_do_as_the_model_does() {
 #[test]
 fn a_run_sees_every_kind_of_reply() {
     let seen = run(SEED, Until::Walks(4 * WALKS), 2, &[]).unwrap().seen;
-    // What is rare, and would not be missed if it never happened.
+    // These replies are rare, and no other check would notice if they never came.
     let rare = [
         "Wish: has # already",
         "Wish: the queue is full",

@@ -8,7 +8,7 @@
 //! 4. The lane tells the order database the documents.
 //! 5. The marker goes.
 //!
-//! Before step 1 nothing has happened. After it the change is made: whoever calls [`finish`] next takes the remaining steps
+//! Before step 1 nothing has happened. After it the change is made: the next call of [`finish`] takes the remaining steps
 //! from the document as it is then. That is the same call, the operator's next call, or a tick. Each step may be taken again.
 //! So a crash leaves the old state or the new one, and shoppers never buy by terms that no document says.
 

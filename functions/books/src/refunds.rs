@@ -1,6 +1,6 @@
 //! Money to give back: lists it, claims it for one operator, and records that it went back.
 //!
-//! An operator claims a refund, pays at the provider, and settles. Whoever settles without a claim claims first. So every
+//! An operator claims a refund, pays at the provider, and settles. Settling without a claim claims first. So every
 //! way of recording a refund passes the same claim, and two operators never pay the same money back.
 
 use order_ledger::refunds::{self, Claim, RefundKind};

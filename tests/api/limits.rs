@@ -161,6 +161,8 @@ async fn polls_have_an_allowance_and_are_spread_over_those_who_wait() {
     let pause = |reservation: &Value| reservation["poll_after_ms"].as_u64().unwrap();
     let (place, after) = (8, pause(&reservations[7].1));
     assert_eq!(after, place * 1_500 / 2, "{}", reservations[7].1);
+    // The first could ask every 750 ms by the shop's rate. Its own allowance refills every two seconds.
+    assert_eq!(pause(&reservations[0].1), 2_000);
 
     let (shopper, reservation) = &reservations[0];
     let path = format!("/api/reservations/{}", reservation["id"].as_str().unwrap());

@@ -8,3 +8,5 @@ mod chromium;
 mod paying;
 /// Purchases by clicks and keys.
 mod purchase;
+/// The words of the pages.
+mod words;

@@ -372,11 +372,14 @@ impl Model {
         [Some(purge), lapses, queue, outbox, end].into_iter().flatten().min()
     }
 
-    fn pace(&self, position: i64) -> String {
+    /// Where callers are `limited`, the pace keeps to the shopper's own polls too.
+    fn pace(&self, position: i64, limited: bool) -> String {
         let lane = self.kept.lane.as_ref();
         let waiting = lane.map_or(0, |lane| lane.admitted - lane.drained);
         let hold_ms = lane.filter(|_| position <= self.available()).map_or(0, |lane| lane.terms.hold_ms);
-        words::pace(position, waiting, lane.map_or(0, |lane| lane.rules.polls_per_second), hold_ms)
+        let polls = lane
+            .map_or([0, 0], |lane| [lane.rules.polls_per_second, if limited { lane.rules.polls } else { 0 }]);
+        words::pace(position, waiting, polls, hold_ms)
     }
 
     /// Whether the lane is paused past its end: then its queue is rejected, because nobody may resume it.
@@ -694,14 +697,15 @@ impl Model {
     }
 
     fn decide(&mut self, tail: Tail, wish: &Wish, callers: Option<&[(Caller, u32); 2]>) -> (String, Cost) {
-        let Wish { who, quantity, challenge, rehearsal, .. } = *wish;
+        let Wish { who, quantity, challenge, rehearsal, address, .. } = *wish;
+        let limited = address.is_some();
         let Some(lane) = self.kept.lane.clone() else { return (String::new(), Cost::Nothing) };
         let available = self.available();
         // Asking again is the same wish, and costs nothing.
         if let Some(alive) = self.alive(who) {
             let r = &self.kept.reservations[&alive];
             let until = (r.state == ReservationState::Held).then_some(r.deadline);
-            let pace = self.pace(self.position(alive));
+            let pace = self.pace(self.position(alive), limited);
             return (words::existing(alive, r.state, r.quantity, until, &pace), Cost::Nothing);
         }
         let wait = callers.map_or(0, |callers| self.wait_of(callers));
@@ -759,12 +763,15 @@ impl Model {
         if let Some(lane) = self.kept.lane.as_mut() {
             lane.units_until = units_until;
         }
-        let said =
-            if queued { self.admit_to_queue(tail, who, quantity) } else { self.hold(tail, who, quantity) };
+        let said = if queued {
+            self.admit_to_queue(tail, who, quantity, limited)
+        } else {
+            self.hold(tail, who, quantity)
+        };
         (said, Cost::Admission)
     }
 
-    fn admit_to_queue(&mut self, tail: Tail, who: Who, quantity: u32) -> String {
+    fn admit_to_queue(&mut self, tail: Tail, who: Who, quantity: u32, limited: bool) -> String {
         let Some(lane) = self.kept.lane.as_mut() else { return String::new() };
         lane.admitted += 1;
         if self.kept.queue.is_empty() {
@@ -778,7 +785,7 @@ impl Model {
         let reservation =
             Reservation { who, quantity, state, number, deadline: 0, unit_price: 0, order: None };
         self.kept.reservations.insert(tail, reservation);
-        format!("{} queued, {}", words::reservation(tail), self.pace(self.position(tail)))
+        format!("{} queued, {}", words::reservation(tail), self.pace(self.position(tail), limited))
     }
 
     fn hold(&mut self, tail: Tail, who: Who, quantity: u32) -> String {
@@ -836,7 +843,7 @@ impl Model {
     pub fn poll(&mut self, tail: Tail, by: Who, limited: bool) -> String {
         let capacity = self.kept.lane.as_ref().map_or(0, |lane| lane.rules.polls);
         if !limited || capacity == 0 {
-            return self.look_at(tail, by);
+            return self.look_at(tail, by, false);
         }
         let caller = Caller::Polls(by);
         let wait = allowances::wait(capacity, self.kept.debts.owed(caller, self.now));
@@ -844,20 +851,20 @@ impl Model {
             format!("too many: wait {wait} ms")
         } else {
             self.kept.debts.pay(caller, capacity, 1, self.now);
-            self.look_at(tail, by)
+            self.look_at(tail, by, true)
         };
         let owed = self.kept.debts.owed(caller, self.now);
         format!("{said}; {}", allowances::words(capacity, owed))
     }
 
-    fn look_at(&mut self, tail: Tail, by: Who) -> String {
+    fn look_at(&mut self, tail: Tail, by: Who, limited: bool) -> String {
         let Some(r) = self.kept.reservations.get(&tail).filter(|r| r.who == by).cloned() else {
             return "no such reservation".to_owned();
         };
         let until = (r.state == ReservationState::Held).then_some(r.deadline);
         let deadlines_overdue = !self.overdue().is_empty();
         let position = self.position(tail);
-        let pace = self.pace(position);
+        let pace = self.pace(position, limited);
         let (rests, is_over_in_pause) = (self.queue_rests(), self.is_over_in_pause());
         let Some(lane) = self.kept.lane.as_mut() else { return "unavailable".to_owned() };
         // A pause stops the clock. The first poll after the end gets the work.

@@ -416,7 +416,8 @@ fn allowed(allowances: &[Allowance]) -> String {
 
 fn paced(pace: &Pace) -> String {
     let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-    words::pace(number(pace.position), number(pace.waiting), pace.polls_per_second, number(pace.hold_ms))
+    let polls = [pace.polls_per_second, pace.polls_per_ten_seconds];
+    words::pace(number(pace.position), number(pace.waiting), polls, number(pace.hold_ms))
 }
 
 fn at_provider(payment: &ProviderPayment) -> String {

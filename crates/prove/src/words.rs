@@ -19,8 +19,10 @@ pub fn reservation(tail: Tail) -> String {
     format!("#{tail}")
 }
 
-pub fn pace(position: i64, waiting: i64, polls_per_second: u32, hold_ms: i64) -> String {
-    format!("place {position} of {waiting}, {polls_per_second} polls/s, {hold_ms} ms hold")
+pub fn pace(position: i64, waiting: i64, [each_second, own]: [u32; 2], hold_ms: i64) -> String {
+    format!(
+        "place {position} of {waiting}, {each_second} polls/s, {own} polls of one shopper, {hold_ms} ms hold"
+    )
 }
 
 pub fn existing(

@@ -31,6 +31,8 @@ pub struct Pace {
     pub waiting: u64,
     /// Polls a second that all pages together should stay under; 0 for any number.
     pub polls_per_second: u32,
+    /// Polls that this shopper may make in ten seconds; 0 for any number.
+    pub polls_per_ten_seconds: u32,
     /// How long a hold lasts, in milliseconds, if there is a unit for this place now; else 0.
     pub hold_ms: u64,
 }
@@ -47,15 +49,31 @@ impl Pace {
     /// the places near the head, which are decided first: they ask every 52 × position / rate seconds. The sum
     /// 1 + 1/2 + … + 1/n is below 17.3 for ten million places, so that many pages stay under the rate. A page whose shopper
     /// may get a unit asks three times within a hold in any case.
+    ///
+    /// No page is told to ask more often than its shopper's own allowance of polls refills. Otherwise a page that does as
+    /// it is told would be refused.
     pub fn poll_after_ms(&self) -> u64 {
+        self.shared_ms().max(self.least_ms())
+    }
+
+    /// The shortest wait between polls of this shopper, in milliseconds.
+    fn least_ms(&self) -> u64 {
+        match self.polls_per_ten_seconds {
+            0 => Self::LEAST_MS,
+            polls => 10_000_u64.div_ceil(u64::from(polls)).max(Self::LEAST_MS),
+        }
+    }
+
+    /// The wait with which all pages together stay under the rate, in milliseconds.
+    fn shared_ms(&self) -> u64 {
         if self.polls_per_second == 0 {
-            return Self::LEAST_MS;
+            return 0;
         }
         let rate = u64::from(self.polls_per_second);
         let alike = self.waiting.max(self.position).saturating_mul(1_500) / rate;
         let by_place = self.position.saturating_mul(52_000) / rate;
         let in_time = if self.hold_ms > 0 { self.hold_ms / Self::ASKS_PER_HOLD } else { u64::MAX };
-        alike.min(by_place).min(in_time).max(Self::LEAST_MS)
+        alike.min(by_place).min(in_time)
     }
 }
 
@@ -130,7 +148,7 @@ mod tests {
     use super::*;
 
     fn pace(position: u64, waiting: u64, polls_per_second: u32) -> Pace {
-        Pace { position, waiting, polls_per_second, hold_ms: 0 }
+        Pace { position, waiting, polls_per_second, ..Pace::default() }
     }
 
     #[test]
@@ -158,6 +176,22 @@ mod tests {
         assert_eq!(pace(100, 100, 5_000).poll_after_ms(), 250);
         assert_eq!(pace(u64::MAX, u64::MAX, 0).poll_after_ms(), 250);
         assert!(pace(u64::MAX, u64::MAX, 1).poll_after_ms() > 250);
+    }
+
+    #[test]
+    fn no_page_is_told_to_ask_more_often_than_its_shopper_may() {
+        for polls in 1..=10_000 {
+            for position in [0, 1, 100, 10_000_000] {
+                for hold_ms in [0, 3, 300_000] {
+                    for rate in [0, 1, 5_000] {
+                        let pace =
+                            Pace { polls_per_ten_seconds: polls, hold_ms, ..pace(position, position, rate) };
+                        let wait = pace.poll_after_ms();
+                        assert!(wait * u64::from(polls) >= 10_000, "{pace:?}: {wait}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

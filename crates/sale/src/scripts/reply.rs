@@ -91,6 +91,7 @@ impl ReplyReader {
             position: self.count()?,
             waiting: self.count()?,
             polls_per_second: self.quantity()?,
+            polls_per_ten_seconds: self.quantity()?,
             hold_ms: self.count()?,
         })
     }

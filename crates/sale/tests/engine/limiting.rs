@@ -270,7 +270,7 @@ async fn polls_have_an_allowance_of_their_own_which_finds_and_strangers_share() 
         let counted = poll("ann").await;
         let Polled::Found(ReservationView { pace, .. }) = counted.outcome else { panic!("{counted:?}") };
         assert_eq!((pace.position, pace.waiting, pace.polls_per_second), (1, 40, 40));
-        assert_eq!(pace.poll_after_ms(), 1_300);
+        assert_eq!((pace.polls_per_ten_seconds, pace.poll_after_ms()), (5, 2_000));
         assert_eq!(told(&counted.allowances, CALLERS_SECONDS), [(5, left, 2_000)]);
         assert_eq!(poll("eve").await.outcome, Polled::NotFound);
     }

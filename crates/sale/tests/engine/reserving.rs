@@ -66,7 +66,7 @@ async fn asking_again_gives_the_reservation_that_is_alive() {
     let id = shop.queued("ann").await;
     shop.queued("bob").await;
     let hold_ms = HOLD_MS as u64;
-    let pace = |position, waiting| Pace { position, waiting, polls_per_second: 0, hold_ms };
+    let pace = |position, waiting| Pace { position, waiting, hold_ms, ..Pace::default() };
     let existing =
         |state, pace, deadline| Reserved::Existing { id: id.clone(), state, quantity: 1, deadline, pace };
     assert_eq!(shop.reserve("ann", 2).await, existing(ReservationState::Queued, pace(1, 2), None));

@@ -257,7 +257,7 @@ impl Model {
     fn pace(&self, position: u64) -> Pace {
         let has_unit = i64::try_from(position).unwrap() <= self.available();
         let hold_ms = if has_unit { u64::try_from(self.terms.hold_ms).unwrap() } else { 0 };
-        Pace { position, waiting: self.queue.len() as u64, polls_per_second: 0, hold_ms }
+        Pace { position, waiting: self.queue.len() as u64, hold_ms, ..Pace::default() }
     }
 
     fn reserve(&mut self, tail: Tail, who: usize, quantity: u32, challenge: Option<(u8, bool)>) -> Reserved {

@@ -46,4 +46,5 @@ if first and tonumber(first) <= now then deadline_overdue = 1 end
 local deadline = state == 'held' and deadline_of(deadlines, tail) or 0
 local position = state == 'queued' and math.max(number - drained, 0) or 0
 return with_allowance({'found', state, quantity, deadline, queue_overdue, deadline_overdue, position,
-  tonumber(admitted) - drained, polls_per_second, position <= tonumber(available) and tonumber(hold_ms) or 0})
+  tonumber(admitted) - drained, polls_per_second, counted and polls or 0,
+  position <= tonumber(available) and tonumber(hold_ms) or 0})

@@ -8,8 +8,8 @@
 -- Replies, each followed, if callers are counted, by capacity and what is owed (in parts of it) of shopper and address
 --   {'queued', tail, quantity, pace…}  {'held', tail, quantity, deadline}
 --   {'existing', tail, state, quantity, deadline, pace…}
---   with pace: position, waiting, polls a second that all pages together should stay under, how long a hold lasts or 0 if
---   there is no unit for this position
+--   with pace: position, waiting, polls a second that all pages together should stay under, polls of this shopper in ten
+--   seconds, how long a hold lasts or 0 if there is no unit for this position
 --   {'not_found'} {'not_started', starts_at} {'ended'} {'paused'} {'sold_out', available} {'purchase_limit', cap, taken}
 --   {'queue_full'} {'rate_limited', retry_after_ms} {'challenge_failed'}
 --   {'clear'} of a rehearsal: it would be admitted
@@ -24,7 +24,8 @@ local switch, starts_at, ends_at, available, cap, mode, queue_factor, total, adm
 if not switch then return {'not_found'} end
 available, drained, hold_ms = tonumber(available), tonumber(drained), tonumber(hold_ms)
 local waiting = tonumber(admitted) - drained
-local tries, address_tries, _, polls_per_second, units_per_second = read_rates(rates)
+local tries, address_tries, polls, polls_per_second, units_per_second = read_rates(rates)
+if shopper == '' then polls = 0 end
 local counted = shopper ~= '' and tries + address_tries > 0
 local key, is_new, at, shopper_owes, address_owes
 if counted then key, is_new, at, shopper_owes, address_owes = read_buckets(even, odd, CALLERS_MS, shopper, address) end
@@ -54,7 +55,7 @@ if alive ~= '' then
   local state, _, had, number = read_reservation(redis.call('HGET', reservations, alive))
   local deadline = state == 'held' and deadline_of(deadlines, alive) or 0
   local position = state == 'queued' and math.max(number - drained, 0) or 0
-  return with_allowances({'existing', alive, state, had, deadline, position, waiting, polls_per_second,
+  return with_allowances({'existing', alive, state, had, deadline, position, waiting, polls_per_second, polls,
     position <= available and hold_ms or 0})
 end
 
@@ -112,7 +113,7 @@ if queued then
     arm(lane, deadlines, alarm)
   end
   local position = number - drained
-  return with_allowances({'queued', tail, quantity, position, position, polls_per_second,
+  return with_allowances({'queued', tail, quantity, position, position, polls_per_second, polls,
     position <= available and hold_ms or 0}, -1, 1)
 end
 

@@ -251,6 +251,10 @@ const PROBLEMS = {
     "请求有误，请刷新页面后重试。",
   ],
   "method-not-allowed": ["This isn’t available here.", "此处不支持该操作。"],
+  "idempotency-key-reused": [
+    "This was sent before with other content. Reload the page and try again.",
+    "此请求曾以不同内容提交过，请刷新页面后重试。",
+  ],
   "version-mismatch": ["It was changed in between. Reload the page.", "内容已被更新，请刷新页面。"],
   "bad-signature": ["The signature is wrong.", "签名错误。"],
   "stale-signature": ["The signature is too old.", "签名已过期。"],

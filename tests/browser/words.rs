@@ -23,10 +23,11 @@ async fn the_pages_have_words_of_their_own_for_every_problem_in_both_languages()
             .await;
         browser.reload().await;
         let slugs = serde_json::to_string(&problems).unwrap();
-        // A problem without words of the page's own is explained by the server's title.
+        // An asset's address carries its digest. A problem without words of the page's own shows the server's title.
         let words = browser
             .run(&format!(
-                "return import('/assets/words.js').then(({{ explain, locale }}) =>
+                "const assets = performance.getEntriesByType('resource').map((entry) => entry.name);
+                 return import(assets.find((name) => /\\/words[^/]*\\.js$/.test(name))).then(({{ explain, locale }}) =>
                    [locale(), ...{slugs}.map((slug) => explain({{ slug, title: 'The title', detail: slug }}))]);"
             ))
             .await;

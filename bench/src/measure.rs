@@ -19,6 +19,13 @@ use crate::report::{Budget, Report, milliseconds_at};
 
 const RESERVE: &str = "reserve, accepted";
 const RESERVE_REFERENCE: &str = "redis-benchmark, the same script";
+const REFUSAL: &str = "refusal, sold out";
+/// The stocks of the items whose refusals are measured, with the names of the measurements.
+const REFUSED: [(usize, &str); 3] = [
+    (1, REFUSAL),
+    (20_000, "refusal, 20,000 units sold out"),
+    (1_000_000, "refusal, 1,000,000 units sold out"),
+];
 const PAGE: &str = "static page";
 const PAGE_REFERENCE: &str = "Nginx, the same bytes";
 /// A stock that is larger than any measurement needs.
@@ -85,8 +92,10 @@ pub async fn everything(settings: &Settings, report: &mut Report) -> anyhow::Res
     if settings.wants("reserve") || settings.wants("poll") || settings.wants("result") {
         bench.reservations(report).await?;
     }
-    if settings.wants("refusal") {
-        bench.refusals(report).await?;
+    for (units, name) in REFUSED {
+        if settings.wants(name) {
+            bench.refusals(units, name, report).await?;
+        }
     }
     if settings.wants("script") || settings.wants("drain") {
         bench.script_and_drain(report).await?;
@@ -94,7 +103,9 @@ pub async fn everything(settings: &Settings, report: &mut Report) -> anyhow::Res
 
     let budgets = [
         (RESERVE, RESERVE_REFERENCE, "reserve / redis-benchmark", 0.4),
-        ("refusal, sold out", RESERVE, "refusals / accepted", 1.5),
+        (REFUSAL, RESERVE, "refusals / accepted", 1.5),
+        (REFUSED[1].1, REFUSAL, "refusals of 20,000 units / of one", 0.7),
+        (REFUSED[2].1, REFUSAL, "refusals of 1,000,000 units / of one", 0.5),
         (PAGE, PAGE_REFERENCE, "page / Nginx", 0.4),
     ];
     for (ours, theirs, name, least) in budgets {
@@ -323,13 +334,21 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Measures refusals of an item that is sold out.
-    async fn refusals(&self, report: &mut Report) -> anyhow::Result<()> {
-        let item = self.seller.publish(&ItemTerms::of(1)).await;
-        // All shoppers solve their challenges before the only unit is sold.
+    /// Measures refusals of an item of so many units that is sold out, each unit to a shopper of its own.
+    async fn refusals(&self, units: usize, name: &str, report: &mut Report) -> anyhow::Result<()> {
+        let item = self.seller.publish(&ItemTerms::of(i64::try_from(units)?)).await;
+        // All shoppers solve their challenges before the last unit is sold.
         let tokens = self.sessions(1_000).await?;
         let asked = self.wishes(&item, &tokens).await?;
-        self.world.shopper().await.hold(&item).await;
+        let call = self.capture_reserve(&item).await?;
+        if units > 1 {
+            redis_benchmark(self.world.redis.port(), self.settings.connections, units - 1, &call)?;
+        }
+        self.wait_until_drained(&item).await;
+        let holders = self.seller.counters(&item).await.held;
+        ensure!(holders as usize > units * 9 / 10, "only {holders} of {units} units are held");
+        // Two of the random shoppers may have been the same.
+        self.seller.set_stock(&item, json!({ "total": holders })).await.expect(200);
         let outcome = closed_loop(
             self.address,
             self.settings.connections,
@@ -337,10 +356,10 @@ impl Bench<'_> {
             |_, response| response.status == 410 && contains(response.body, "/problems/sold-out"),
         )
         .await?;
-        report.add_outcome("refusal, sold out", &outcome);
+        report.add_outcome(name, &outcome);
         let counters = self.seller.counters(&item).await;
-        if counters.held != 1 || counters.available != 0 {
-            report.complain(format!("one unit was for sale, and now: {counters:?}"));
+        if counters.held != holders || counters.available != 0 {
+            report.complain(format!("{holders} units were held, and now: {counters:?}"));
         }
         Ok(())
     }

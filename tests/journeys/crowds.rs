@@ -1,5 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use stampede_tests::{Counters, Item, ItemTerms, Response, Shopper, World, crowd};
@@ -93,6 +93,36 @@ async fn three_items_of_fifty_and_a_thousand_shoppers_for_each() {
         assert_eq!(count(&outcomes), BTreeMap::from([(Outcome::Held, 50), (Outcome::SoldOut, 950)]));
         seller.expect_counters(item, Counters::held(50, 50)).await;
     }
+}
+
+/// How often Redis has shown a part of the filter of holders, which is what a mark is made of.
+async fn marks_made(world: &mut World) -> u64 {
+    let statistics: String = world.redis.command(&["INFO", "commandstats"]).await;
+    let calls = statistics.lines().find_map(|line| line.strip_prefix("cmdstat_getrange:calls="));
+    calls.map_or(0, |rest| rest.split(',').next().unwrap().parse().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_at_a_sold_out_item_has_its_mark_refreshed_by_one_at_a_time() {
+    let (mut world, item) = World::builder().unchecked().selling(1).await;
+    let holder = world.shopper().await;
+    let reservation = holder.hold(&item).await;
+    let shoppers = world.shoppers(2_000).await;
+    let begun = Instant::now();
+    let mut refusals = 0;
+    // Long enough for several marks to be made and to expire.
+    while begun.elapsed() < Duration::from_secs(4) {
+        let outcomes = rush(&shoppers, &item).await;
+        assert_eq!(count(&outcomes), BTreeMap::from([(Outcome::SoldOut, shoppers.len())]));
+        refusals += outcomes.len() as u64;
+        let again = holder.reserve(&item).await.expect(200);
+        assert_eq!(again["id"], reservation["id"], "the mark lets a shopper with a reservation through");
+    }
+    let (made, elapsed) = (marks_made(&mut world).await, begun.elapsed().as_secs());
+    println!("{refusals} refusals in {elapsed} s, {made} marks");
+    // At first the requests under way may each find no mark, one in each instance. Then a mark is made twice a second.
+    assert!(made <= 32 + 6 * (elapsed + 1), "{made} marks for {refusals} refusals in {elapsed} s");
+    assert!(made * 20 < refusals, "{made} marks for {refusals} refusals");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! Reads all that Redis has of a lane, and says in words where it differs from the model.
 
 use provider_simulation::keys as provider_keys;
+use sale::holders::FilterPart;
 use sale::ids::Lane as LaneId;
 use sale::ids::PaymentId;
 use sale::keys::{GRANT_DOORBELL, LEDGER_DOORBELL, LOG, LaneKeys};
@@ -33,6 +34,8 @@ pub struct Keys {
     series: String,
     challenges: String,
     rebuilding: String,
+    holders: String,
+    ended: String,
     all: Vec<String>,
 }
 
@@ -58,6 +61,8 @@ impl Keys {
             series: keys.series(),
             challenges,
             rebuilding: keys.rebuilding(),
+            holders: keys.holders(),
+            ended: keys.ended(),
             all,
         }
     }
@@ -95,7 +100,7 @@ const CLOCK_MARGIN: Duration = Duration::from_millis(100);
 
 /// How many commands [`Watch::commands`] writes: after every step, and once in a while.
 const EVERY: usize = 11;
-const SOMETIMES: usize = 8;
+const SOMETIMES: usize = 10;
 
 impl Watch {
     pub fn new(lane: &LaneId) -> Self {
@@ -150,6 +155,8 @@ impl Watch {
             &["HLEN", provider_keys::PAYMENTS],
             &["ZRANGE", provider_keys::DUE, "0", "-1", "WITHSCORES"],
             &["ZRANGE", provider_keys::KEPT, "0", "-1", "WITHSCORES"],
+            &["GET", &keys.holders],
+            &["LRANGE", &keys.ended, "0", "-1"],
         ];
         for words in words {
             write(&mut commands, words);
@@ -205,7 +212,7 @@ impl Watch {
         compare_doorbells(model, heard, &mut found);
         let from = model.kept.outbox.len().saturating_sub(unseen);
         self.compare_events(&model.kept.outbox[from..], new_events, &mut found);
-        if let [all_events, details, series, challenges, log, payments, due, kept] = rest {
+        if let [all_events, details, series, challenges, log, payments, due, kept, holders, ended] = rest {
             self.compare_events(&model.kept.outbox, all_events, &mut found);
             compare_details(model, details, &mut found);
             compare_series(model, series, &mut found);
@@ -214,6 +221,10 @@ impl Watch {
             found.number("payments at the provider", model.provider.payments.len() as i64, int(payments));
             compare_moments("webhooks due", &model.provider.due, due, &mut found);
             compare_moments("payments kept by the provider", &model.provider.kept, kept, &mut found);
+            compare_holders(model, holders, &mut found);
+            let ended: Vec<String> = ended.iter().map(|entry| text(entry).into_owned()).collect();
+            let expected = model.kept.ended.iter().map(|(second, tail)| format!("{second}|{}", spell(*tail)));
+            found.same("reservations that ended", &expected.collect(), &ended);
         }
         found.0
     }
@@ -614,11 +625,28 @@ fn compare_details(model: &Model, records: &[Reply], found: &mut Differences) {
 
 fn compare_series(model: &Model, counts: &[Reply], found: &mut Differences) {
     let there: HashMap<Cow<'_, str>, Cow<'_, str>> = pairs(counts).collect();
-    found.number("counts in the time series", model.kept.series.len() as i64, there.len() as i64);
+    let counts = there.keys().filter(|name| !name.starts_with('@')).count();
+    found.number("counts in the time series", model.kept.series.len() as i64, counts as i64);
     for ((at, name), count) in &model.kept.series {
         let is = there.get(format!("{at}:{name}").as_str()).and_then(|count| count.parse().ok());
         if is != Some(*count) {
             found.say(format!("{name} at {}: {count} in the model, {is:?} in Redis", words::clock(*at)));
+        }
+    }
+}
+
+fn compare_holders(model: &Model, filter: &[Reply], found: &mut Differences) {
+    let bits = match filter.first() {
+        Some(Reply::Binary(bits)) => bits.clone(),
+        _ => Vec::new(),
+    };
+    // A walk's stock is small: one part has everybody.
+    let part = FilterPart::new(1, 0, bits);
+    for (who, name) in SHOPPERS.iter().enumerate() {
+        let expected = u8::try_from(who).is_ok_and(|who| model.kept.holders.contains(&who));
+        let is_there = name.parse().is_ok_and(|user| part.may_contain(&user));
+        if is_there != expected {
+            found.say(format!("{name} got units: {expected} in the model, {is_there} in the filter"));
         }
     }
 }

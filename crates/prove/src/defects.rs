@@ -5,7 +5,7 @@ use crate::redis::Defect;
 /// A defect with its meaning: the script, its own text, and the text instead.
 type Kept = (&'static str, &'static str, &'static str, &'static str);
 
-const KEPT: [Kept; 33] = [
+const KEPT: [Kept; 42] = [
     (
         "grant holds a unit that is not there",
         "grant",
@@ -108,6 +108,45 @@ const KEPT: [Kept; 33] = [
         "acknowledge",
         "redis.call('XDEL', outbox, unpack(ids))",
         "redis.call('XTRIM', outbox, 'MAXLEN', 0)",
+    ),
+    ("grant notes nobody in the filter of holders", "grant", "note_holders(lane, holders, winners)\n", "\n"),
+    (
+        "reserve notes nobody in the filter of holders",
+        "reserve",
+        "note_holders(lane, holders, {user})\n",
+        "\n",
+    ),
+    ("a rebuild forgets who has orders", "orders", "note_holders(rebuilding, holders, having)\n", "\n"),
+    (
+        "a mark is made while somebody waits",
+        "show_holders",
+        "if available ~= '0' or redis.call('EXISTS', queue) == 1 then",
+        "if available ~= '0' then",
+    ),
+    (
+        "the filter forgets a bit",
+        "grant",
+        "redis.call('SETBIT', holders, base + tonumber(string.sub(digest, 17, 20), 16), '1')\n",
+        "\n",
+    ),
+    (
+        "lapse never forgets an ended record",
+        "lapse",
+        "forget_ended(reservations, ended, 2 * lapsed_holds + 500)\n",
+        "\n",
+    ),
+    ("grant notes no end", "grant", "note_ended(ended, lost)\n", "\n"),
+    (
+        "a record is forgotten as soon as its reservation ended",
+        "lapse",
+        "if now < second * 1000 + ENDED_KEPT_MS then break end",
+        "",
+    ),
+    (
+        "a pause that an operator makes their own is not told",
+        "switch_lane",
+        "if wanted ~= switch or paused_by_rules then",
+        "if wanted ~= switch then",
     ),
 ];
 

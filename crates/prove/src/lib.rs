@@ -11,7 +11,6 @@ pub mod chance;
 pub mod compare;
 pub mod database;
 pub mod defects;
-pub mod known;
 pub mod model;
 mod provider;
 pub mod real;

@@ -9,7 +9,6 @@ use sale::reservation::ReservationState;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::allowances::{self, Caller, Debts};
-use crate::known;
 use crate::provider::Provider;
 use crate::words;
 
@@ -29,6 +28,13 @@ const OUTBOX_PATIENCE: Moment = 1_000;
 const PURGE_PATIENCE: Moment = 60_000;
 /// An operator's key stands for the same request for so long.
 const ANSWERS_KEPT: Moment = 86_400_000;
+/// A reservation that ended can be asked for so long, at least.
+const ENDED_KEPT: Moment = 600_000;
+/// Points of the time series are ten seconds long; after an hour they are added to points of ten minutes, which go after a day.
+const POINT: Moment = 10_000;
+const LONG_POINT: Moment = 600_000;
+const SHORT_POINTS_KEPT: Moment = 3_600_000;
+const POINTS_KEPT: Moment = 86_400_000;
 /// A poll that finds the queue waiting for so long does the work itself.
 const POLL_PATIENCE: Moment = 300;
 
@@ -218,8 +224,14 @@ pub struct Kept {
     pub used: BTreeSet<u8>,
     /// What callers owe.
     pub debts: Debts,
-    /// Units by ten seconds and by what happened to them.
+    /// Units by the point of time and by what happened to them.
     pub series: BTreeMap<(Moment, &'static str), i64>,
+    /// In which ten minutes old points were last made longer.
+    pub series_tidied: Moment,
+    /// Reservations that ended, the oldest first, and in which second at the latest.
+    pub ended: VecDeque<(Moment, Tail)>,
+    /// Shoppers who got units. Those who gave them back stay in it: their requests only go on to Redis.
+    pub holders: BTreeSet<Who>,
 }
 
 /// What a step must have caused beside the state.
@@ -399,8 +411,37 @@ impl Model {
     // What happens inside of steps.
 
     fn count(&mut self, name: &'static str, units: i64) {
-        if units > 0 {
-            *self.kept.series.entry((self.now / 10_000 * 10_000, name)).or_default() += units;
+        if units <= 0 {
+            return;
+        }
+        let count = self.kept.series.entry((self.now / POINT * POINT, name)).or_default();
+        *count += units;
+        let (is_new, period) = (*count == units, self.now / LONG_POINT * LONG_POINT);
+        if !is_new || self.kept.series_tidied == period {
+            return;
+        }
+        self.kept.series_tidied = period;
+        for ((at, name), count) in std::mem::take(&mut self.kept.series) {
+            let is_short = at >= period - SHORT_POINTS_KEPT;
+            let at = if is_short { at } else { at / LONG_POINT * LONG_POINT };
+            if is_short || at >= period - POINTS_KEPT {
+                *self.kept.series.entry((at, name)).or_default() += count;
+            }
+        }
+    }
+
+    pub(crate) fn note_ended(&mut self, tail: Tail) {
+        self.kept.ended.push_back(((self.now + 999) / 1_000, tail));
+    }
+
+    /// Forgets up to `most` reservations whose time is over. One that has an order stays.
+    fn forget_ended(&mut self, most: usize) {
+        for _ in 0..most {
+            let is_over = |(second, _): &mut (Moment, Tail)| self.now >= *second * 1_000 + ENDED_KEPT;
+            let Some((_, tail)) = self.kept.ended.pop_front_if(is_over) else { return };
+            if self.kept.reservations.get(&tail).is_some_and(|r| r.order.is_none() && !r.is_alive()) {
+                self.kept.reservations.remove(&tail);
+            }
         }
     }
 
@@ -590,9 +631,9 @@ impl Model {
             return "closed for good".to_owned();
         }
         // The operator's word for this item stands before the rules'.
-        lane.paused_by_rules = false;
+        let was_by_rules = std::mem::take(&mut lane.paused_by_rules);
         lane.switch = wanted;
-        if before != wanted {
+        if before != wanted || was_by_rules {
             self.tell_of_lane();
         }
         if wanted != Switch::Paused {
@@ -796,6 +837,7 @@ impl Model {
         let state = ReservationState::Held;
         let reservation = Reservation { who, quantity, state, number, deadline, unit_price, order: None };
         self.kept.reservations.insert(tail, reservation);
+        self.kept.holders.insert(who);
         self.count("admitted", 1);
         self.count("held", i64::from(quantity));
         self.signals.armed = true;
@@ -892,6 +934,8 @@ impl Model {
             other => return format!("conflict: {}", other.as_str()),
         }
         r.state = ReservationState::Released;
+        self.note_ended(tail);
+        self.forget_ended(3);
         if state == ReservationState::Held {
             self.ring_if_somebody_waits();
         }
@@ -975,6 +1019,18 @@ impl Model {
             other => return format!("conflict: {}", other.as_str()),
         }
         format!("cancelled: {}", self.show(tail))
+    }
+
+    /// Whether a "sold out" mark that is made now lets `who` go on to Redis. It is made once all is taken and nobody waits.
+    pub fn mark(&self, who: Who) -> String {
+        let sold_out = self.kept.lane.is_some() && self.available() == 0 && self.kept.queue.is_empty();
+        if !sold_out {
+            "no mark".to_owned()
+        } else if self.kept.holders.contains(&who) {
+            "goes on".to_owned()
+        } else {
+            "is refused".to_owned()
+        }
     }
 
     // What the provider says, and what goes back.
@@ -1088,6 +1144,7 @@ impl Model {
         let is_over = lane.switch == Switch::Closed || is_over_in_pause;
         let (hold_ms, price) = (lane.terms.hold_ms, lane.terms.price);
         let mut drained = Drained::default();
+        let mut lost = Vec::new();
         let mut served = 0;
         let mut units = [0; 3];
         while served < i64::from(most) {
@@ -1102,18 +1159,27 @@ impl Model {
             if is_over {
                 r.state = ReservationState::Rejected;
                 drained.rejected += 1;
+                lost.push(tail);
                 units[2] += 1;
             } else if available >= quantity {
                 r.state = ReservationState::Held;
                 r.deadline = now + hold_ms;
                 r.unit_price = price;
                 drained.held += 1;
+                self.kept.holders.insert(r.who);
                 units[0] += quantity;
             } else {
                 r.state = ReservationState::SoldOut;
                 drained.sold_out += 1;
+                lost.push(tail);
                 units[1] += 1;
             }
+        }
+        for tail in &lost {
+            self.note_ended(*tail);
+        }
+        if served > 0 {
+            self.forget_ended(2 * lost.len() + 1);
         }
         drained.waiting = self.kept.queue.len() as u64;
         if let Some(lane) = self.kept.lane.as_mut() {
@@ -1133,11 +1199,13 @@ impl Model {
         self.kept.lane.as_ref()?;
         let overdue = self.overdue();
         let (mut holds, mut orders, mut held_units, mut ordered_units) = (0, 0, 0, 0);
+        let mut lapsed = Vec::new();
         for tail in overdue.iter().copied().take(most as usize) {
             let Some(r) = self.kept.reservations.get_mut(&tail) else { continue };
             let quantity = i64::from(r.quantity);
             if r.state == ReservationState::Held {
                 r.state = ReservationState::Expired;
+                lapsed.push(tail);
                 holds += 1;
                 held_units += quantity;
             } else {
@@ -1147,6 +1215,10 @@ impl Model {
                 ordered_units += quantity;
             }
         }
+        for tail in &lapsed {
+            self.note_ended(*tail);
+        }
+        self.forget_ended(2 * lapsed.len() + 500);
         self.count("expired", held_units);
         self.count("timed_out", ordered_units);
         let now = self.now;
@@ -1187,13 +1259,6 @@ impl Model {
         self.kept = Kept { used, debts, ..Kept::default() };
         self.purged = true;
         "purged".to_owned()
-    }
-
-    /// After a purge, the lane leaves the lists of the shop.
-    pub fn forget_lane(&mut self) {
-        if known::A_PURGE_FORGETS_WHAT_THE_LOG_HAS {
-            self.log_position = 0;
-        }
     }
 
     /// Copies up to `most` events into the order database, which takes each once and in order. Says how many it took, how

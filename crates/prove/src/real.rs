@@ -13,9 +13,9 @@ use sale::money::{Currency, Money};
 use sale::reservation::Pace;
 use sale::rules::{LaneRules, VersionedRules};
 use sale::scripts::{
-    Applied, Cancelled, ChallengeCount, ChallengeUse, CheckedOut, Contact, EngineError, Granted, Lapsed,
-    OrderView, PaymentOpened, PaymentOutcome, PaymentState, Polled, Published, Purged, Refunded, Released,
-    Reserved, Settled, StockChange, Stocked, Switched, Wish,
+    Applied, Cancelled, ChallengeCount, ChallengeUse, CheckedOut, Contact, EngineError, Granted, Holders,
+    Lapsed, OrderView, PaymentOpened, PaymentOutcome, PaymentState, Polled, Published, Purged, Refunded,
+    Released, Reserved, Settled, StockChange, Stocked, Switched, Wish,
 };
 use sale::store::RedisError;
 use sale::time::Timestamp;
@@ -293,6 +293,17 @@ impl Real<'_> {
     pub fn remind(&self) -> String {
         said(now(self.provider().deliveries_due()), |due| {
             if due { "webhooks are due" } else { "nothing is due" }.to_owned()
+        })
+    }
+
+    pub fn mark(&self, who: Who) -> String {
+        said(now(self.engine().show_holders(self.lane, &user(who))), |holders| {
+            match holders {
+                Holders::Available => "no mark",
+                Holders::SoldOut(part) if part.may_contain(&user(who)) => "goes on",
+                Holders::SoldOut(_) => "is refused",
+            }
+            .to_owned()
         })
     }
 

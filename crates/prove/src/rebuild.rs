@@ -137,6 +137,8 @@ impl Model {
             last_change: old.as_ref().and_then(|lane| lane.last_change),
         });
 
+        // The filter begins again; shoppers with units are noted again.
+        self.kept.holders.clear();
         // What Redis still has, put by; it comes back as far as there are units for it.
         let had = std::mem::take(&mut self.kept.reservations);
         for (tail, order) in self.recorded() {
@@ -201,6 +203,9 @@ impl Model {
     }
 
     fn seat_order(&mut self, tail: Tail, order: Order) {
+        if matches!(order.state, OrderState::Unpaid | OrderState::Paid) {
+            self.kept.holders.insert(order.who);
+        }
         let reservation = Reservation {
             who: order.who,
             quantity: order.quantity,
@@ -268,6 +273,9 @@ impl Model {
             }
             if !(self.fits(&r) && self.available() >= i64::from(r.quantity)) {
                 r.state = ReservationState::Expired;
+                self.note_ended(tail);
+            } else {
+                self.kept.holders.insert(r.who);
             }
             self.kept.reservations.insert(tail, r);
         }
@@ -278,6 +286,7 @@ impl Model {
             let Some(mut r) = rest.remove(&tail) else { continue };
             if r.state == ReservationState::Queued && !self.fits(&r) {
                 r.state = ReservationState::Rejected;
+                self.note_ended(tail);
             }
             self.kept.reservations.insert(tail, r);
         }

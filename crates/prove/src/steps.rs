@@ -101,6 +101,10 @@ pub enum Step {
     },
     Remind,
 
+    /// A "sold out" mark is made, for the part of its filter that a shopper belongs to.
+    Mark {
+        who: Who,
+    },
     Grant {
         most: u32,
     },
@@ -359,7 +363,8 @@ impl Profile {
                 rehearsal: chance.once_in(12),
             }),
             40..58 => Step::Grant { most: if chance.once_in(2) { 500 } else { small(chance) } },
-            58..66 => Step::Poll { whose: self.whose(chance), limited: self.limited && !chance.once_in(4) },
+            58..60 => Step::Mark { who: self.who(chance) },
+            60..66 => Step::Poll { whose: self.whose(chance), limited: self.limited && !chance.once_in(4) },
             66..76 => Step::Release(self.whose(chance)),
             76..98 => Step::Checkout { whose: self.whose(chance), words: chance.below(WORDS.len()) },
             98..113 => Step::Pay { whose: self.whose(chance), replace: chance.once_in(3) },
@@ -448,6 +453,7 @@ impl Step {
                     | Step::Wish(_)
                     | Step::Claim { .. }
                     | Step::Remind
+                    | Step::Mark { .. }
                     | Step::Grant { .. }
                     | Step::Lapse { .. }
             )

@@ -113,6 +113,7 @@ pub fn sentence(step: &Step, target: Option<Tail>) -> String {
             format!("the try to tell the shop, {before} before the latest, was {delivery:?}")
         }
         Step::Remind => "somebody asks whether webhooks are due".to_owned(),
+        Step::Mark { who } => format!("a sold-out mark is asked whether {} goes on", name(*who)),
         Step::Grant { most } => format!("grant decides up to {most}"),
         Step::Lapse { most } => format!("up to {most} lapse"),
         Step::Purge => "somebody purges the lane".to_owned(),

@@ -254,6 +254,12 @@ impl Walk<'_> {
                 let real = self.real().remind();
                 Said { real, model: self.model.provider.remind(self.model.now) }
             }
+            Step::Mark { who } => {
+                let real = self.real().mark(*who);
+                // No mark is made of a lane that is away.
+                let model = if away { "no mark".to_owned() } else { self.model.mark(*who) };
+                Said { real, model }
+            }
             Step::Grant { most } => {
                 let real = self.real().grant(*most);
                 self.unless_away(real, |model| match model.grant(*most) {
@@ -277,9 +283,6 @@ impl Walk<'_> {
                 }
                 let real = self.real().purge();
                 let model = self.model.purge();
-                if model == "purged" {
-                    self.model.forget_lane();
-                }
                 Said { model, real }
             }
             Step::Alarm { dies } => self.alarm(*dies),
@@ -417,11 +420,7 @@ impl Walk<'_> {
             if left <= commands {
                 return UNAVAILABLE;
             }
-            let is_purged = self.model.purge() == "purged";
-            // The purge is one command, and two more take the lane from the shop's lists.
-            if is_purged && left >= commands.saturating_add(3) {
-                self.model.forget_lane();
-            }
+            self.model.purge();
             "done"
         };
         let model = model().to_owned();

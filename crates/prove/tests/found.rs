@@ -165,3 +165,84 @@ fn an_earlier_end_decides_the_queue_of_a_paused_item() {
     ];
     check(&steps, Some(fault));
 }
+
+#[test]
+fn a_pause_by_rules_that_an_operator_made_their_own_is_theirs_after_a_loss() {
+    let steps = [
+        publish(terms()),
+        Step::SetRules(pausing()),
+        Step::PutCopyBy,
+        Step::Stock { units: 1, add: true, key: None },
+        copy(),
+        Step::LoseToCopy,
+        Step::Switch(Switch::Paused),
+        mend(),
+        Step::SetRules(rules()),
+        wish(ANN),
+    ];
+    let fault = ["switch_lane", "if wanted ~= switch or paused_by_rules then", "if wanted ~= switch then"];
+    check(&steps, Some(fault));
+}
+
+#[test]
+fn a_copy_from_before_a_purge_logs_no_change_again() {
+    let steps = [
+        publish(terms()),
+        Step::PutCopyBy,
+        Step::Collect { dies: None },
+        copy(),
+        Step::Wait(2 * 86_400_000),
+        Step::Purge,
+        Step::LoseToCopy,
+        Step::Collect { dies: None },
+    ];
+    let fault = [
+        "log_change",
+        "if number <= tonumber(redis.call('ZSCORE', positions, this_lane) or 0) then",
+        "if false then",
+    ];
+    check(&steps, Some(fault));
+}
+
+#[test]
+fn a_reservation_that_was_given_back_is_forgotten_by_the_next_that_is() {
+    let steps = [
+        publish(terms()),
+        wish(ANN),
+        Step::Release(own(ANN)),
+        Step::Wait(601_000),
+        wish(BOB),
+        Step::Release(own(BOB)),
+        Step::Poll { whose: own(ANN), limited: false },
+    ];
+    check(&steps, Some(["release", "forget_ended(reservations, ended, 3)\n", "\n"]));
+}
+
+#[test]
+fn a_place_that_was_given_back_and_forgotten_is_passed_over() {
+    let steps = [
+        publish(Terms { instant: false, ..terms() }),
+        wish(ANN),
+        Step::Switch(Switch::Paused),
+        Step::Release(own(ANN)),
+        Step::Wait(601_000),
+        Step::Lapse { most: 10 },
+        Step::Switch(Switch::Open),
+        Step::Grant { most: 10 },
+    ];
+    check(&steps, Some(["grant", "if records[at] then", "if true then"]));
+}
+
+#[test]
+fn a_shopper_who_holds_the_last_unit_goes_on_and_others_are_refused() {
+    let steps = [
+        publish(Terms { instant: false, ..terms() }),
+        Step::Stock { units: 1, add: false, key: None },
+        wish(ANN),
+        Step::Mark { who: ANN },
+        Step::Grant { most: 10 },
+        Step::Mark { who: ANN },
+        Step::Mark { who: BOB },
+    ];
+    check(&steps, Some(["grant", "note_holders(lane, holders, winners)\n", "\n"]));
+}

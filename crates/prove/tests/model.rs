@@ -36,6 +36,8 @@ fn a_run_sees_every_kind_of_reply() {
         "Settle: wrong amount",
         "Settle: settled: refund_due",
         "Refund: refunded",
+        "Mark: goes on",
+        "Mark: is refused",
         "Purge: purged",
         "Purge: unsettled",
         "SetRules: younger",

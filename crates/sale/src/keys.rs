@@ -36,8 +36,8 @@ pub const RULES: &str = "{catalogue}:rules";
 pub const LOG: &str = "{catalogue}:log";
 /// Hash: the first answers to operators' changes of the catalogue that came with an idempotency key.
 pub const CATALOGUE_ANSWERS: &str = "{catalogue}:answers";
-/// Hash: lane → the last of its changes that the log has.
-pub const LOG_POSITIONS: &str = "{catalogue}:log_positions";
+/// Sorted set: lane → the last of its changes that the log has. A purge leaves it, and the lanes that changed least lately leave.
+pub const LOG_POSITIONS: &str = "{catalogue}:logged";
 
 /// How long one set of used challenges serves, in milliseconds. Longer than a challenge lives.
 pub const CHALLENGE_WINDOW_MS: i64 = 300_000;
@@ -66,6 +66,16 @@ impl LaneKeys {
     /// Hash: user → units not yet returned, and the reservation that is still alive.
     pub fn users(&self) -> String {
         self.named("users")
+    }
+
+    /// String: the filter of the shoppers who got units, in parts (see [`crate::holders`]).
+    pub fn holders(&self) -> String {
+        self.named("holders")
+    }
+
+    /// List: `seconds|tail` of reservations that ended, the oldest first. Their records go after ten minutes.
+    pub fn ended(&self) -> String {
+        self.named("ended")
     }
 
     /// List: tails of queued reservations in order of admission.
@@ -108,7 +118,7 @@ impl LaneKeys {
         self.named("alarm")
     }
 
-    /// Hash: the time series of what happened, in buckets.
+    /// Hash: the time series of what happened, for a day.
     pub fn series(&self) -> String {
         self.named("series")
     }
@@ -134,7 +144,7 @@ impl LaneKeys {
     }
 
     /// The keys that live as long as the lane, for the purge.
-    pub fn lasting(&self) -> [String; 14] {
+    pub fn lasting(&self) -> [String; 16] {
         [
             self.lane(),
             self.reservations(),
@@ -150,6 +160,8 @@ impl LaneKeys {
             self.rebuilding(),
             self.untold(),
             self.answers(),
+            self.holders(),
+            self.ended(),
         ]
     }
 

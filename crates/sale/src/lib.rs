@@ -6,6 +6,7 @@
 //! Where to look:
 //! - [`reservation`], [`order`] and [`payment`]: the states and the only moves between them.
 //! - [`scripts`]: one Lua script a step, each beside its typed binding. Every change of state is one of them.
+//! - [`holders`]: how to read the filter that lets functions refuse a crowd without Redis.
 //! - [`keys`]: the only place that spells a Redis key.
 
 #![allow(clippy::large_enum_variant, reason = "outcomes are read once where they are made, not kept")]
@@ -13,6 +14,7 @@
 pub mod allowance;
 pub mod catalogue;
 pub mod change;
+pub mod holders;
 pub mod ids;
 pub mod item;
 pub mod keys;

@@ -94,14 +94,14 @@ async fn count(request: &web::Request, user: &UserId, item: &ItemId) -> Result<O
 /// Whether the shopper has a reservation of a sold-out item. Shoppers who lost the response, and the page with it, must be
 /// able to ask again; that shows them what they have.
 async fn has_reservation(user: &UserId, item: &ItemId, now: Timestamp) -> Result<bool, Problem> {
-    if mark::refuses(item, user, now).await {
+    let lane = Lane::of(item.clone(), user, LANES);
+    if mark::refuses(&lane, user, now).await {
         return Ok(false);
     }
-    let lane = Lane::of(item.clone(), user, LANES);
     let alive = sale::Engine::new(SharedRedis).alive(&lane, user).await?;
     if alive.is_none() {
         // The next shopper need not ask Redis.
-        mark::set(&lane, now).await;
+        mark::set(&lane, user, now).await;
     }
     Ok(alive.is_some())
 }

@@ -51,11 +51,11 @@ async fn handle(request: &mut Request) -> Result<Response, Problem> {
     blocklist::check(request, &user).await?;
     let quantity = body.quantity()?;
     let now = request.now();
-    if mark::refuses(&item, &user, now).await {
+    let lane = Lane::of(item, &user, LANES);
+    if mark::refuses(&lane, &user, now).await {
         return Err(Problem::SoldOut { available: 0 });
     }
-    let evidence = Evidence::of(&body, &user, &item, now).await?;
-    let lane = Lane::of(item, &user, LANES);
+    let evidence = Evidence::of(&body, &user, &lane.item, now).await?;
     let attempt = Attempt {
         request,
         user: &user,
@@ -90,7 +90,7 @@ async fn handle(request: &mut Request) -> Result<Response, Problem> {
         Reserved::Paused => Err(Problem::Paused { retry_after_ms: RETRY_PAUSED_MS }),
         Reserved::SoldOut { available } => {
             if available == 0 {
-                mark::set(&lane, now).await;
+                mark::set(&lane, &user, now).await;
             }
             Err(Problem::SoldOut { available })
         }

@@ -14,7 +14,7 @@ mod reply;
 mod script;
 
 pub use reply::ReplyReader;
-pub use script::{CALLERS, IDEMPOTENCY, OPERATING, ORDERS, RETURNS, STOCK, Script};
+pub use script::{CALLERS, ENDED, HOLDERS, IDEMPOTENCY, OPERATING, ORDERS, RETURNS, STOCK, Script};
 
 use crate::change::{Change, IdempotencyKey};
 use crate::ids::Lane;
@@ -41,7 +41,7 @@ crate::declare_scripts! {
     worker {
         grant: Granted;
         lapse: Lapsed;
-        list_holders: Holders;
+        show_holders: Holders;
         settle: PaymentOutcome, Settled;
         purge: Purged;
     }

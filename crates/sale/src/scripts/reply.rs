@@ -46,6 +46,14 @@ impl ReplyReader {
         value.text().map(|text| text.into_owned()).ok_or_else(|| self.unexpected())
     }
 
+    pub fn bytes(&mut self) -> Result<Vec<u8>, EngineError> {
+        match self.value()? {
+            Reply::Binary(bytes) => Ok(bytes),
+            Reply::Status(text) => Ok(text.into_bytes()),
+            Reply::Nil | Reply::Int(_) => Err(self.unexpected()),
+        }
+    }
+
     pub fn int(&mut self) -> Result<i64, EngineError> {
         let value = self.value()?;
         value.int().ok_or_else(|| self.unexpected())

@@ -31,8 +31,14 @@ pub const OPERATING: &str = include_str!("prelude/operating.lua");
 /// Stands before the scripts whose change an operator may send again without making it twice.
 pub const IDEMPOTENCY: &str = include_str!("prelude/idempotency.lua");
 
+/// Stands before the scripts that give units to shoppers.
+pub const HOLDERS: &str = include_str!("prelude/holders.lua");
+/// Stands before the scripts that end reservations.
+pub const ENDED: &str = include_str!("prelude/ended.lua");
+
 /// All of them, for the test that looks at each file.
-pub(super) const PRELUDES: [&str; 7] = [COMMON, CALLERS, STOCK, RETURNS, ORDERS, OPERATING, IDEMPOTENCY];
+pub(super) const PRELUDES: [&str; 9] =
+    [COMMON, CALLERS, STOCK, RETURNS, ORDERS, OPERATING, IDEMPOTENCY, HOLDERS, ENDED];
 
 impl Script {
     #[doc(hidden)]

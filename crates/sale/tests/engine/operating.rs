@@ -3,7 +3,7 @@
 use crate::shop::{ENDS, HOLD_MS, NOW, RETENTION_MS, STARTS, Shop, terms, user};
 use sale::item::{ItemState, MAX_STOCK, Mode, Switch, Terms};
 use sale::keys::GRANT_DOORBELL;
-use sale::scripts::{Holders, LaneView, PaymentOutcome, Published, StockChange, Stocked, Switched};
+use sale::scripts::{LaneView, PaymentOutcome, Published, StockChange, Stocked, Switched};
 use sale::time::Timestamp;
 
 #[tokio::test]
@@ -163,21 +163,6 @@ async fn more_stock_rings_for_those_who_wait() {
     bell.heard(&shop.redis, "end").await;
     shop.stock(StockChange::Add(1)).await;
     assert_eq!(bell.heard(&shop.redis, "end").await.len(), 1);
-}
-
-#[tokio::test]
-async fn holders_of_a_sold_out_item_are_named() {
-    let shop = Shop::open(2).await;
-    let holders = async |most| shop.engine().list_holders(&shop.lane, most).await.unwrap();
-    shop.held("ann").await;
-    assert_eq!(holders(10).await, Holders::Available);
-    shop.ordered("bob").await;
-    let Holders::SoldOut(mut users) = holders(2).await else { panic!() };
-    users.sort();
-    assert_eq!(users, ["ann", "bob"]);
-    assert_eq!(holders(1).await, Holders::TooMany);
-    let nobody = "izzzzzzzzzz:0".parse().unwrap();
-    assert_eq!(shop.engine().list_holders(&nobody, 10).await.unwrap(), Holders::Available);
 }
 
 #[tokio::test]

@@ -213,8 +213,59 @@ async fn a_lane_is_not_purged_before_its_changes_are_in_the_log() {
     let done = sale::work::lapse(&shop.engine(), &shop.lane).await.unwrap();
     assert_eq!(done.purged, 1);
     assert_eq!(shop.engine().log(0, 10).await.unwrap().1, 1);
-    assert_eq!(shop.redis.number("HLEN", &[LOG_POSITIONS]).await, 0);
-    assert_eq!(shop.redis.texts("KEYS", &["*"]).await, [LOG]);
+    let mut left = shop.redis.texts("KEYS", &["*"]).await;
+    left.sort();
+    assert_eq!(left, [LOG, LOG_POSITIONS]);
+}
+
+#[tokio::test]
+async fn a_change_that_the_log_has_is_not_logged_again_by_a_copy_from_before_the_purge() {
+    let shop = Shop::open(1).await;
+    shop.engine().making(&change("item.close")).switch(&shop.lane, Switch::Closed).await.unwrap();
+    shop.forget_events().await;
+    for key in [shop.keys.lane(), shop.keys.changes()] {
+        shop.redis.command("COPY", &[&key, &format!("copy:{key}")]).await;
+    }
+    shop.advance(100 * 86_400_000);
+    assert_eq!(sale::work::lapse(&shop.engine(), &shop.lane).await.unwrap().purged, 1);
+    for key in [shop.keys.lane(), shop.keys.changes()] {
+        shop.redis.command("RENAME", &[&format!("copy:{key}"), &key]).await;
+    }
+    assert_eq!(sale::work::lapse(&shop.engine(), &shop.lane).await.unwrap().purged, 1);
+    assert_eq!(shop.engine().log(0, 10).await.unwrap().1, 1);
+}
+
+#[tokio::test]
+async fn the_log_remembers_no_more_lanes_than_it_has_entries() {
+    let shop = Shop::open(1).await;
+    let fill = format!("for n = 1, {MOST_ENTRIES} do redis.call('ZADD', KEYS[1], n, 'lane' .. n) end");
+    shop.redis.command("EVAL", &[&fill, "1", LOG_POSITIONS]).await;
+    shop.engine().making(&change("item.pause")).switch(&shop.lane, Switch::Paused).await.unwrap();
+    shop.engine().collect_changes(&shop.lane).await.unwrap();
+    assert_eq!(shop.redis.number("ZCARD", &[LOG_POSITIONS]).await, i64::from(MOST_ENTRIES));
+    assert!(!shop.redis.texts("ZSCORE", &[LOG_POSITIONS, &shop.lane.to_string()]).await.is_empty());
+    assert_eq!(shop.redis.texts("ZSCORE", &[LOG_POSITIONS, "lane2"]).await, ["2"]);
+    assert!(
+        shop.redis
+            .command("ZSCORE", &[LOG_POSITIONS, "lane1"])
+            .await
+            .iter()
+            .all(|reply| reply.text().is_none())
+    );
+}
+
+#[tokio::test]
+async fn a_pause_by_rules_that_an_operator_makes_their_own_is_told() {
+    let shop = Shop::open(1).await;
+    shop.engine().apply_rules(&shop.lane, &limits(1, 0, true, 100)).await.unwrap();
+    let before = shop.redis.number("XLEN", &[&shop.keys.outbox()]).await;
+    shop.engine().switch(&shop.lane, Switch::Paused).await.unwrap();
+    assert_eq!(shop.redis.number("XLEN", &[&shop.keys.outbox()]).await, before + 1);
+    let entries = shop.engine().read_outbox(&shop.lane, 1000).await.unwrap();
+    assert!(!entries.last().unwrap().event.contains("paused_by_rules"), "{entries:?}");
+    // Again changes nothing, and tells nothing.
+    shop.engine().switch(&shop.lane, Switch::Paused).await.unwrap();
+    assert_eq!(shop.redis.number("XLEN", &[&shop.keys.outbox()]).await, before + 1);
 }
 
 #[tokio::test]

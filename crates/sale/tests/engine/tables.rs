@@ -85,7 +85,8 @@ async fn reservations_move_as_the_table_says() {
                     })
                 }
                 ReservationEvent::Lapsed => {
-                    shop.advance(PAY_MS);
+                    // A reservation that ended is forgotten after ten minutes.
+                    shop.advance(if from == ReservationState::Ordered { PAY_MS } else { HOLD_MS });
                     shop.engine().lapse(&shop.lane, 10).await.unwrap();
                     None
                 }

@@ -102,6 +102,8 @@ struct Reservation {
     /// The price of one unit when it was held.
     price: i64,
     order: Option<Order>,
+    /// Whether it ended so long ago that nobody can ask for it any more.
+    forgotten: bool,
 }
 
 impl Reservation {
@@ -142,6 +144,8 @@ struct Model {
     events: Vec<Value>,
     /// Numbers of events that the order database does not have.
     uncopied: BTreeSet<usize>,
+    /// Reservations that ended, and in which second at the latest.
+    ended: VecDeque<(i64, usize)>,
 }
 
 impl Model {
@@ -163,6 +167,21 @@ impl Model {
 
     fn available(&self) -> i64 {
         self.total - self.taken()
+    }
+
+    fn note_ended(&mut self, at: usize) {
+        self.ended.push_back(((self.now + 999) / 1_000, at));
+    }
+
+    /// Forgets up to `most` reservations that ended ten minutes ago.
+    fn forget_ended(&mut self, most: usize) {
+        for _ in 0..most {
+            let Some((_, at)) = self.ended.pop_front_if(|(second, _)| self.now >= *second * 1_000 + 600_000)
+            else {
+                return;
+            };
+            self.reservations[at].forgotten = true;
+        }
     }
 
     fn position(&self, reservation: &Reservation) -> u64 {
@@ -305,6 +324,7 @@ impl Model {
             deadline: 0,
             price: 0,
             order: None,
+            forgotten: false,
         };
         let at = self.reservations.len();
         if queued {
@@ -335,6 +355,7 @@ impl Model {
             return Granted::Paused;
         }
         let (mut held, mut sold_out, mut rejected) = (0, 0, 0);
+        let is_empty = self.queue.is_empty();
         for _ in 0..most {
             let Some(at) = self.queue.pop_front() else { break };
             self.drained += 1;
@@ -346,6 +367,7 @@ impl Model {
             if over {
                 reservation.state = ReservationState::Rejected;
                 rejected += 1;
+                self.note_ended(at);
             } else if available >= i64::from(reservation.quantity) {
                 reservation.state = ReservationState::Held;
                 reservation.deadline = self.now + self.terms.hold_ms;
@@ -354,7 +376,11 @@ impl Model {
             } else {
                 reservation.state = ReservationState::SoldOut;
                 sold_out += 1;
+                self.note_ended(at);
             }
+        }
+        if !is_empty {
+            self.forget_ended(2 * (sold_out + rejected) as usize + 1);
         }
         let waiting = self.queue.len() as u64;
         self.waiting_since = (waiting > 0).then_some(self.now);
@@ -377,11 +403,13 @@ impl Model {
             if self.reservations[*at].state == ReservationState::Held {
                 self.reservations[*at].state = ReservationState::Expired;
                 holds += 1;
+                self.note_ended(*at);
             } else {
                 self.move_order(*at, OrderEvent::TimedOut);
                 orders += 1;
             }
         }
+        self.forget_ended(2 * holds as usize + 500);
         let waiting = self.queue.len() as u64;
         self.waiting_since =
             (waiting > 0 && (self.switch != Switch::Paused || self.is_over_in_pause())).then_some(self.now);
@@ -395,7 +423,7 @@ impl Model {
     }
 
     fn poll(&mut self, at: usize, own: bool) -> Option<ReservationView> {
-        if !own {
+        if !own || self.reservations[at].forgotten {
             return None;
         }
         let over = self.is_over_in_pause();
@@ -419,10 +447,12 @@ impl Model {
     fn release(&mut self, at: usize, own: bool) -> Released {
         let reservation = &mut self.reservations[at];
         match reservation.state {
-            _ if !own => Released::NotFound,
+            _ if !own || reservation.forgotten => Released::NotFound,
             ReservationState::Released => Released::Done,
             ReservationState::Queued | ReservationState::Held => {
                 reservation.state = ReservationState::Released;
+                self.note_ended(at);
+                self.forget_ended(3);
                 Released::Done
             }
             state => Released::Conflict(state),
@@ -433,7 +463,7 @@ impl Model {
         let now = self.now;
         let reservation = &mut self.reservations[at];
         match reservation.state {
-            _ if !own => return CheckedOut::NotFound,
+            _ if !own || reservation.forgotten => return CheckedOut::NotFound,
             ReservationState::Ordered => return CheckedOut::Existing(self.order_view(at)),
             ReservationState::Expired => return CheckedOut::HoldExpired,
             ReservationState::Held if now >= reservation.deadline => return CheckedOut::HoldExpired,
@@ -604,6 +634,7 @@ async fn walk(redis: &Connection, lane: Lane, steps: &[Step]) {
         burnt: BTreeSet::new(),
         events: Vec::new(),
         uncopied: BTreeSet::new(),
+        ended: VecDeque::new(),
     };
     model.tell_terms();
     for (number, step) in steps.iter().enumerate() {

@@ -8,8 +8,11 @@ local log, positions = KEYS[1], KEYS[2]
 local number, entry = tonumber(ARGV[5]), ARGV[6]
 
 if number then
-  if number <= tonumber(redis.call('HGET', positions, this_lane) or 0) then return {'known'} end
-  redis.call('HSET', positions, this_lane, integer(number))
+  if number <= tonumber(redis.call('ZSCORE', positions, this_lane) or 0) then return {'known'} end
+  redis.call('ZADD', positions, integer(number), this_lane)
+  -- The positions outlive the purge of a lane, whose server may come back with an older copy. Numbers are moments: the lanes
+  -- that changed least lately leave.
+  redis.call('ZREMRANGEBYRANK', positions, 0, -1 - ARGV[7])
 else
   entry = '{"at":' .. integer(now) .. ',' .. entry .. '}'
 end

@@ -5,7 +5,7 @@ use crate::script;
 use crate::scripts::{Engine, EngineError, Script};
 use crate::store::Redis;
 
-pub(crate) static SCRIPT: Script = script!("publish_lane", 6, STOCK, ORDERS, OPERATING);
+pub(crate) static SCRIPT: Script = script!("publish_lane", 7, STOCK, ORDERS, OPERATING, HOLDERS);
 
 /// What became of publishing or revising a lane.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +51,7 @@ impl<R: Redis> Engine<R> {
                     &keys.alarm(),
                     &keys.changes(),
                     &keys.outbox(),
+                    &keys.holders(),
                 ],
                 &[
                     how,

@@ -79,7 +79,8 @@ impl<R: Redis> Engine<R> {
     }
 }
 
-/// What happened to a lane in ten seconds, by name, in units (`admitted`: reservations).
+/// What happened to a lane in ten seconds, by name, in units (`admitted`: reservations); more than an hour ago, in ten
+/// minutes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SeriesPoint {
     pub at: Timestamp,
@@ -88,7 +89,7 @@ pub struct SeriesPoint {
 }
 
 impl<R: Redis> Engine<R> {
-    /// The lane's time series, oldest first.
+    /// The lane's time series of the last day, oldest first: some 560 points at most.
     pub async fn series(&self, lane: &Lane) -> Result<Vec<SeriesPoint>, EngineError> {
         let key = LaneKeys::of(lane).series();
         let replies = self.redis.execute("HGETALL", &[key.as_bytes()]).await?;

@@ -73,9 +73,24 @@ local function arm(lane, deadlines, alarm)
   set_alarm(alarm, at)
 end
 
--- Adds `count` to `name` in the time series, whose points are ten seconds long.
+-- Adds `count` to `name` in the time series, whose points are ten seconds long. The first new point of every ten minutes adds
+-- the points of more than an hour ago to points of ten minutes, and removes those of more than a day ago.
 local function count_in_series(series, name, count)
-  if count > 0 then
-    redis.call('HINCRBY', series, integer(math.floor(now / 10000) * 10000) .. ':' .. name, count)
+  if count <= 0 then return end
+  if redis.call('HINCRBY', series, integer(math.floor(now / 10000) * 10000) .. ':' .. name, count) ~= count then return end
+  local period = math.floor(now / 600000) * 600000
+  if redis.call('HGET', series, '@tidied') == integer(period) then return end
+  local points, gone = redis.call('HGETALL', series), {}
+  for at = 1, #points, 2 do
+    local moment, what = string.match(points[at], '^(%d+)(:.+)$')
+    moment = tonumber(moment)
+    if moment and moment < period - 3600000 then
+      local longer = math.floor(moment / 600000) * 600000
+      local is_old = moment < period - 86400000
+      if is_old or moment ~= longer then gone[#gone + 1] = points[at] end
+      if not is_old and moment ~= longer then redis.call('HINCRBY', series, integer(longer) .. what, points[at + 1]) end
+    end
   end
+  if #gone > 0 then redis.call('HDEL', series, unpack(gone)) end
+  redis.call('HSET', series, '@tidied', integer(period))
 end

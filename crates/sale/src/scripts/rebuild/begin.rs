@@ -5,7 +5,7 @@ use crate::script;
 use crate::scripts::{Engine, EngineError, ReplyReader, Script};
 use crate::store::Redis;
 
-pub(crate) static SCRIPT: Script = script!("begin", 6);
+pub(crate) static SCRIPT: Script = script!("begin", 7, HOLDERS);
 
 /// How far the rebuild of a lane is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +63,7 @@ impl<R: Redis> Engine<R> {
                     &keys.outbox(),
                     &keys.untold(),
                     &keys.alarm(),
+                    &keys.holders(),
                 ],
                 &[
                     &written.to_string(),

@@ -4,7 +4,7 @@ use crate::script;
 use crate::scripts::{Engine, EngineError, Rebuilding, Script};
 use crate::store::Redis;
 
-pub(crate) static SCRIPT: Script = script!("holds", 5);
+pub(crate) static SCRIPT: Script = script!("holds", 7, HOLDERS, ENDED);
 
 impl<R: Redis> Engine<R> {
     /// Counts up to `most` holds or places in the queue of a lane that is being rebuilt. Ends those without units.
@@ -14,7 +14,15 @@ impl<R: Redis> Engine<R> {
             .run_on(
                 &SCRIPT,
                 lane,
-                &[&keys.rebuilding(), &keys.reservations(), &keys.users(), &keys.queue(), &keys.deadlines()],
+                &[
+                    &keys.rebuilding(),
+                    &keys.reservations(),
+                    &keys.users(),
+                    &keys.queue(),
+                    &keys.deadlines(),
+                    &keys.holders(),
+                    &keys.ended(),
+                ],
                 &[&most.clamp(1, 1_000).to_string()],
             )
             .await?;

@@ -4,7 +4,7 @@ use crate::script;
 use crate::scripts::{Contact, Engine, EngineError, OrderView, PaymentState, Rebuilding, Script};
 use crate::store::Redis;
 
-pub(crate) static SCRIPT: Script = script!("orders", 6, ORDERS);
+pub(crate) static SCRIPT: Script = script!("orders", 7, ORDERS, HOLDERS);
 
 /// An order as the order database has it, for a lane that is being rebuilt.
 #[derive(Clone, PartialEq, Eq)]
@@ -80,6 +80,7 @@ impl<R: Redis> Engine<R> {
                     &keys.orders(),
                     &keys.details(),
                     &keys.deadlines(),
+                    &keys.holders(),
                 ],
                 &arguments,
             )

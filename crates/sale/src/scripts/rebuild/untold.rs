@@ -4,7 +4,7 @@ use crate::script;
 use crate::scripts::{Engine, EngineError, OutboxEntry, Script};
 use crate::store::{Redis, Reply};
 
-pub(crate) static SCRIPT: Script = script!("untold", 7, ORDERS);
+pub(crate) static SCRIPT: Script = script!("untold", 8, ORDERS, HOLDERS);
 
 impl<R: Redis> Engine<R> {
     /// Sends the order of the untold event `id` to the order database again. Returns whether the order was cancelled, because
@@ -28,6 +28,7 @@ impl<R: Redis> Engine<R> {
                     &keys.deadlines(),
                     &keys.outbox(),
                     &keys.untold(),
+                    &keys.holders(),
                 ],
                 &[id, order.tail.as_str(), details],
             )

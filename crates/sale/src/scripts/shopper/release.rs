@@ -6,7 +6,7 @@ use crate::script;
 use crate::scripts::{Engine, EngineError, Script};
 use crate::store::Redis;
 
-pub(crate) static SCRIPT: Script = script!("release", 9, CALLERS, STOCK, RETURNS);
+pub(crate) static SCRIPT: Script = script!("release", 10, CALLERS, STOCK, RETURNS, ENDED);
 
 /// What became of giving a reservation back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub enum Released {
 }
 
 impl<R: Redis> Engine<R> {
-    /// Gives a place in the queue or a hold back.
+    /// Gives a place in the queue or a hold back. A reservation that ended more than ten minutes ago may be forgotten.
     pub async fn release(&self, id: &ReservationId, user: &UserId) -> Result<Released, EngineError> {
         let keys = LaneKeys::of(&id.lane);
         let [even, odd] = keys.callers();
@@ -37,6 +37,7 @@ impl<R: Redis> Engine<R> {
                     &keys.series(),
                     &even,
                     &odd,
+                    &keys.ended(),
                 ],
                 &[user.as_str(), id.tail.as_str(), &allowance::shopper(user)],
             )

@@ -7,7 +7,7 @@ use crate::scripts::{Engine, EngineError, Script};
 use crate::store::Redis;
 use crate::time::Timestamp;
 
-pub(crate) static SCRIPT: Script = script!("reserve", 10, CALLERS);
+pub(crate) static SCRIPT: Script = script!("reserve", 11, CALLERS, HOLDERS);
 
 /// A reservation that a shopper asks for, not decided yet.
 pub struct Wish<'a> {
@@ -128,6 +128,7 @@ impl<R: Redis> Engine<R> {
                     &keys.series(),
                     &even,
                     &odd,
+                    &keys.holders(),
                 ],
                 &[
                     wish.user.as_str(),

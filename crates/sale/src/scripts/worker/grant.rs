@@ -4,7 +4,7 @@ use crate::script;
 use crate::scripts::{Engine, EngineError, Script};
 use crate::store::Redis;
 
-pub(crate) static SCRIPT: Script = script!("grant", 7);
+pub(crate) static SCRIPT: Script = script!("grant", 9, HOLDERS, ENDED);
 
 /// What a batch of the queue became.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +37,8 @@ impl<R: Redis> Engine<R> {
                     &keys.deadlines(),
                     &keys.alarm(),
                     &keys.series(),
+                    &keys.holders(),
+                    &keys.ended(),
                 ],
                 &[&most.clamp(1, 1000).to_string()],
             )

@@ -4,7 +4,7 @@ use crate::script;
 use crate::scripts::{Engine, EngineError, Script};
 use crate::store::Redis;
 
-pub(crate) static SCRIPT: Script = script!("lapse", 11, STOCK, ORDERS);
+pub(crate) static SCRIPT: Script = script!("lapse", 12, STOCK, ORDERS, ENDED);
 
 /// What lapsed, and what is left to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +39,7 @@ impl<R: Redis> Engine<R> {
                     &keys.series(),
                     &keys.rebuilding(),
                     &keys.untold(),
+                    &keys.ended(),
                 ],
                 &[&most.max(1).to_string()],
             )

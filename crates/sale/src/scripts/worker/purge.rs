@@ -1,11 +1,11 @@
 use crate::ids::Lane;
-use crate::keys::{LANES, LOG_POSITIONS, LaneKeys};
+use crate::keys::{LANES, LaneKeys};
 use crate::script;
 use crate::scripts::{Engine, EngineError, Script};
 use crate::store::Redis;
 use crate::time::Timestamp;
 
-pub(crate) static SCRIPT: Script = script!("purge", 14);
+pub(crate) static SCRIPT: Script = script!("purge", 16);
 
 /// What became of a purge.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +37,8 @@ impl<R: Redis> Engine<R> {
             rebuilding,
             untold,
             answers,
+            holders,
+            ended,
         ] = keys.lasting();
         let mut reply = self
             .run_on(
@@ -57,6 +59,8 @@ impl<R: Redis> Engine<R> {
                     &rebuilding,
                     &untold,
                     &answers,
+                    &holders,
+                    &ended,
                 ],
                 &[],
             )
@@ -65,7 +69,6 @@ impl<R: Redis> Engine<R> {
             "purged" => {
                 let lane = lane.to_string();
                 self.redis.execute("SREM", &[LANES.as_bytes(), lane.as_bytes()]).await?;
-                self.redis.execute("HDEL", &[LOG_POSITIONS.as_bytes(), lane.as_bytes()]).await?;
                 Purged::Done
             }
             "early" => Purged::Early { purge_at: reply.moment()? },

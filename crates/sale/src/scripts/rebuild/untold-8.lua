@@ -1,11 +1,11 @@
 -- Sends an untold order to the order database again: as it was if its units are still free, else cancelled. The ordinary
 -- scripts repeat what happened to it later, once the rebuild is finished.
--- KEYS  1 rebuilding  2 reservations  3 users  4 orders  5 deadlines  6 outbox  7 untold
+-- KEYS  1 rebuilding  2 reservations  3 users  4 orders  5 deadlines  6 outbox  7 untold  8 holders
 -- ARGV  5 the entry's id in untold  6 tail  7 contact, address and note as a JSON object
 -- Replies
 --   {'restored'} {'cancelled'}  {'passed'} it was sent before, or there is no such order  {'not_found'} no such phase
-local rebuilding, reservations, users, orders, deadlines, outbox, untold =
-  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
+local rebuilding, reservations, users, orders, deadlines, outbox, untold, holders =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local id, tail, contact = ARGV[5], ARGV[6], ARGV[7]
 
 local phase, total, held, ordered, sold, cap =
@@ -29,6 +29,7 @@ if free >= order.quantity and alive == '' and taken + order.quantity <= tonumber
   redis.call('ZADD', deadlines, integer(order.pay_by), tail)
   redis.call('HSET', users, order.user, integer(taken + order.quantity) .. '|' .. tail)
   write_order(orders, tail, order)
+  note_holders(rebuilding, holders, {order.user})
   return {'restored'}
 end
 order.state = 'cancelled'

@@ -1,19 +1,20 @@
 -- Puts orders back as the order database has them, into a lane that is being rebuilt.
--- KEYS  1 rebuilding  2 reservations  3 users  4 orders  5 details  6 deadlines
+-- KEYS  1 rebuilding  2 reservations  3 users  4 orders  5 details  6 deadlines  7 holders
 -- ARGV  5 the cursor that the rebuild must be at  6 the cursor of the next page  7 the next phase, or '' to stay in this one
 --       from 8, for each order:
 --       tail, '1' to keep the engine's own record if it has one, state, user, quantity, unit price, currency, created, pay by, paid at,
 --       attempt, payment state, attempts, surplus, details
 -- Replies
 --   {'rebuilding', phase, cursor}  {'not_found'} the lane is not being rebuilt
-local rebuilding, reservations, users, orders, details, deadlines = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local rebuilding, reservations, users, orders, details, deadlines, holders =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
 local cursor, next_cursor, next_phase = ARGV[5], ARGV[6], ARGV[7]
 
 local phase, reached = unpack(redis.call('HMGET', rebuilding, 'phase', 'cursor'))
 if not phase then return {'not_found'} end
 if phase ~= 'orders' or reached ~= cursor then return {'rebuilding', phase, reached} end
 
-local ordered, sold, due = 0, 0, 0
+local ordered, sold, due, having = 0, 0, 0, {}
 for at = 8, #ARGV, 15 do
   local tail, keep, state, user, quantity, unit, currency, created, pay_by, paid_at, attempt, payment, attempts, surplus,
     contact = unpack(ARGV, at, at + 14)
@@ -38,9 +39,11 @@ for at = 8, #ARGV, 15 do
       redis.call('HSET', users, order.user, integer(taken + order.quantity) .. '|' .. alive)
     end
   end
+  if order.state == 'unpaid' or order.state == 'paid' then having[#having + 1] = order.user end
   if order.state == 'refund_due' then due = due + 1 end
   for _ in string.gmatch(order.surplus, ':due') do due = due + 1 end
 end
+note_holders(rebuilding, holders, having)
 redis.call('HINCRBY', rebuilding, 'ordered', integer(ordered))
 redis.call('HINCRBY', rebuilding, 'sold', integer(sold))
 redis.call('HINCRBY', rebuilding, 'refunds_due', integer(due))

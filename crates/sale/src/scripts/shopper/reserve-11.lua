@@ -1,6 +1,6 @@
 -- Admits a wish to the queue, or decides it at once in instant mode, or says why not.
 -- KEYS  1 lane  2 reservations  3 users  4 queue  5 challenges of the window  6 deadlines  7 alarm  8 series
---       9 and 10 buckets of callers
+--       9 and 10 buckets of callers  11 holders
 -- ARGV  5 user  6 new tail  7 quantity  8 challenge id or '' for none  9 '1' if the solution is right
 --       10 milliseconds to keep the set of challenges from its first member on
 --       11 the shopper's bucket, or '' if callers are not counted  12 the address's bucket
@@ -13,8 +13,8 @@
 --   {'not_found'} {'not_started', starts_at} {'ended'} {'paused'} {'sold_out', available} {'purchase_limit', cap, taken}
 --   {'queue_full'} {'rate_limited', retry_after_ms} {'challenge_failed'}
 --   {'clear'} of a rehearsal: it would be admitted
-local lane, reservations, users, queue, challenges, deadlines, alarm, series, even, odd =
-  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
+local lane, reservations, users, queue, challenges, deadlines, alarm, series, even, odd, holders =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
 local user, tail, quantity, challenge, solved = ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[8], ARGV[9] == '1'
 local challenges_kept, shopper, address, rehearsal = ARGV[10], ARGV[11], ARGV[12], ARGV[13] == '1'
 
@@ -123,6 +123,7 @@ redis.call('HSET', reservations, tail, reservation_record('held', user, quantity
 redis.call('HSET', lane, 'available', integer(available - quantity), 'drained', integer(drained + 1))
 redis.call('HINCRBY', lane, 'held', quantity)
 redis.call('ZADD', deadlines, integer(deadline), tail)
+note_holders(lane, holders, {user})
 count_in_series(series, 'admitted', 1)
 count_in_series(series, 'held', quantity)
 arm(lane, deadlines, alarm)

@@ -1,6 +1,6 @@
 -- Removes a lane from Redis, a set time after its end, once everything is settled and copied.
 -- KEYS  1 lane  2 queue  3 deadlines  4 outbox  5 changes  6 alarm  7 to 12 other keys of the lane
---       13 untold  14 the first answers of repeatable calls
+--       13 untold  14 the first answers of repeatable calls  15 holders  16 ended
 -- Replies
 --   {'purged'} also when nothing was there  {'early', purge_at}  {'unsettled'}
 local lane, queue, deadlines, outbox, changes, alarm, untold =

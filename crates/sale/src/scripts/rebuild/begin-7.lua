@@ -1,13 +1,14 @@
 -- Takes a lane that is lost, or behind the order database, out of the sale and begins to rebuild it. Until `finish` there is
 -- no lane: nothing of it is granted, sold or returned. Its reservations stay where they are.
--- KEYS  1 lane  2 rebuilding  3 users  4 outbox  5 untold  6 alarm
+-- KEYS  1 lane  2 rebuilding  3 users  4 outbox  5 untold  6 alarm  7 holders
 -- ARGV  5 events that the order database has  6 '1' if the lane's own events contradict those
 --       7 switch  8 total  9 starts_at  10 ends_at  11 cap  12 mode  13 price  14 currency  15 hold_ms  16 pay_ms
 --       17 queue_factor  18 purge_at  19 rates
 --       20 '1' if the rules have paused it
 -- Replies
 --   {'rebuilding', phase, cursor} also when it began before  {'sound'} the lane is there and has all events
-local lane, rebuilding, users, outbox, untold, alarm = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local lane, rebuilding, users, outbox, untold, alarm, holders =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
 local written, contradicts = tonumber(ARGV[5]), ARGV[6] == '1'
 local switch, total, starts_at, ends_at, cap, mode, price, currency, hold_ms, pay_ms, queue_factor, purge_at, rates =
   unpack(ARGV, 7, 19)
@@ -37,6 +38,7 @@ if ARGV[20] == '1' then
 else
   redis.call('HDEL', rebuilding, 'paused_by_rules')
 end
+begin_holders(rebuilding, holders, tonumber(total))
 redis.call('HSETNX', rebuilding, 'admitted', 0)
 redis.call('HSETNX', rebuilding, 'drained', 0)
 redis.call('HDEL', rebuilding, 'waiting_since', 'outbox_since')

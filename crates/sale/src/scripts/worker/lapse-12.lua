@@ -1,12 +1,12 @@
 -- Ends the holds and unpaid orders that lapsed, and returns their units. Rings doorbells again that were lost, and sets the
 -- alarm to the next moment.
 -- KEYS  1 lane  2 reservations  3 users  4 queue  5 deadlines  6 orders  7 outbox  8 alarm  9 series
---       10 rebuilding  11 untold
+--       10 rebuilding  11 untold  12 ended
 -- ARGV  5 how many to end at most
 -- Replies
 --   {'lapsed', holds, orders, still overdue, waiting in the queue, purge due 0/1}  {'not_found'}
 --   {'rebuilding'} the lane is being rebuilt, and the ledger was asked to go on with it
-local lane, reservations, users, queue, deadlines, orders, outbox, alarm, series, rebuilding, untold =
+local lane, reservations, users, queue, deadlines, orders, outbox, alarm, series, rebuilding, untold, ended =
   unpack(KEYS)
 local most = ARGV[5]
 
@@ -18,12 +18,13 @@ if not switch then
   return {'rebuilding'}
 end
 
-local lapsed_holds, lapsed_orders, held_units, ordered_units = 0, 0, 0, 0
+local lapsed_holds, lapsed_orders, held_units, ordered_units, lapsed = 0, 0, 0, 0, {}
 for _, tail in ipairs(redis.call('ZRANGEBYSCORE', deadlines, '-inf', integer(now), 'LIMIT', 0, most)) do
   local state, user, quantity = read_reservation(redis.call('HGET', reservations, tail))
   if state == 'held' then
     redis.call('HSET', reservations, tail, reservation_record('expired', user, quantity))
     lapsed_holds = lapsed_holds + 1
+    lapsed[lapsed_holds] = tail
     held_units = held_units + quantity
     return_units(users, user, tail, quantity)
   elseif state == 'ordered' then
@@ -39,6 +40,9 @@ for _, tail in ipairs(redis.call('ZRANGEBYSCORE', deadlines, '-inf', integer(now
   end
   redis.call('ZREM', deadlines, tail)
 end
+note_ended(ended, lapsed)
+-- Ticks run this script, so records are forgotten when nobody comes any more, too.
+forget_ended(reservations, ended, 2 * lapsed_holds + 500)
 -- Only if there are any: Redis does not take Lua's negative zero for a number.
 if held_units > 0 then redis.call('HINCRBY', lane, 'held', -held_units) end
 if ordered_units > 0 then redis.call('HINCRBY', lane, 'ordered', -ordered_units) end

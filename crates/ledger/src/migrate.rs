@@ -27,11 +27,23 @@ pub enum MigrateError {
     Changed { number: i64, name: &'static str },
 }
 
-static SQLITE: [Migration; 1] =
-    [Migration { number: 1, name: "orders", text: include_str!("../migrations/sqlite/0001_orders.sql") }];
+static SQLITE: [Migration; 2] = [
+    Migration { number: 1, name: "orders", text: include_str!("../migrations/sqlite/0001_orders.sql") },
+    Migration {
+        number: 2,
+        name: "personal_data",
+        text: include_str!("../migrations/sqlite/0002_personal_data.sql"),
+    },
+];
 
-static POSTGRES: [Migration; 1] =
-    [Migration { number: 1, name: "orders", text: include_str!("../migrations/postgres/0001_orders.sql") }];
+static POSTGRES: [Migration; 2] = [
+    Migration { number: 1, name: "orders", text: include_str!("../migrations/postgres/0001_orders.sql") },
+    Migration {
+        number: 2,
+        name: "personal_data",
+        text: include_str!("../migrations/postgres/0002_personal_data.sql"),
+    },
+];
 
 /// The line between two statements of a file. Semicolons also occur inside triggers, so they can't separate.
 const SEPARATOR: &str = "-- next";

@@ -141,9 +141,12 @@ impl Database {
 async fn connect(setting: &str, patience: Patience) -> Result<Connection, SqlError> {
     if setting == "sqlite" {
         let connection = sqlite::Connection::open_default().await.map_err(sqlite_error)?;
-        for pragma in
-            [format!("PRAGMA busy_timeout = {}", patience.lock_ms), "PRAGMA foreign_keys = ON".to_owned()]
-        {
+        for pragma in [
+            format!("PRAGMA busy_timeout = {}", patience.lock_ms),
+            "PRAGMA foreign_keys = ON".to_owned(),
+            // Overwrites what is erased. Otherwise its bytes would stay in the file until something else needs them.
+            "PRAGMA secure_delete = ON".to_owned(),
+        ] {
             execute_sqlite(&connection, &pragma, &[]).await?;
         }
         return Ok(Connection::Sqlite(connection));

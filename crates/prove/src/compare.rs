@@ -282,7 +282,7 @@ impl Watch {
                     merge(&mut expected, json!({ "paused_by_rules": true }));
                 }
             }
-            About::Order { tail, order, attempt, with_words } => {
+            About::Order { tail, order, attempt } => {
                 let id = format!("{}-{}-{}", self.lane.item, self.lane.number, spell(*tail));
                 merge(
                     &mut expected,
@@ -302,9 +302,6 @@ impl Watch {
                 }
                 if let Some(at) = order.paid_at {
                     merge(&mut expected, json!({ "paid_at": at }));
-                }
-                if *with_words {
-                    merge(&mut expected, json!({ "details": contact(order.words) }));
                 }
             }
         }

@@ -78,13 +78,17 @@ impl Model {
 
     /// The orders of the order database.
     pub fn recorded(&self) -> BTreeMap<Tail, Order> {
-        let mut orders = BTreeMap::new();
+        let mut orders = BTreeMap::<Tail, Order>::new();
         for event in &self.written {
             if let About::Order { tail, order, .. } = &event.about {
                 let mut order = order.clone();
                 // Until money came, the payment that counts is the latest.
                 if order.payment != Some(Payment::Succeeded) {
                     order.attempt = order.attempts;
+                }
+                // What the shopper wrote counts as it was when the order was first written.
+                if let Some(known) = orders.get(tail) {
+                    order.words = known.words;
                 }
                 orders.insert(*tail, order);
             }
@@ -238,14 +242,14 @@ impl Model {
             };
             let fits = self.fits(&wanted) && self.available() >= i64::from(order.quantity);
             // It was made when it was made.
-            let about = About::Order { tail: *tail, order: order.clone(), attempt: 0, with_words: true };
+            let about = About::Order { tail: *tail, order: order.clone(), attempt: 0 };
             self.tell("order.created", order.created, about);
             if fits {
                 self.seat_order(*tail, order);
             } else {
                 let order = Order { state: OrderState::Cancelled, ..order };
                 self.seat_order(*tail, order.clone());
-                let about = About::Order { tail: *tail, order, attempt: 0, with_words: false };
+                let about = About::Order { tail: *tail, order, attempt: 0 };
                 self.tell("order.cancelled", self.now, about);
             }
         }

@@ -29,6 +29,16 @@ impl OutboxEntry {
     }
 }
 
+/// Leaves out what is personal.
+impl std::fmt::Debug for OutboxEntry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OutboxEntry")
+            .field("id", &self.id)
+            .field("event", &self.event)
+            .finish_non_exhaustive()
+    }
+}
+
 /// The event as this version tells it. An older version told contact, address and note as the event's last member.
 ///
 /// The order database removed that member from its events in the same way, so the two texts are equal.

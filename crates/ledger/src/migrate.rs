@@ -62,6 +62,12 @@ pub async fn migrate(sql: &impl Sql) -> Result<usize, MigrateError> {
     migrate_by(sql, migrations(sql.dialect())).await
 }
 
+/// Whether the database has every migration of this version of the code.
+pub async fn is_up_to_date(sql: &impl Sql) -> Result<bool, MigrateError> {
+    let migrations = migrations(sql.dialect());
+    Ok(check(sql, migrations).await? == migrations.len())
+}
+
 /// The migrations of this version of the code.
 pub fn migrations(dialect: Dialect) -> &'static [Migration] {
     match dialect {

@@ -163,8 +163,11 @@ async fn erase_unseen<R: Redis>(
     let id = Value::from(order.to_string());
     erase_where(sql, "order_id = $2", std::slice::from_ref(&id), now).await?;
     let known = sql.execute("SELECT 1 FROM personal_data WHERE order_id = $1", &[id]).await?;
+    if known.is_empty() {
+        return Ok(false);
+    }
     erase_in_engine(engine, std::slice::from_ref(order)).await?;
-    Ok(!known.is_empty())
+    Ok(true)
 }
 
 /// Erases the data of all orders that a shopper has made so far. Returns how many orders had some.

@@ -5,7 +5,7 @@
 //! worker within 400 ms.
 
 use crate::copy::CopyError;
-use crate::migrate::{MigrateError, migrate};
+use crate::migrate::{MigrateError, is_up_to_date, migrate};
 use crate::sql::{Dialect, Row, Sql, SqlError, Value};
 use spin_sdk::pg::{self, DbValue, ParameterValue, PgError, QueryError};
 use spin_sdk::sqlite;
@@ -115,13 +115,17 @@ async fn migrate_patiently(database: &Database) -> Result<(), SqlError> {
         }
         Ok::<_, SqlError>(())
     };
+    let cause = |error| match error {
+        MigrateError::Sql(error) => error,
+        changed => SqlError::Misunderstood(changed.to_string()),
+    };
+    if is_up_to_date(&database).await.map_err(cause)? {
+        return Ok(());
+    }
     set_timeout(MIGRATION_TIMEOUT_MS).await?;
     let migrated = migrate(&database).await;
     set_timeout(STATEMENT_TIMEOUT_MS).await?;
-    migrated.map(drop).map_err(|error| match error {
-        MigrateError::Sql(error) => error,
-        changed => SqlError::Misunderstood(changed.to_string()),
-    })
+    migrated.map(drop).map_err(cause)
 }
 
 impl Sql for Database {

@@ -601,7 +601,7 @@ fn compare_details(model: &Model, records: &[Reply], found: &mut Differences) {
         .map(|(name, record)| (number_of(&name), serde_json::from_str(&record).unwrap_or(Value::Null)))
         .collect();
     for (tail, order) in orders() {
-        let expected = json!(contact(order.words));
+        let expected = json!(order.words.map(contact));
         if there.get(&tail) != Some(&expected) {
             found
                 .say(format!("details of #{tail}: {expected} in the model, {:?} in Redis", there.get(&tail)));

@@ -114,8 +114,8 @@ pub struct Order {
     pub payment: Option<Payment>,
     /// Other payments that brought money, and whether it went back.
     pub surplus: BTreeMap<u32, bool>,
-    /// Which of [`crate::steps::WORDS`] the shopper wrote.
-    pub words: usize,
+    /// Which of [`crate::steps::WORDS`] the shopper wrote, until they are erased.
+    pub words: Option<usize>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -179,7 +179,7 @@ impl PartialEq for Event {
         let without_words = |event: &Event| {
             let mut about = event.about.clone();
             if let About::Order { order, .. } = &mut about {
-                order.words = 0;
+                order.words = None;
             }
             (event.seq, event.at, event.kind, about)
         };
@@ -257,6 +257,8 @@ pub struct Model {
     pub kept: Kept,
     /// Events that the order database has, in order.
     pub written: Vec<Event>,
+    /// Orders whose words the order database has erased, or will not take.
+    pub erased: BTreeSet<Tail>,
     /// The shop's log, and the last of the lane's changes in it.
     pub log: Vec<Change>,
     pub log_position: i64,
@@ -304,6 +306,7 @@ impl Model {
             now: BEGIN,
             kept: Kept::default(),
             written: Vec::new(),
+            erased: BTreeSet::new(),
             log: Vec::new(),
             log_position: 0,
             provider: Provider::default(),
@@ -935,11 +938,26 @@ impl Model {
             attempts: 0,
             payment: None,
             surplus: BTreeMap::new(),
-            words,
+            words: Some(words),
         });
         self.tell_of_order("order.created", tail, None);
         self.count("ordered", i64::from(quantity));
         format!("ordered: {}", self.show(tail))
+    }
+
+    /// An operator erases what the shopper wrote. Something may know an order that neither Redis nor the order database has:
+    /// what the shopper wrote was recorded, and the order was lost before its event was.
+    pub fn erase(&mut self, tail: Tail, is_known: bool) -> String {
+        let is_recorded = self.recorded().contains_key(&tail);
+        let order = self.kept.reservations.get_mut(&tail).and_then(|r| r.order.as_mut());
+        if order.is_none() && !is_recorded && !is_known {
+            return "no such order".to_owned();
+        }
+        if let Some(order) = order {
+            order.words = None;
+        }
+        self.erased.insert(tail);
+        "erased".to_owned()
     }
 
     /// Opens a payment, unless one is pending that is not to be replaced. The order opens `most` payments.

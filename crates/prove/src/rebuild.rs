@@ -90,6 +90,9 @@ impl Model {
                 if let Some(known) = orders.get(tail) {
                     order.words = known.words;
                 }
+                if self.erased.contains(tail) {
+                    order.words = None;
+                }
                 orders.insert(*tail, order);
             }
         }
@@ -227,10 +230,11 @@ impl Model {
     fn tell_untold_orders(&mut self, had: &BTreeMap<Tail, Reservation>, untold: &[Event]) {
         for event in untold.iter().filter(|event| event.kind == "order.created") {
             let About::Order { tail, order, .. } = &event.about else { continue };
-            if self.kept.reservations.contains_key(tail) || !had.contains_key(tail) {
+            let Some(had) = had.get(tail).filter(|_| !self.kept.reservations.contains_key(tail)) else {
                 continue;
-            }
-            let order = order.clone();
+            };
+            let words = had.order.as_ref().and_then(|order| order.words);
+            let order = Order { words, ..order.clone() };
             let wanted = Reservation {
                 who: order.who,
                 quantity: order.quantity,

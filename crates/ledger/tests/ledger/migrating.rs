@@ -1,5 +1,5 @@
 use crate::support::{World, on_both, runtime};
-use order_ledger::migrate::{MigrateError, Migration, migrate, migrate_by, migrations};
+use order_ledger::migrate::{MigrateError, Migration, is_up_to_date, migrate, migrate_by, migrations};
 use order_ledger::{Sql, SqlError};
 
 on_both![
@@ -25,6 +25,8 @@ async fn many_that_start_at_once_migrate_once(world: &World) {
         }
     });
     let sql = world.connect().await;
+    assert_eq!(is_up_to_date(&sql).await, Ok(true));
+    assert_eq!(is_up_to_date(&World::sqlite().connect().await).await, Ok(false));
     assert_eq!(sql.number("SELECT count(*) FROM ledger_migrations").await, 2);
     assert_eq!(sql.number("SELECT count(*) FROM transitions").await, 15);
 }

@@ -70,7 +70,7 @@ async fn a_hold_is_good_until_its_last_millisecond() {
 #[tokio::test]
 async fn only_a_hold_can_be_checked_out() {
     let shop = Shop::open(1).await;
-    let check_out = async |id: &sale::ids::ReservationId, name: &str| {
+    let check_out = async |id: &ReservationId, name: &str| {
         shop.engine().checkout(id, &user(name), &contact()).await.unwrap()
     };
     let first = shop.queued("ann").await;
@@ -85,7 +85,7 @@ async fn only_a_hold_can_be_checked_out() {
     shop.engine().switch(&shop.lane, Switch::Closed).await.unwrap();
     shop.grant().await;
     assert_eq!(check_out(&third, "cat").await, CheckedOut::Conflict(ReservationState::Rejected));
-    let unknown = sale::ids::ReservationId::new(shop.lane.clone(), shop.tail());
+    let unknown = ReservationId::new(shop.lane.clone(), shop.tail());
     assert_eq!(check_out(&unknown, "ann").await, CheckedOut::NotFound);
     assert_eq!(shop.view().await.outbox, 1, "that it was closed, and no more");
     shop.assert_sound().await;
@@ -102,7 +102,7 @@ async fn an_order_is_shown_to_its_shopper_and_the_operator() {
     assert_eq!(shown(Some("ann")).await, Some(order.clone()));
     assert_eq!(shown(None).await, Some(order.clone()));
     assert_eq!(shown(Some("bob")).await, None);
-    let unknown = sale::ids::OrderId::new(shop.lane.clone(), shop.tail());
+    let unknown = OrderId::new(shop.lane.clone(), shop.tail());
     assert!(shop.engine().order(&unknown, None).await.unwrap().is_none());
 }
 
@@ -111,7 +111,7 @@ async fn an_unpaid_order_is_cancelled_once_and_its_units_return() {
     let shop = Shop::open(1).await;
     let order = shop.ordered("ann").await;
     assert_eq!(shop.engine().cancel(&order.id, &user("bob")).await.unwrap(), Cancelled::NotFound);
-    let unknown = sale::ids::OrderId::new(shop.lane.clone(), shop.tail());
+    let unknown = OrderId::new(shop.lane.clone(), shop.tail());
     assert_eq!(shop.engine().cancel(&unknown, &user("ann")).await.unwrap(), Cancelled::NotFound);
     for _ in 0..2 {
         let Cancelled::Done(view) = shop.engine().cancel(&order.id, &user("ann")).await.unwrap() else {

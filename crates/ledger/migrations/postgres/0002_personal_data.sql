@@ -5,6 +5,10 @@
 -- beside this one, triggers move the member here. So the same event has the same text, whichever version copies it.
 --
 -- The columns `contact`, `address` and `note` of `orders` stay for that older version, and are always null from now on.
+--
+-- The lock keeps an older version from adding an order while rows are moved. Writers take these tables in this order.
+LOCK TABLE events, orders, set_aside IN SHARE ROW EXCLUSIVE MODE;
+-- next
 CREATE TABLE personal_data (
     -- No foreign key, because the row is written before its order. So no order is ever without it.
     order_id TEXT NOT NULL PRIMARY KEY,

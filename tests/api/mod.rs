@@ -22,6 +22,8 @@ mod outsiders;
 mod pages;
 /// Payments: the webhook, and the simulated provider that calls it.
 mod payments;
+/// Personal data: erased by an operator's call and by age.
+mod personal;
 /// Every call sent twice, and idempotency keys.
 mod repeating;
 /// Reservations: admitted, repeated, refused, given back.

@@ -201,6 +201,12 @@ async fn every_call_of_the_contract_can_be_sent_twice_and_doubles_nothing() {
     all.twice("POST /api/admin/payments/{id}/refund", || operator.post(&refund)).await;
     let refund = format!("{}/refund", orders[0].replace("/api/", "/api/admin/"));
     all.twice("POST /api/admin/orders/{id}/refund", || operator.post(&refund)).await;
+    let erase = format!("{}/personal-data", orders[0].replace("/api/", "/api/admin/"));
+    all.again("DELETE /api/admin/orders/{id}/personal-data", 204, || operator.delete(&erase)).await;
+    let erase = format!("/api/admin/shoppers/{}/personal-data", all.shoppers[2].user_id());
+    let [first, again] =
+        all.twice("DELETE /api/admin/shoppers/{user}/personal-data", || operator.delete(&erase)).await;
+    assert_eq!((first.expect(200), again.expect(200)), (json!({ "orders": 1 }), json!({ "orders": 0 })));
     for step in ["claim", "settle"] {
         let path = format!("/api/admin/refunds/{}/{step}", id(&payment));
         all.twice(&format!("POST /api/admin/refunds/{{id}}/{step}"), || operator.post(&path)).await;

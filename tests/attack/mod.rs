@@ -12,7 +12,7 @@ mod strangers;
 /// Sessions that nobody was given.
 mod tokens;
 /// Traces of a purchase in logs, Redis and key-value.
-mod traces;
+pub mod traces;
 /// Webhooks that the provider did not send, or not now.
 mod webhooks;
 /// HTTP that no browser speaks.

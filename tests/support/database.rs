@@ -75,6 +75,48 @@ pub fn values_in_store(state: &Path, beginning: &str) -> Vec<Vec<u8>> {
     rows.and_then(Iterator::collect).expect("the table is Spin's")
 }
 
+/// Every row of every table, as text, with the table's name.
+pub fn rows_in(state: &Path) -> Vec<String> {
+    let connection = open(state, OpenFlags::SQLITE_OPEN_READ_ONLY);
+    let names = "SELECT name FROM sqlite_master WHERE type = 'table'";
+    let mut tables = connection.prepare(names).expect("the schema can be read");
+    let tables: Vec<String> =
+        tables.query_map([], |row| row.get(0)).and_then(Iterator::collect).expect("a table's name is text");
+    let mut all = Vec::new();
+    for table in tables {
+        let mut statement =
+            connection.prepare(&format!("SELECT * FROM {table}")).expect("a table can be read");
+        let columns = statement.column_count();
+        let rows = statement.query_map([], |row| {
+            let values = (0..columns).map(|at| row.get::<_, rusqlite::types::Value>(at));
+            Ok(format!("{table}: {:?}", values.collect::<Result<Vec<_>, _>>()?))
+        });
+        let rows: Vec<String> = rows.and_then(Iterator::collect).expect("a row can be read");
+        all.extend(rows);
+    }
+    all
+}
+
+/// The database's files, byte by byte, once everything in the write-ahead log is in the database.
+pub fn bytes_in(state: &Path) -> Vec<u8> {
+    let connection = open(state, OpenFlags::SQLITE_OPEN_READ_WRITE);
+    connection.busy_timeout(std::time::Duration::from_secs(5)).expect("a timeout can be set");
+    let busy: i64 = connection
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
+        .expect("the log can be emptied");
+    assert_eq!(busy, 0, "nobody else uses the log");
+    std::fs::read(file(state)).expect("the file can be read")
+}
+
+/// Notes the personal data of an order that was made so many days ago.
+pub fn add_personal_data(state: &Path, order: &str, days_ago: i64) {
+    let connection = open(state, OpenFlags::SQLITE_OPEN_READ_WRITE);
+    connection.busy_timeout(std::time::Duration::from_secs(5)).expect("a timeout can be set");
+    let statement = "INSERT INTO personal_data (order_id, user_id, created_at, contact, address, note) \
+        VALUES (?1, 'u-1', (CAST(strftime('%s', 'now') AS INTEGER) - ?2 * 86400) * 1000, 'Old Phone', 'Old Road', '')";
+    connection.execute(statement, (order, days_ago)).expect("the table is as the ledger crate makes it");
+}
+
 /// The database file of the default store.
 pub(crate) fn open(state: &Path, flags: OpenFlags) -> Connection {
     let path = file(state);

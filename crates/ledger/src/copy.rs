@@ -1,6 +1,7 @@
 //! Copies a lane's outbox into the database.
 
 use crate::apply::{Applied, Entry, apply};
+use crate::personal_data;
 use crate::sql::{Sql, SqlError};
 use sale::Engine;
 use sale::ids::Lane;
@@ -95,6 +96,8 @@ pub async fn copy<R: Redis>(
     if entries.is_empty() {
         return Ok(Copied::default());
     }
+    // Before the events: if this worker dies in between, no order lacks what its shopper wrote.
+    personal_data::record(sql, &entries).await?;
     let entries: Vec<Entry> =
         entries.into_iter().map(|entry| Entry { id: entry.id, event: entry.event }).collect();
     let events = apply(sql, lane, &entries).await?;

@@ -57,18 +57,6 @@ struct Body {
     _amount: Option<i64>,
     #[serde(rename = "paid_at")]
     _paid_at: Option<i64>,
-    #[serde(rename = "details")]
-    _details: Option<Details>,
-}
-
-#[derive(Deserialize)]
-struct Details {
-    #[serde(rename = "contact")]
-    _contact: Option<String>,
-    #[serde(rename = "address")]
-    _address: Option<String>,
-    #[serde(rename = "note")]
-    _note: Option<String>,
 }
 
 /// The member of a `lane.described` event: what the operator wrote of the sale and the item.
@@ -136,7 +124,7 @@ fn unreadable(payload: &str, error: String) -> Unreadable {
             .map(|Number { seq }| seq)
             .filter(|seq| *seq >= 1),
         order_id: serde_json::from_slice(payload.as_bytes()).ok().map(|Order { order_id }| order_id),
-        // serde's message may quote the text, which may be personal; so it is kept short.
+        // serde's message may quote the text, so it is kept short.
         error: error.chars().take(200).collect(),
     }
 }
@@ -147,8 +135,7 @@ mod tests {
 
     const CREATED: &str = r#"{"seq":12,"type":"order.created","at":1795255200000,"item_id":"iabcdefghij","lane":0,
         "order_id":"o-iabcdefghij-0-abcdefghijkl","reservation_id":"r-iabcdefghij-0-abcdefghijkl","user_id":"u-1",
-        "quantity":1,"unit_price":9900,"currency":"CNY","state":"unpaid","pay_by":1795256100000,
-        "details":{"contact":"c","address":"a","note":"n"}}"#;
+        "quantity":1,"unit_price":9900,"currency":"CNY","state":"unpaid","pay_by":1795256100000}"#;
 
     #[test]
     fn an_event_is_read_with_its_number() {
@@ -176,7 +163,7 @@ mod tests {
             ),
             ("\"pay_by\"", "\"payment_id\":\"p-iabcdefghij-0-abcdefghijkm-1\",\"pay_by\"", Some(12)),
             ("order.created", "payment.created", Some(12)),
-            ("}}", "}", None),
+            ("}", "", None),
         ] {
             let error = Event::parse(&lane, &CREATED.replacen(from, to, 1)).unwrap_err();
             assert_eq!(error.seq, seq, "{from} → {to}: {error:?}");

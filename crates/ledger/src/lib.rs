@@ -13,6 +13,7 @@
 //! - [`copy`]: copies a lane's outbox into the database; [`apply`] writes events at hand.
 //! - [`set_aside`]: events that could not be applied.
 //! - [`read`]: orders, payments and totals; [`recorded`]: the same orders in the engine's types.
+//! - [`personal_data`]: contact, address and note of orders, and their erasure.
 //! - [`refunds`]: money to give back, and who gives it back.
 //! - [`audit`]: compares engine and database row by row.
 //! - [`rebuild`]: puts back a lane that Redis lost.
@@ -23,6 +24,7 @@ pub mod audit;
 mod copy;
 pub mod event;
 pub mod migrate;
+pub mod personal_data;
 pub mod read;
 pub mod rebuild;
 pub mod recorded;

@@ -27,11 +27,23 @@ pub enum MigrateError {
     Changed { number: i64, name: &'static str },
 }
 
-static SQLITE: [Migration; 1] =
-    [Migration { number: 1, name: "orders", text: include_str!("../migrations/sqlite/0001_orders.sql") }];
+static SQLITE: [Migration; 2] = [
+    Migration { number: 1, name: "orders", text: include_str!("../migrations/sqlite/0001_orders.sql") },
+    Migration {
+        number: 2,
+        name: "personal_data",
+        text: include_str!("../migrations/sqlite/0002_personal_data.sql"),
+    },
+];
 
-static POSTGRES: [Migration; 1] =
-    [Migration { number: 1, name: "orders", text: include_str!("../migrations/postgres/0001_orders.sql") }];
+static POSTGRES: [Migration; 2] = [
+    Migration { number: 1, name: "orders", text: include_str!("../migrations/postgres/0001_orders.sql") },
+    Migration {
+        number: 2,
+        name: "personal_data",
+        text: include_str!("../migrations/postgres/0002_personal_data.sql"),
+    },
+];
 
 /// The line between two statements of a file. Semicolons also occur inside triggers, so they can't separate.
 const SEPARATOR: &str = "-- next";
@@ -48,6 +60,12 @@ const LOCK: i64 = 0x5354_414d_5045_4445;
 /// On SQLite this opens a transaction, so nothing else may use the connection meanwhile.
 pub async fn migrate(sql: &impl Sql) -> Result<usize, MigrateError> {
     migrate_by(sql, migrations(sql.dialect())).await
+}
+
+/// Whether the database has every migration of this version of the code.
+pub async fn is_up_to_date(sql: &impl Sql) -> Result<bool, MigrateError> {
+    let migrations = migrations(sql.dialect());
+    Ok(check(sql, migrations).await? == migrations.len())
 }
 
 /// The migrations of this version of the code.

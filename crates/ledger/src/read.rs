@@ -5,12 +5,11 @@ use sale::ids::{ItemId, Lane, OrderId, PaymentId, UserId};
 use sale::money::{Currency, Money};
 use sale::order::OrderState;
 pub use sale::payment::PaymentState;
-use sale::scripts::Contact;
 use sale::time::Timestamp;
 use serde::Serialize;
 
-/// An order as the database has it.
-#[derive(Clone, PartialEq, Eq)]
+/// An order as the database has it. Where its goods go, [`crate::personal_data`] says.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order {
     pub id: OrderId,
     pub user: UserId,
@@ -25,8 +24,6 @@ pub struct Order {
     pub paid_at: Option<Timestamp>,
     /// The payment that brought the money.
     pub payment: Option<PaymentId>,
-    /// Where the goods go. Personal: never in logs.
-    pub contact: Contact,
     /// The moment of the event that gave the order its present state.
     pub updated_at: Timestamp,
     /// The number of that event in the lane.
@@ -84,7 +81,7 @@ pub struct PaymentTotal {
 }
 
 pub(crate) const ORDER: &str = "id, user_id, quantity, unit_price, total, currency, state, created_at, pay_by, paid_at, payment_id, \
-    contact, address, note, updated_at, seq";
+    updated_at, seq";
 
 impl Order {
     /// The order as the engine shows it, without failed attempts to pay and surplus payments. [`crate::recorded`] has
@@ -314,8 +311,6 @@ async fn orders_where(
 impl Order {
     pub(crate) fn read(row: &Row) -> Result<Self, SqlError> {
         let currency = row.currency(5)?;
-        let text_or_empty =
-            |column| Ok::<_, SqlError>(row.text_if_any(column)?.unwrap_or_default().to_owned());
         Ok(Order {
             id: row.parsed(0)?,
             user: row.parsed(1)?,
@@ -327,27 +322,9 @@ impl Order {
             pay_by: row.moment(8)?,
             paid_at: row.moment_if_any(9)?,
             payment: row.text_if_any(10)?.map(|_| row.parsed(10)).transpose()?,
-            contact: Contact {
-                contact: text_or_empty(11)?,
-                address: text_or_empty(12)?,
-                note: text_or_empty(13)?,
-            },
-            updated_at: row.moment(14)?,
-            seq: row.integer(15)?,
+            updated_at: row.moment(11)?,
+            seq: row.integer(12)?,
         })
-    }
-}
-
-/// Leaves out where the goods go.
-impl std::fmt::Debug for Order {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Order")
-            .field("id", &self.id.to_string())
-            .field("state", &self.state)
-            .field("quantity", &self.quantity)
-            .field("total", &self.total.amount)
-            .field("seq", &self.seq)
-            .finish_non_exhaustive()
     }
 }
 

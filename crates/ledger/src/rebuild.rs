@@ -20,12 +20,10 @@
 use crate::event::{Described, Event};
 use crate::recorded::{self, RecordedOrder};
 use crate::sql::{Sql, SqlError, lane_parameters};
-use crate::{CopyError, copy, read};
+use crate::{CopyError, copy, personal_data, read};
 use sale::catalogue::{Document, Documents};
 use sale::ids::{Lane, OrderId, PaymentId, UserId};
-use sale::scripts::{
-    Contact, Decisions, EngineError, OutboxEntry, PassedPage, PaymentOutcome, Rebuilding, Restored,
-};
+use sale::scripts::{Decisions, EngineError, OutboxEntry, PassedPage, PaymentOutcome, Rebuilding, Restored};
 use sale::store::Redis;
 use sale::{Engine, work};
 use serde::{Deserialize, Serialize};
@@ -135,13 +133,15 @@ pub async fn rebuild<R: Redis>(
                 let orders = recorded::orders_of_lane(sql, lane, after.as_ref(), ORDERS_PAGE_SIZE).await?;
                 let last = orders.len() < ORDERS_PAGE_SIZE as usize;
                 rebuilt.orders += orders.len() as u64;
+                let ids: Vec<OrderId> = orders.iter().map(|recorded| recorded.order.id.clone()).collect();
+                let mut contacts = personal_data::contacts(sql, &ids).await?;
                 let orders: Vec<Restored> = orders
                     .into_iter()
-                    .map(|RecordedOrder { order, attempts, contact, .. }| Restored {
+                    .map(|RecordedOrder { order, attempts, .. }| Restored {
                         keep: in_doubt.contains(&order.id.to_string()),
+                        contact: contacts.remove(&order.id),
                         order,
                         attempts,
-                        contact,
                     })
                     .collect();
                 engine.rebuild_orders(lane, &cursor, &orders, last).await?
@@ -254,8 +254,6 @@ struct Untold {
     user_id: UserId,
     payment_id: Option<PaymentId>,
     amount: Option<i64>,
-    #[serde(default)]
-    details: Contact,
 }
 
 /// The next page of untold events behind `cursor`, where the rebuild is.
@@ -417,10 +415,8 @@ async fn tell_untold_orders<R: Redis>(
             Ok(told) if !written => {
                 // An order may have been made twice, before and after Redis forgot it. The written one counts.
                 if told.r#type == "order.created" && read::order(sql, &told.order_id).await?.is_none() {
-                    let details = serde_json::to_string(&told.details).unwrap_or_default();
                     rebuilt.retold += 1;
-                    rebuilt.cancelled +=
-                        u64::from(engine.rebuild_untold(&told.order_id, &entry.id, &details).await?);
+                    rebuilt.cancelled += u64::from(engine.rebuild_untold(&told.order_id, &entry.id).await?);
                 }
             }
             _ => engine.forget_untold(lane, &entry.id).await?,

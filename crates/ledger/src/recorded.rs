@@ -9,7 +9,7 @@ use sale::catalogue::Documents;
 use sale::ids::{Lane, OrderId};
 use sale::item::Offer;
 use sale::order::OrderState;
-use sale::scripts::{self, Contact, OrderView, Surplus};
+use sale::scripts::{self, OrderView, Surplus};
 use std::collections::HashMap;
 
 /// An order with all its payments.
@@ -18,8 +18,6 @@ pub struct RecordedOrder {
     pub order: OrderView,
     /// How many payments were opened.
     pub attempts: u32,
-    /// Personal: never in logs.
-    pub contact: Contact,
     /// The number of the last event about the order or one of its payments.
     pub seq: i64,
 }
@@ -196,17 +194,17 @@ fn with_these_payments(order: Order, mut payments: Vec<Payment>, seq: i64) -> Re
         })
         .collect();
     let attempts = payments.last().map_or(0, |latest| latest.id.attempt);
-    RecordedOrder { order: view, attempts, contact: order.contact, seq }
+    RecordedOrder { order: view, attempts, seq }
 }
 
 /// Ids as one parameter, a JSON array. [`ids_as_rows`] reads it.
-fn id_list(ids: &[OrderId]) -> Value {
+pub(crate) fn id_list(ids: &[OrderId]) -> Value {
     let ids: Vec<String> = ids.iter().map(|id| format!("\"{id}\"")).collect();
     format!("[{}]", ids.join(",")).into()
 }
 
 /// The query that turns parameter `$1`, an [`id_list`], into rows.
-fn ids_as_rows(sql: &impl Sql) -> &'static str {
+pub(crate) fn ids_as_rows(sql: &impl Sql) -> &'static str {
     match sql.dialect() {
         Dialect::Sqlite => "SELECT value FROM json_each($1)",
         Dialect::Postgres => "SELECT jsonb_array_elements_text($1::text::jsonb)",

@@ -20,7 +20,7 @@ pub struct SetAside {
     pub seq: i64,
     /// The event's order, if it could be read. Later events of that order are set aside too.
     pub order_id: Option<String>,
-    /// The event as it came. It may hold a shopper's address.
+    /// The event as it came.
     pub event: String,
     pub error: String,
     pub set_aside_at: Timestamp,

@@ -5,7 +5,7 @@
 //! worker within 400 ms.
 
 use crate::copy::CopyError;
-use crate::migrate::{MigrateError, migrate};
+use crate::migrate::{MigrateError, is_up_to_date, migrate};
 use crate::sql::{Dialect, Row, Sql, SqlError, Value};
 use spin_sdk::pg::{self, DbValue, ParameterValue, PgError, QueryError};
 use spin_sdk::sqlite;
@@ -32,10 +32,16 @@ struct Patience {
 /// waits; the worker then finds the statement's effect when it tries again.
 const STATEMENT_TIMEOUT_MS: u32 = 2_500;
 
+/// How long PostgreSQL works on migrations, in milliseconds. One may have to change every order.
+const MIGRATION_TIMEOUT_MS: u32 = 600_000;
+
 /// For a request, because a shopper or an operator waits for it.
 const OF_REQUESTS: Patience = Patience { call: Duration::from_secs(3), lock_ms: 1_000 };
 /// For a worker that Spin calls for one message after the other: meanwhile no other worker is called.
 const OF_WORKERS: Patience = Patience { call: Duration::from_millis(400), lock_ms: 250 };
+
+/// For the first call after an update, which may have to change every order.
+const OF_MIGRATIONS: Patience = Patience { call: Duration::from_secs(60), lock_ms: 1_000 };
 
 /// How long a worker does not ask a database again that did not reply.
 const HANG_REMEMBERED: Duration = Duration::from_secs(2);
@@ -92,15 +98,34 @@ async fn shared(setting: &str, patience: Patience) -> Result<Database, SqlError>
     }
     let connection = Rc::new(bounded(patience.call, connect(setting, patience)).await?);
     let database = Database { connection, patience };
-    // Making the tables takes longer than a worker's call may, and happens once.
-    let migrating = Database { connection: database.connection.clone(), patience: OF_REQUESTS };
-    migrate(&migrating).await.map_err(|error| match error {
-        MigrateError::Sql(error) => error,
-        changed => SqlError::Misunderstood(changed.to_string()),
-    })?;
+    migrate_patiently(&database).await?;
     // The connection is shared only now, because migrating needs one of its own.
     SHARED.with_borrow_mut(|shared| *shared = Some(database.clone()));
     Ok(database)
+}
+
+/// Brings the tables up to date. That takes longer than other calls may, and happens once.
+///
+/// If this instance ends meanwhile, PostgreSQL still finishes, and the next instance finds the tables as they should be.
+async fn migrate_patiently(database: &Database) -> Result<(), SqlError> {
+    let database = Database { connection: database.connection.clone(), patience: OF_MIGRATIONS };
+    let set_timeout = async |millis: u32| {
+        if database.dialect() == Dialect::Postgres {
+            database.execute(&format!("SET statement_timeout = {millis}"), &[]).await?;
+        }
+        Ok::<_, SqlError>(())
+    };
+    let cause = |error| match error {
+        MigrateError::Sql(error) => error,
+        changed => SqlError::Misunderstood(changed.to_string()),
+    };
+    if is_up_to_date(&database).await.map_err(cause)? {
+        return Ok(());
+    }
+    set_timeout(MIGRATION_TIMEOUT_MS).await?;
+    let migrated = migrate(&database).await;
+    set_timeout(STATEMENT_TIMEOUT_MS).await?;
+    migrated.map(drop).map_err(cause)
 }
 
 impl Sql for Database {
@@ -141,9 +166,12 @@ impl Database {
 async fn connect(setting: &str, patience: Patience) -> Result<Connection, SqlError> {
     if setting == "sqlite" {
         let connection = sqlite::Connection::open_default().await.map_err(sqlite_error)?;
-        for pragma in
-            [format!("PRAGMA busy_timeout = {}", patience.lock_ms), "PRAGMA foreign_keys = ON".to_owned()]
-        {
+        for pragma in [
+            format!("PRAGMA busy_timeout = {}", patience.lock_ms),
+            "PRAGMA foreign_keys = ON".to_owned(),
+            // Overwrites what is erased. Otherwise its bytes would stay in the file until something else needs them.
+            "PRAGMA secure_delete = ON".to_owned(),
+        ] {
             execute_sqlite(&connection, &pragma, &[]).await?;
         }
         return Ok(Connection::Sqlite(connection));

@@ -293,7 +293,7 @@ impl Watch {
                     merge(&mut expected, json!({ "paused_by_rules": true }));
                 }
             }
-            About::Order { tail, order, attempt, with_words } => {
+            About::Order { tail, order, attempt } => {
                 let id = format!("{}-{}-{}", self.lane.item, self.lane.number, spell(*tail));
                 merge(
                     &mut expected,
@@ -313,9 +313,6 @@ impl Watch {
                 }
                 if let Some(at) = order.paid_at {
                     merge(&mut expected, json!({ "paid_at": at }));
-                }
-                if *with_words {
-                    merge(&mut expected, json!({ "details": contact(order.words) }));
                 }
             }
         }
@@ -615,7 +612,7 @@ fn compare_details(model: &Model, records: &[Reply], found: &mut Differences) {
         .map(|(name, record)| (number_of(&name), serde_json::from_str(&record).unwrap_or(Value::Null)))
         .collect();
     for (tail, order) in orders() {
-        let expected = json!(contact(order.words));
+        let expected = json!(order.words.map(contact));
         if there.get(&tail) != Some(&expected) {
             found
                 .say(format!("details of #{tail}: {expected} in the model, {:?} in Redis", there.get(&tail)));

@@ -5,7 +5,7 @@ use crate::redis::Defect;
 /// A defect with its meaning: the script, its own text, and the text instead.
 type Kept = (&'static str, &'static str, &'static str, &'static str);
 
-const KEPT: [Kept; 42] = [
+const KEPT: [Kept; 45] = [
     (
         "grant holds a unit that is not there",
         "grant",
@@ -36,7 +36,7 @@ const KEPT: [Kept; 42] = [
     (
         "checkout writes no event",
         "checkout",
-        "append_event(lane, outbox, 'order.created', tail, order, ',\"details\":' .. contact)\n",
+        "append_event(lane, outbox, 'order.created', tail, order)\n",
         "\n",
     ),
     (
@@ -147,6 +147,24 @@ const KEPT: [Kept; 42] = [
         "switch_lane",
         "if wanted ~= switch or paused_by_rules then",
         "if wanted ~= switch then",
+    ),
+    (
+        "checkout tells what the shopper wrote in the event",
+        "checkout",
+        "append_event(lane, outbox, 'order.created', tail, order)\n",
+        "append_event(lane, outbox, 'order.created', tail, order, ',\"details\":' .. contact)\n",
+    ),
+    (
+        "read_outbox loses what the shopper wrote",
+        "read_outbox",
+        "tail and redis.call('HGET', details, tail) or ''",
+        "''",
+    ),
+    (
+        "an erasure leaves what the shopper wrote in Redis",
+        "erase",
+        "redis.call('HSET', details, tail, '')",
+        "local _ = known",
     ),
 ];
 

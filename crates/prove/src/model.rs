@@ -120,8 +120,8 @@ pub struct Order {
     pub payment: Option<Payment>,
     /// Other payments that brought money, and whether it went back.
     pub surplus: BTreeMap<u32, bool>,
-    /// Which of [`crate::steps::WORDS`] the shopper wrote.
-    pub words: usize,
+    /// Which of [`crate::steps::WORDS`] the shopper wrote, until they are erased.
+    pub words: Option<usize>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -171,7 +171,7 @@ impl Reservation {
 }
 
 /// What the order database is told.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Eq)]
 pub struct Event {
     pub seq: i64,
     pub at: Moment,
@@ -179,10 +179,24 @@ pub struct Event {
     pub about: About,
 }
 
+/// Events are the same if their texts are, and no text has what the shopper wrote.
+impl PartialEq for Event {
+    fn eq(&self, other: &Self) -> bool {
+        let without_words = |event: &Event| {
+            let mut about = event.about.clone();
+            if let About::Order { order, .. } = &mut about {
+                order.words = None;
+            }
+            (event.seq, event.at, event.kind, about)
+        };
+        without_words(self) == without_words(other)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum About {
-    /// An order as it is then, by which payment, and whether what the shopper wrote is told.
-    Order { tail: Tail, order: Order, attempt: u32, with_words: bool },
+    /// An order as it is then, and by which payment.
+    Order { tail: Tail, order: Order, attempt: u32 },
     /// The lane's terms and stock.
     Lane { switch: Switch, total: i64, terms: Terms, purge_at: Moment, rules: Rules },
     /// What the operator wrote of the item.
@@ -255,6 +269,8 @@ pub struct Model {
     pub kept: Kept,
     /// Events that the order database has, in order.
     pub written: Vec<Event>,
+    /// Orders whose words the order database has erased, or will not take.
+    pub erased: BTreeSet<Tail>,
     /// The shop's log, and the last of the lane's changes in it.
     pub log: Vec<Change>,
     pub log_position: i64,
@@ -302,6 +318,7 @@ impl Model {
             now: BEGIN,
             kept: Kept::default(),
             written: Vec::new(),
+            erased: BTreeSet::new(),
             log: Vec::new(),
             log_position: 0,
             provider: Provider::default(),
@@ -464,8 +481,7 @@ impl Model {
     fn tell_of_order(&mut self, kind: &'static str, tail: Tail, attempt: Option<u32>) {
         let Some(order) = self.kept.reservations.get(&tail).and_then(|r| r.order.clone()) else { return };
         let attempt = attempt.unwrap_or(order.attempt);
-        let with_words = kind == "order.created";
-        self.tell(kind, self.now, About::Order { tail, order, attempt, with_words });
+        self.tell(kind, self.now, About::Order { tail, order, attempt });
     }
 
     pub(crate) fn tell_of_lane(&mut self) {
@@ -973,11 +989,26 @@ impl Model {
             attempts: 0,
             payment: None,
             surplus: BTreeMap::new(),
-            words,
+            words: Some(words),
         });
         self.tell_of_order("order.created", tail, None);
         self.count("ordered", i64::from(quantity));
         format!("ordered: {}", self.show(tail))
+    }
+
+    /// An operator erases what the shopper wrote. Something may know an order that neither Redis nor the order database has:
+    /// what the shopper wrote was recorded, and the order was lost before its event was.
+    pub fn erase(&mut self, tail: Tail, is_known: bool) -> String {
+        let is_recorded = self.recorded().contains_key(&tail);
+        let order = self.kept.reservations.get_mut(&tail).and_then(|r| r.order.as_mut());
+        if order.is_none() && !is_recorded && !is_known {
+            return "no such order".to_owned();
+        }
+        if let Some(order) = order {
+            order.words = None;
+        }
+        self.erased.insert(tail);
+        "erased".to_owned()
     }
 
     /// Opens a payment, unless one is pending that is not to be replaced. The order opens `most` payments.
@@ -1095,11 +1126,7 @@ impl Model {
         let Some(order) = self.order_mut(tail) else { return };
         order.state = OrderState::TimedOut;
         let told = Order { attempt, ..order.clone() };
-        self.tell(
-            "order.timed_out",
-            self.now,
-            About::Order { tail, order: told, attempt, with_words: false },
-        );
+        self.tell("order.timed_out", self.now, About::Order { tail, order: told, attempt });
     }
 
     /// The operator sent money back: of the order with `attempt` 0, else of that payment.

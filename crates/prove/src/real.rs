@@ -213,6 +213,15 @@ impl Real<'_> {
         })
     }
 
+    /// Also says whether anybody knew the order.
+    pub fn erase(&self, tail: Tail) -> (String, bool) {
+        match now(order_ledger::personal_data::erase_order(&self.engine(), self.sql, &self.order(tail))) {
+            Ok(true) => ("erased".to_owned(), true),
+            Ok(false) => ("no such order".to_owned(), false),
+            Err(error) => (error.to_string(), false),
+        }
+    }
+
     pub fn settle(&self, tail: Tail, attempt: u32, succeeded: bool, amount: i64) -> String {
         let payment = PaymentId { order: self.order(tail), attempt };
         let outcome = if succeeded { PaymentOutcome::Succeeded } else { PaymentOutcome::Failed };
@@ -627,6 +636,14 @@ impl Real<'_> {
             .into_iter()
             .map(|recorded| (number_of(recorded.order.id.tail.as_str()), shown(&recorded.order)))
             .collect())
+    }
+
+    /// What the order database has of each order's shopper, unless it is erased, by tail.
+    pub fn contacts(&self) -> anyhow::Result<Vec<(Tail, Option<Contact>)>> {
+        let orders = now(order_ledger::recorded::orders_of_lane(self.sql, self.lane, None, 10_000))?;
+        let ids: Vec<OrderId> = orders.into_iter().map(|recorded| recorded.order.id).collect();
+        let mut contacts = now(order_ledger::personal_data::contacts(self.sql, &ids))?;
+        Ok(ids.iter().map(|id| (number_of(id.tail.as_str()), contacts.remove(id))).collect())
     }
 
     /// Events that were set aside.

@@ -78,13 +78,20 @@ impl Model {
 
     /// The orders of the order database.
     pub fn recorded(&self) -> BTreeMap<Tail, Order> {
-        let mut orders = BTreeMap::new();
+        let mut orders = BTreeMap::<Tail, Order>::new();
         for event in &self.written {
             if let About::Order { tail, order, .. } = &event.about {
                 let mut order = order.clone();
                 // Until money came, the payment that counts is the latest.
                 if order.payment != Some(Payment::Succeeded) {
                     order.attempt = order.attempts;
+                }
+                // What the shopper wrote counts as it was when the order was first written.
+                if let Some(known) = orders.get(tail) {
+                    order.words = known.words;
+                }
+                if self.erased.contains(tail) {
+                    order.words = None;
                 }
                 orders.insert(*tail, order);
             }
@@ -228,10 +235,11 @@ impl Model {
     fn tell_untold_orders(&mut self, had: &BTreeMap<Tail, Reservation>, untold: &[Event]) {
         for event in untold.iter().filter(|event| event.kind == "order.created") {
             let About::Order { tail, order, .. } = &event.about else { continue };
-            if self.kept.reservations.contains_key(tail) || !had.contains_key(tail) {
+            let Some(had) = had.get(tail).filter(|_| !self.kept.reservations.contains_key(tail)) else {
                 continue;
-            }
-            let order = order.clone();
+            };
+            let words = had.order.as_ref().and_then(|order| order.words);
+            let order = Order { words, ..order.clone() };
             let wanted = Reservation {
                 who: order.who,
                 quantity: order.quantity,
@@ -243,14 +251,14 @@ impl Model {
             };
             let fits = self.fits(&wanted) && self.available() >= i64::from(order.quantity);
             // It was made when it was made.
-            let about = About::Order { tail: *tail, order: order.clone(), attempt: 0, with_words: true };
+            let about = About::Order { tail: *tail, order: order.clone(), attempt: 0 };
             self.tell("order.created", order.created, about);
             if fits {
                 self.seat_order(*tail, order);
             } else {
                 let order = Order { state: OrderState::Cancelled, ..order };
                 self.seat_order(*tail, order.clone());
-                let about = About::Order { tail: *tail, order, attempt: 0, with_words: false };
+                let about = About::Order { tail: *tail, order, attempt: 0 };
                 self.tell("order.cancelled", self.now, about);
             }
         }

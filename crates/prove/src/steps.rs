@@ -69,6 +69,8 @@ pub enum Step {
         replace: bool,
     },
     Cancel(Whose),
+    /// An operator erases what the shopper wrote.
+    Erase(Whose),
 
     Settle {
         whose: Whose,
@@ -374,7 +376,8 @@ impl Profile {
                 succeeded: !chance.once_in(3),
                 off_by: if chance.once_in(10) { chance.between(-1, 2) } else { 0 },
             },
-            131..138 => Step::Cancel(self.whose(chance)),
+            131..136 => Step::Cancel(self.whose(chance)),
+            136..138 => Step::Erase(self.whose(chance)),
             138..144 => Step::Refund {
                 whose: self.whose(chance),
                 attempt: if chance.once_in(2) { 0 } else { small(chance) },
@@ -425,7 +428,7 @@ impl Step {
     /// The reservation that it is about.
     pub fn whose(&self) -> Option<Whose> {
         match self {
-            Step::Release(whose) | Step::Cancel(whose) => Some(*whose),
+            Step::Release(whose) | Step::Cancel(whose) | Step::Erase(whose) => Some(*whose),
             Step::Pay { whose, .. }
             | Step::Poll { whose, .. }
             | Step::Register { whose, .. }
@@ -440,7 +443,7 @@ impl Step {
 
     /// Whether it is exactly one script, whatever becomes of it.
     pub fn is_one_script(&self) -> bool {
-        self.whose().is_some()
+        (self.whose().is_some() && !matches!(self, Step::Erase(_)))
             || matches!(
                 self,
                 Step::Publish { .. }

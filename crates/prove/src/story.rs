@@ -85,6 +85,9 @@ pub fn sentence(step: &Step, target: Option<Tail>) -> String {
         Step::Pay { whose, replace: false } => acts(whose, "opens a payment of"),
         Step::Pay { whose, replace: true } => acts(whose, "opens another payment of"),
         Step::Cancel(whose) => acts(whose, "cancels"),
+        Step::Erase(whose) => {
+            format!("an operator erases what {} wrote for {}", name(whose.who), of(target))
+        }
         Step::Settle { whose, attempt, succeeded, off_by } => {
             let how = if *succeeded { "succeeded" } else { "failed" };
             let amount =

@@ -12,7 +12,7 @@ use crate::chance::Chance;
 use crate::compare::Watch;
 use crate::database::Database;
 use crate::model::{Kept, Model, Tail, Who};
-use crate::real::{MENDER_COPIES, Real, UNAVAILABLE, number_of};
+use crate::real::{MENDER_COPIES, Real, UNAVAILABLE, contact, number_of};
 use crate::redis::{Client, Defect, Server};
 use crate::steps::{Step, Whose};
 use crate::story::{self, Line};
@@ -358,6 +358,15 @@ impl Walk<'_> {
                 let real = self.real().cancel(tail, by);
                 self.unless_away(real, |model| model.cancel(tail, by))
             }
+            // Erasures beside a rebuild are tested in the package `order-ledger`.
+            Step::Erase(_) if self.model.rebuilding => {
+                Said { model: UNAVAILABLE.to_owned(), real: UNAVAILABLE.to_owned() }
+            }
+            Step::Erase(_) => {
+                let (real, is_known) = self.real().erase(tail);
+                let model = self.model.erase(tail, is_known);
+                Said { model, real }
+            }
             Step::Settle { attempt, succeeded, off_by, .. } => {
                 let order = self.model.kept.reservations.get(&tail).and_then(|r| r.order.as_ref());
                 let due = order.map_or(1, |order| order.unit_price * i64::from(order.quantity));
@@ -539,6 +548,11 @@ impl Walk<'_> {
         if expected != there {
             differences
                 .push(format!("orders in the order database: {expected:?} in the model, {there:?} there"));
+        }
+        let expected: Vec<_> =
+            self.model.recorded().into_iter().map(|(tail, order)| (tail, order.words.map(contact))).collect();
+        if expected != self.real().contacts()? {
+            differences.push("the order database has other contacts than the model".to_owned());
         }
         Ok(differences)
     }

@@ -45,6 +45,7 @@ fn a_run_sees_every_kind_of_reply() {
         "Stock: the key belongs to another request",
         "Pay: too many payments",
         "Claim: claimed",
+        "Erase: erased",
         "Mend:  told again",
         "rebuilt",
     ];

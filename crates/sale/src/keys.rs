@@ -93,7 +93,7 @@ impl LaneKeys {
         self.named("orders")
     }
 
-    /// Hash: tail → contact, address and note of an order, as JSON.
+    /// Hash: tail → contact, address and note of an order, as JSON; empty once they are erased.
     pub fn details(&self) -> String {
         self.named("details")
     }

@@ -3,6 +3,7 @@
 //! | route | where | scripts |
 //! | --- | --- | --- |
 //! | `GET /api/admin/orders` | [`orders`] | |
+//! | `DELETE /api/admin/orders/{id}/personal-data`, `DELETE /api/admin/shoppers/{user}/personal-data` | [`personal_data`] | `erase` |
 //! | `GET /api/admin/refunds`, `POST …/{id}/claim`, `POST …/{id}/settle` | [`refunds`] | `refund` |
 //! | `POST /api/admin/orders/{id}/refund`, `POST /api/admin/payments/{id}/refund` | [`refunds`] | `refund` |
 //! | `GET /api/admin/set-aside`, `POST …/retry`, `…/dismiss`, `…/pass-over` | [`set_aside`] | `log_change` |
@@ -13,6 +14,7 @@
 
 mod audit;
 mod orders;
+mod personal_data;
 mod refunds;
 mod set_aside;
 
@@ -41,6 +43,10 @@ fn change(path: &[&str]) -> Option<(String, String)> {
         ["api", "admin", "items", id, "reconcile"] => ("item.reconcile".to_owned(), format!("item/{id}")),
         ["api", "admin", "reconcile"] => ("shop.reconcile".to_owned(), "shop".to_owned()),
         ["api", "admin", "orders", id, "refund"] => ("order.refund".to_owned(), format!("order/{id}")),
+        ["api", "admin", "orders", id, "personal-data"] => ("order.erase".to_owned(), format!("order/{id}")),
+        ["api", "admin", "shoppers", user, "personal-data"] => {
+            ("user.erase".to_owned(), format!("user/{user}"))
+        }
         ["api", "admin", "payments", id, "refund"] => ("payment.refund".to_owned(), format!("payment/{id}")),
         ["api", "admin", "refunds", id, verb] => (format!("refund.{verb}"), format!("refund/{id}")),
         ["api", "admin", "set-aside", verb] => (format!("set-aside.{verb}"), "set-aside".to_owned()),
@@ -70,6 +76,14 @@ async fn route(request: &mut Request, operator: &Operator, path: &[&str]) -> Res
         ["api", "admin", "orders", id, "refund"] => {
             request.on("/api/admin/orders/:id/refund", &[Method::POST])?;
             refunds::settle_order(operator, id).await
+        }
+        ["api", "admin", "orders", id, "personal-data"] => {
+            request.on("/api/admin/orders/:id/personal-data", &[Method::DELETE])?;
+            personal_data::erase_order(id).await
+        }
+        ["api", "admin", "shoppers", user, "personal-data"] => {
+            request.on("/api/admin/shoppers/:user/personal-data", &[Method::DELETE])?;
+            personal_data::erase_shopper(user).await
         }
         ["api", "admin", "refunds"] => {
             request.on("/api/admin/refunds", &[Method::GET])?;

@@ -2,11 +2,11 @@
 //! and is ahead of the database.
 
 use futures::future::join_all;
-use order_ledger::{read, spin};
+use order_ledger::{personal_data, read, spin};
 use sale::Engine;
 use sale::ids::{OrderId, UserId};
 use sale::order::OrderState;
-use sale::scripts::Contact;
+use sale::scripts::{Contact, OrderView};
 use serde::Serialize;
 use web::caller::session;
 use web::shop::views::Order;
@@ -19,12 +19,13 @@ use crate::NO_ORDER;
 pub async fn show(request: &Request, id: OrderId) -> Result<Response, Problem> {
     let user = session::user(request).await?;
     if let Some((order, contact)) = Engine::new(SharedRedis).order(&id, Some(&user)).await? {
-        return Ok(Response::ok(&Shown { order: Order::from(&order), contact }));
+        return Ok(Response::ok(&Shown::new(&order, contact)));
     }
     // The sale has left Redis; the database has all its orders.
-    let recorded = read::order_of(&spin::open().await?, &id, &user).await?;
-    let order = recorded.ok_or(NO_ORDER)?;
-    Ok(Response::ok(&Shown { order: Order::from(&order.as_view()), contact: order.contact }))
+    let sql = spin::open().await?;
+    let order = read::order_of(&sql, &id, &user).await?.ok_or(NO_ORDER)?;
+    let contact = personal_data::contact(&sql, &id).await?;
+    Ok(Response::ok(&Shown::new(&order.as_view(), contact)))
 }
 
 /// Lists the shopper's orders, newest first, with an order that was just made.
@@ -113,8 +114,22 @@ fn is_final(state: OrderState) -> bool {
 struct Shown {
     #[serde(flatten)]
     order: Order,
-    #[serde(flatten)]
-    contact: Contact,
+    /// These three are null once they are erased.
+    contact: Option<String>,
+    address: Option<String>,
+    note: Option<String>,
+}
+
+impl Shown {
+    fn new(order: &OrderView, contact: Option<Contact>) -> Self {
+        let order = Order::from(order);
+        match contact {
+            Some(Contact { contact, address, note }) => {
+                Shown { order, contact: Some(contact), address: Some(address), note: Some(note) }
+            }
+            None => Shown { order, contact: None, address: None, note: None },
+        }
+    }
 }
 
 #[derive(Serialize)]

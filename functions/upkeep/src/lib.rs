@@ -2,7 +2,7 @@
 //!
 //! | route | who | what |
 //! | --- | --- | --- |
-//! | `POST /internal/tick` | operator | does what doorbells and alarms would: scripts of the folders `worker`, `ledger`, `rebuild`, and `apply_rules` |
+//! | `POST /internal/tick` | operator | does what doorbells and alarms would: scripts of the folders `worker`, `ledger`, `rebuild`, and `apply_rules`, `erase` |
 //! | `GET /healthz` | everybody | whether the process lives |
 //! | `GET /readyz` | everybody | whether Redis, the key-value store and the order database respond |
 //! | `GET /metrics` | everybody | Prometheus text: script `view_lane` |
@@ -13,14 +13,15 @@ use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use order_ledger::rebuild::rebuild_unless_lost;
-use order_ledger::{CopyError, SqlError, read, set_aside, spin};
+use order_ledger::{CopyError, SqlError, personal_data, read, set_aside, spin};
 use provider_simulation::SimulatedProvider;
 use sale::Engine;
 use sale::ids::Lane;
+use sale::time::Timestamp;
 use sale::work::{self, Done};
 use serde::Serialize;
 use web::caller::operator;
-use web::platform::outbound;
+use web::platform::{outbound, settings};
 use web::shop::payment::{PaymentProvider, remind_provider};
 use web::shop::{catalogue, publishing, rules, worker};
 use web::{HeaderValue, Method, Problem, Request, Response, SharedRedis, StatusCode};
@@ -32,6 +33,11 @@ const DATABASE_PATIENCE: Duration = Duration::from_secs(10);
 /// Events of one lane that a tick copies at a time, and how often in one tick.
 const COPY_BATCH: u32 = 500;
 const COPY_BATCHES: u32 = 20;
+/// Batches of 500 orders whose personal data one tick erases, and of older erasures that it repeats in Redis.
+const ERASE_BATCHES: usize = 10;
+/// The most days that personal data may be kept, so that the moment is a number that everything can hold.
+const MOST_DAYS: u64 = 36_500;
+const DAY_MS: i64 = 86_400_000;
 /// How long a tick waits for the simulated payment provider.
 const PROVIDER_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -39,6 +45,7 @@ web::service!("upkeep", handle, settings: [LOG_REQUESTS, REDIS_URL, TRUST_PROXY]
     HOLD_SECONDS,
     PAY_SECONDS,
     RETENTION_SECONDS,
+    PERSONAL_DATA_DAYS,
     PAYMENT_PROVIDER,
     LEDGER,
 ]);
@@ -142,6 +149,8 @@ struct Ticked {
     recorded: usize,
     /// Published items whose documents reached their lanes only now, because a call died.
     published: u64,
+    /// Orders whose personal data was erased, because it is as old as the setting allows.
+    erased: usize,
     /// Webhooks that the simulated provider delivered.
     delivered: u64,
     /// What could not be done, with the cause.
@@ -181,6 +190,9 @@ async fn tick() -> Result<Response, Problem> {
     if let Err(error) = ticked.work_in_database(&engine, &lanes).await {
         ticked.failures.push(format!("order database: {error}"));
     }
+    if let Err(problem) = ticked.erase_personal_data(&engine).await {
+        ticked.failures.push(format!("personal data: {}", problem.cause().unwrap_or_default()));
+    }
     Ok(Response::ok(&ticked))
 }
 
@@ -209,6 +221,26 @@ impl Ticked {
                     return Err(format!("{lane}: {error}"));
                 }
                 Err(error) => self.failures.push(format!("lane {lane}: {error}")),
+            }
+        }
+        Ok(())
+    }
+
+    /// Erases the personal data that is too old, a bounded part at a time, and repeats in Redis what was erased before.
+    async fn erase_personal_data(&mut self, engine: &Engine<SharedRedis>) -> Result<(), Problem> {
+        let days = settings::number(settings::PERSONAL_DATA_DAYS, 0, MOST_DAYS).await?;
+        let sql = spin::open().await?;
+        let age = i64::try_from(days).unwrap_or(0) * DAY_MS;
+        let oldest_kept = Timestamp::from_millis(engine.time().await?.millis() - age);
+        for _ in 0..ERASE_BATCHES {
+            let erased = match days {
+                0 => 0,
+                _ => personal_data::erase_older(engine, &sql, oldest_kept).await?,
+            };
+            self.erased += erased;
+            let confirmed = personal_data::confirm(engine, &sql).await?;
+            if erased + confirmed == 0 {
+                break;
             }
         }
         Ok(())

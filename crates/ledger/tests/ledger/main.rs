@@ -4,6 +4,7 @@
 //! - `setting_aside`: events that can't be applied, and how the others go on.
 //! - `constraints`: rows that no event made are refused.
 //! - `migrating`: how the tables come to be, also with many starting at once.
+//! - `personal`: contact, address and note are in one table only, and are erased there and in Redis.
 //! - `reading`: what the database tells.
 //! - `refunding`: money to give back, money that matches nothing, and claims.
 //! - `copying`: from a real Redis, by the engine's own scripts.
@@ -18,6 +19,7 @@ mod applying;
 mod constraints;
 mod copying;
 mod migrating;
+mod personal;
 mod reading;
 mod rebuilding;
 mod refunding;

@@ -1,5 +1,5 @@
 use crate::support::{World, on_both, runtime};
-use order_ledger::migrate::{MigrateError, Migration, migrate, migrate_by, migrations};
+use order_ledger::migrate::{MigrateError, Migration, is_up_to_date, migrate, migrate_by, migrations};
 use order_ledger::{Sql, SqlError};
 
 on_both![
@@ -25,7 +25,9 @@ async fn many_that_start_at_once_migrate_once(world: &World) {
         }
     });
     let sql = world.connect().await;
-    assert_eq!(sql.number("SELECT count(*) FROM ledger_migrations").await, 1);
+    assert_eq!(is_up_to_date(&sql).await, Ok(true));
+    assert_eq!(is_up_to_date(&World::sqlite().connect().await).await, Ok(false));
+    assert_eq!(sql.number("SELECT count(*) FROM ledger_migrations").await, 2);
     assert_eq!(sql.number("SELECT count(*) FROM transitions").await, 15);
 }
 
@@ -45,13 +47,13 @@ async fn a_migration_that_fails_leaves_nothing_behind(world: &World) {
     let sql = world.ledger().await;
     let text = "CREATE TABLE extra (id BIGINT)\n-- next\nCREATE TABLE extra (id BIGINT)";
     let mut more = migrations(sql.dialect()).to_vec();
-    more.push(Migration { number: 2, name: "extra", text });
+    more.push(Migration { number: 3, name: "extra", text });
     assert!(migrate_by(&sql, &more).await.is_err());
     let missing = sql.execute("SELECT id FROM extra", &[]).await;
     assert!(matches!(missing, Err(SqlError::Misunderstood(_))), "{missing:?}");
-    assert_eq!(sql.number("SELECT count(*) FROM ledger_migrations").await, 1);
+    assert_eq!(sql.number("SELECT count(*) FROM ledger_migrations").await, 2);
     // The mended migration is applied as if nothing had been.
-    more[1].text = "CREATE TABLE extra (id BIGINT)";
+    more[2].text = "CREATE TABLE extra (id BIGINT)";
     assert_eq!(migrate_by(&sql, &more).await, Ok(1));
     assert_eq!(sql.number("SELECT count(*) FROM extra").await, 0);
 }
@@ -59,7 +61,7 @@ async fn a_migration_that_fails_leaves_nothing_behind(world: &World) {
 async fn a_later_version_adds_only_what_is_new(world: &World) {
     let sql = world.ledger().await;
     let mut more = migrations(sql.dialect()).to_vec();
-    more.push(Migration { number: 2, name: "extra", text: "CREATE TABLE extra (id BIGINT)" });
+    more.push(Migration { number: 3, name: "extra", text: "CREATE TABLE extra (id BIGINT)" });
     assert_eq!(migrate_by(&sql, &more).await, Ok(1));
     assert_eq!(migrate_by(&sql, &more).await, Ok(0));
     // The earlier version still works on it.

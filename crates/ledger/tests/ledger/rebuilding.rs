@@ -41,7 +41,7 @@ impl Shop {
     }
 
     /// The lane's keys as a copy of Redis would have them.
-    async fn save(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+    pub async fn save(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
         let mut copy = Vec::new();
         for key in self.redis.execute("KEYS", &[b"*"]).await.unwrap() {
             let Reply::Binary(key) = key else { panic!() };
@@ -53,7 +53,7 @@ impl Shop {
         copy
     }
 
-    async fn come_back_with(&self, copy: &[(Vec<u8>, Vec<u8>)]) {
+    pub async fn come_back_with(&self, copy: &[(Vec<u8>, Vec<u8>)]) {
         self.redis.execute("FLUSHALL", &[]).await.unwrap();
         for (key, value) in copy {
             self.redis.execute("RESTORE", &[key, b"0", value]).await.unwrap();

@@ -191,6 +191,10 @@ pub fn lane() -> Lane {
     "iabcdefghij:0".parse().unwrap()
 }
 
+/// The last member of an event that made an order, as an older version told it.
+pub const OLDER_DETAILS: &str =
+    r#","details":{"contact":"Li Lei 13800138000","address":"上海 1 Long St","note":""}"#;
+
 /// The outbox of one lane: numbers events as the engine does.
 #[derive(Clone)]
 pub struct Outbox {
@@ -256,7 +260,13 @@ impl Outbox {
 
     pub fn created(&mut self, order: &mut Told) -> Entry {
         order.state = "unpaid";
-        self.event("order.created", order, r#","details":{"contact":"Li Lei","address":"上海","note":""}"#)
+        self.event("order.created", order, "")
+    }
+
+    /// The same as an older version told it, with what the shopper wrote.
+    pub fn created_by_an_older_version(&mut self, order: &mut Told) -> Entry {
+        order.state = "unpaid";
+        self.event("order.created", order, OLDER_DETAILS)
     }
 
     pub fn payment_created(&mut self, order: &mut Told) -> Entry {

@@ -60,6 +60,7 @@ crate::declare_scripts! {
         audit: Audit;
         audit_rows: LaneRow, Rows;
         log_change;
+        erase;
     }
     /// What copies events to the order database.
     ledger {

@@ -1,6 +1,7 @@
 //! Every reply of `checkout`, `order` and `cancel`.
 
 use crate::shop::{HOLD_MS, NOW, PAY_MS, PRICE, Shop, contact, records, terms, user};
+use sale::ids::{OrderId, ReservationId};
 use sale::item::{Mode, Switch, Terms};
 use sale::keys::LEDGER_DOORBELL;
 use sale::order::OrderState;
@@ -32,7 +33,7 @@ async fn a_hold_becomes_an_order_once() {
     assert_eq!(again, CheckedOut::Existing(order.clone()));
     let shown = shop.engine().order(&order.id, Some(&user("ann"))).await.unwrap().unwrap();
     assert_eq!(shown.0, order);
-    assert!(shown.1 == contact());
+    assert!(shown.1 == Some(contact()));
     assert_eq!(shop.view().await.outbox, 1);
     shop.assert_sound().await;
 }
@@ -69,7 +70,7 @@ async fn a_hold_is_good_until_its_last_millisecond() {
 #[tokio::test]
 async fn only_a_hold_can_be_checked_out() {
     let shop = Shop::open(1).await;
-    let check_out = async |id: &sale::ids::ReservationId, name: &str| {
+    let check_out = async |id: &ReservationId, name: &str| {
         shop.engine().checkout(id, &user(name), &contact()).await.unwrap()
     };
     let first = shop.queued("ann").await;
@@ -84,7 +85,7 @@ async fn only_a_hold_can_be_checked_out() {
     shop.engine().switch(&shop.lane, Switch::Closed).await.unwrap();
     shop.grant().await;
     assert_eq!(check_out(&third, "cat").await, CheckedOut::Conflict(ReservationState::Rejected));
-    let unknown = sale::ids::ReservationId::new(shop.lane.clone(), shop.tail());
+    let unknown = ReservationId::new(shop.lane.clone(), shop.tail());
     assert_eq!(check_out(&unknown, "ann").await, CheckedOut::NotFound);
     assert_eq!(shop.view().await.outbox, 1, "that it was closed, and no more");
     shop.assert_sound().await;
@@ -101,7 +102,7 @@ async fn an_order_is_shown_to_its_shopper_and_the_operator() {
     assert_eq!(shown(Some("ann")).await, Some(order.clone()));
     assert_eq!(shown(None).await, Some(order.clone()));
     assert_eq!(shown(Some("bob")).await, None);
-    let unknown = sale::ids::OrderId::new(shop.lane.clone(), shop.tail());
+    let unknown = OrderId::new(shop.lane.clone(), shop.tail());
     assert!(shop.engine().order(&unknown, None).await.unwrap().is_none());
 }
 
@@ -110,7 +111,7 @@ async fn an_unpaid_order_is_cancelled_once_and_its_units_return() {
     let shop = Shop::open(1).await;
     let order = shop.ordered("ann").await;
     assert_eq!(shop.engine().cancel(&order.id, &user("bob")).await.unwrap(), Cancelled::NotFound);
-    let unknown = sale::ids::OrderId::new(shop.lane.clone(), shop.tail());
+    let unknown = OrderId::new(shop.lane.clone(), shop.tail());
     assert_eq!(shop.engine().cancel(&unknown, &user("ann")).await.unwrap(), Cancelled::NotFound);
     for _ in 0..2 {
         let Cancelled::Done(view) = shop.engine().cancel(&order.id, &user("ann")).await.unwrap() else {
@@ -167,4 +168,29 @@ async fn a_shopper_pays_the_price_of_their_hold_although_it_changes_meanwhile() 
         }
         shop.assert_sound().await;
     }
+}
+
+#[tokio::test]
+async fn an_erased_contact_is_gone_for_good_and_the_order_goes_on() {
+    let shop = Shop::open(3).await;
+    let (ann, bob) = (shop.ordered("ann").await, shop.ordered("bob").await);
+    let erase = async |orders: &[&OrderId]| {
+        let orders: Vec<OrderId> = orders.iter().map(|order| (*order).clone()).collect();
+        shop.engine().erase_contacts(&shop.lane, &orders).await.unwrap()
+    };
+    let unknown = ReservationId::new(shop.lane.clone(), shop.tail()).order();
+    assert_eq!((erase(&[&ann.id, &unknown]).await, erase(&[&ann.id]).await), (1, 0));
+    let shown = async |order| shop.engine().order(order, None).await.unwrap().unwrap().1;
+    assert!(shown(&ann.id).await.is_none() && shown(&bob.id).await == Some(contact()));
+    assert_eq!(
+        records(&shop.redis, &shop.keys.details()).await.len(),
+        2,
+        "an unknown order leaves no record"
+    );
+    // Neither the event that waits nor a later one brings it back.
+    let told = shop.engine().read_outbox(&shop.lane, 10).await.unwrap();
+    assert!(told[0].contact.is_none() && told[1].contact == Some(contact()));
+    shop.engine().cancel(&ann.id, &user("ann")).await.unwrap();
+    assert!(shown(&ann.id).await.is_none());
+    shop.assert_sound().await;
 }

@@ -71,6 +71,7 @@ settings! {
     HOLD_SECONDS = "hold_seconds"
     PAY_SECONDS = "pay_seconds"
     RETENTION_SECONDS = "retention_seconds"
+    PERSONAL_DATA_DAYS = "personal_data_days"
 
     PAYMENT_PROVIDER = "payment_provider"
     PAYMENT_URL = "payment_url"

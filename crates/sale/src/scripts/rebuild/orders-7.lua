@@ -3,7 +3,7 @@
 -- ARGV  5 the cursor that the rebuild must be at  6 the cursor of the next page  7 the next phase, or '' to stay in this one
 --       from 8, for each order:
 --       tail, '1' to keep the engine's own record if it has one, state, user, quantity, unit price, currency, created, pay by, paid at,
---       attempt, payment state, attempts, surplus, details
+--       attempt, payment state, attempts, surplus, details or '' if they are erased
 -- Replies
 --   {'rebuilding', phase, cursor}  {'not_found'} the lane is not being rebuilt
 local rebuilding, reservations, users, orders, details, deadlines, holders =
@@ -25,7 +25,8 @@ for at = 8, #ARGV, 15 do
     payment = payment, attempts = tonumber(attempts), surplus = surplus,
   }
   write_order(orders, tail, order)
-  redis.call('HSET', details, tail, contact)
+  -- They may have been erased after the order database was read.
+  if redis.call('HGET', details, tail) ~= '' then redis.call('HSET', details, tail, contact) end
   redis.call('HSET', reservations, tail, reservation_record('ordered', order.user, order.quantity))
   local taken, alive = read_user(redis.call('HGET', users, order.user))
   if order.state == 'unpaid' then

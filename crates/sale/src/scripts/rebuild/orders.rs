@@ -12,7 +12,8 @@ pub struct Restored {
     pub order: OrderView,
     /// How many payments were opened.
     pub attempts: u32,
-    pub contact: Contact,
+    /// None if it is erased.
+    pub contact: Option<Contact>,
     /// Whether to keep the engine's own record, if it has one. It is newer if an event of the order is set aside.
     pub keep: bool,
 }
@@ -65,7 +66,7 @@ impl<R: Redis> Engine<R> {
                 payment.to_owned(),
                 attempts.to_string(),
                 surplus.join(","),
-                serde_json::to_string(contact).unwrap_or_else(|_| "{}".to_owned()),
+                contact.as_ref().map(Contact::to_json).unwrap_or_default(),
             ]);
         }
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();

@@ -1,12 +1,12 @@
 -- Sends an untold order to the order database again: as it was if its units are still free, else cancelled. The ordinary
 -- scripts repeat what happened to it later, once the rebuild is finished.
 -- KEYS  1 rebuilding  2 reservations  3 users  4 orders  5 deadlines  6 outbox  7 untold  8 holders
--- ARGV  5 the entry's id in untold  6 tail  7 contact, address and note as a JSON object
+-- ARGV  5 the entry's id in untold  6 tail
 -- Replies
 --   {'restored'} {'cancelled'}  {'passed'} it was sent before, or there is no such order  {'not_found'} no such phase
 local rebuilding, reservations, users, orders, deadlines, outbox, untold, holders =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
-local id, tail, contact = ARGV[5], ARGV[6], ARGV[7]
+local id, tail = ARGV[5], ARGV[6]
 
 local phase, total, held, ordered, sold, cap =
   unpack(redis.call('HMGET', rebuilding, 'phase', 'total', 'held', 'ordered', 'sold', 'cap'))
@@ -21,7 +21,7 @@ order.state, order.paid_at, order.attempt, order.payment, order.attempts, order.
 -- The event has the time at which the order was made, even if the order is overdue by now.
 local clock = now
 now = order.created
-append_event(rebuilding, outbox, 'order.created', tail, order, ',"details":' .. contact)
+append_event(rebuilding, outbox, 'order.created', tail, order)
 now = clock
 redis.call('HSET', reservations, tail, reservation_record('ordered', order.user, order.quantity))
 if free >= order.quantity and alive == '' and taken + order.quantity <= tonumber(cap) then

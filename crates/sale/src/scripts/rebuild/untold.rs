@@ -2,19 +2,14 @@ use crate::ids::{Lane, OrderId};
 use crate::keys::LaneKeys;
 use crate::script;
 use crate::scripts::{Engine, EngineError, OutboxEntry, Script};
-use crate::store::{Redis, Reply};
+use crate::store::Redis;
 
 pub(crate) static SCRIPT: Script = script!("untold", 8, ORDERS, HOLDERS);
 
 impl<R: Redis> Engine<R> {
     /// Sends the order of the untold event `id` to the order database again. Returns whether the order was cancelled, because
     /// its units are gone.
-    pub async fn rebuild_untold(
-        &self,
-        order: &OrderId,
-        id: &str,
-        details: &str,
-    ) -> Result<bool, EngineError> {
+    pub async fn rebuild_untold(&self, order: &OrderId, id: &str) -> Result<bool, EngineError> {
         let keys = LaneKeys::of(&order.lane);
         let mut reply = self
             .run_on(
@@ -30,7 +25,7 @@ impl<R: Redis> Engine<R> {
                     &keys.untold(),
                     &keys.holders(),
                 ],
-                &[id, order.tail.as_str(), details],
+                &[id, order.tail.as_str()],
             )
             .await?;
         match reply.text()?.as_str() {
@@ -76,13 +71,7 @@ impl<R: Redis> Engine<R> {
         Ok(replies
             .chunks_exact(3)
             .filter_map(|entry| match entry {
-                [id, _, event] => Some(OutboxEntry {
-                    id: id.text()?.into_owned(),
-                    event: match event {
-                        Reply::Binary(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-                        other => other.text().unwrap_or_default().into_owned(),
-                    },
-                }),
+                [id, _, event] => Some(OutboxEntry::new(id.text()?.into_owned(), event)),
                 _ => None,
             })
             .collect())

@@ -29,9 +29,10 @@ redis.call('HSET', reservations, tail, reservation_record('ordered', user, quant
 redis.call('HINCRBY', lane, 'held', -quantity)
 redis.call('HINCRBY', lane, 'ordered', quantity)
 write_order(orders, tail, order)
+-- Only here, where they can be erased: no event has them.
 redis.call('HSET', details, tail, contact)
 redis.call('ZADD', deadlines, integer(order.pay_by), tail)
-append_event(lane, outbox, 'order.created', tail, order, ',"details":' .. contact)
+append_event(lane, outbox, 'order.created', tail, order)
 count_in_series(series, 'ordered', quantity)
 arm(lane, deadlines, alarm)
 return order_reply('made', order)

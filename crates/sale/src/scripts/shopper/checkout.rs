@@ -29,7 +29,6 @@ impl<R: Redis> Engine<R> {
         contact: &Contact,
     ) -> Result<CheckedOut, EngineError> {
         let keys = LaneKeys::of(&id.lane);
-        let details = serde_json::to_string(contact).unwrap_or_else(|_| "{}".to_owned());
         let mut reply = self
             .run_on(
                 &SCRIPT,
@@ -44,7 +43,7 @@ impl<R: Redis> Engine<R> {
                     &keys.alarm(),
                     &keys.series(),
                 ],
-                &[user.as_str(), id.tail.as_str(), &details],
+                &[user.as_str(), id.tail.as_str(), &contact.to_json()],
             )
             .await?;
         Ok(match reply.text()?.as_str() {

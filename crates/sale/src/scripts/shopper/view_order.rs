@@ -53,6 +53,18 @@ pub struct Contact {
     pub note: String,
 }
 
+impl Contact {
+    /// The form in which a lane keeps it.
+    pub(crate) fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_else(|_| "{}".to_owned())
+    }
+
+    /// Reads that form. Where it is erased there is only an empty text.
+    pub(crate) fn from_json(json: &str) -> Option<Self> {
+        serde_json::from_slice(json.as_bytes()).ok()
+    }
+}
+
 impl OrderView {
     pub fn total(&self) -> Money {
         self.unit_price.times(self.quantity)
@@ -110,12 +122,12 @@ impl ReplyReader {
 }
 
 impl<R: Redis> Engine<R> {
-    /// Shows an order and its contact. With `user`, only if it is theirs.
+    /// Shows an order, and its contact unless that is erased. With `user`, only if it is theirs.
     pub async fn order(
         &self,
         id: &OrderId,
         user: Option<&UserId>,
-    ) -> Result<Option<(OrderView, Contact)>, EngineError> {
+    ) -> Result<Option<(OrderView, Option<Contact>)>, EngineError> {
         let keys = LaneKeys::of(&id.lane);
         let mut reply = self
             .run_on(
@@ -128,8 +140,7 @@ impl<R: Redis> Engine<R> {
         Ok(match reply.text()?.as_str() {
             "found" => {
                 let order = reply.order(id)?;
-                let details = reply.text()?;
-                Some((order, serde_json::from_slice(details.as_bytes()).map_err(|_| reply.unexpected())?))
+                Some((order, Contact::from_json(&reply.text()?)))
             }
             "not_found" => None,
             _ => return Err(reply.unexpected()),

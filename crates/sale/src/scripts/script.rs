@@ -31,8 +31,12 @@ pub const OPERATING: &str = include_str!("prelude/operating.lua");
 /// Stands before the scripts whose change an operator may send again without making it twice.
 pub const IDEMPOTENCY: &str = include_str!("prelude/idempotency.lua");
 
+/// Stands before the scripts that change documents of the catalogue, or read them by its lists.
+pub const LISTING: &str = include_str!("prelude/listing.lua");
+
 /// All of them, for the test that looks at each file.
-pub(super) const PRELUDES: [&str; 7] = [COMMON, CALLERS, STOCK, RETURNS, ORDERS, OPERATING, IDEMPOTENCY];
+pub(super) const PRELUDES: [&str; 8] =
+    [COMMON, CALLERS, STOCK, RETURNS, ORDERS, OPERATING, IDEMPOTENCY, LISTING];
 
 impl Script {
     #[doc(hidden)]

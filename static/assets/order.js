@@ -57,7 +57,10 @@ async function read() {
 }
 
 async function showItem(itemId) {
-  const { data: item } = await call("GET", `/api/items/${encodeURIComponent(itemId)}`).catch(() => ({}));
+  // The item of an archived sale is shown to those who have an order of it.
+  const { data: item } = await call("GET", `/api/items/${encodeURIComponent(itemId)}`)
+    .catch(() => call("GET", `/api/orders/${encodeURIComponent(id)}/item`, { user: true }))
+    .catch(() => ({}));
   if (!item) return;
   name = item.title;
   titles();

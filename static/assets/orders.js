@@ -30,17 +30,22 @@ const items = new Map();
 let failures = 0;
 let shown;
 
-/** The item of an order. The page asks for it once, and shows the order without it if that fails. */
-function itemOf(id) {
-  if (!items.has(id))
+/**
+ * The item of an order. The page asks for it once, and shows the order without it if that fails. The item of an archived
+ * sale is shown to those who have an order of it.
+ */
+function itemOf({ id, item_id }) {
+  if (!items.has(item_id))
     items.set(
-      id,
-      call("GET", `/api/items/${encodeURIComponent(id)}`).then(
-        ({ data }) => data,
-        () => items.delete(id) && null,
-      ),
+      item_id,
+      call("GET", `/api/items/${encodeURIComponent(item_id)}`)
+        .catch(() => call("GET", `/api/orders/${encodeURIComponent(id)}/item`, { user: true }))
+        .then(
+          ({ data }) => data,
+          () => items.delete(item_id) && null,
+        ),
     );
-  return items.get(id);
+  return items.get(item_id);
 }
 
 async function read() {
@@ -54,7 +59,7 @@ async function read() {
     if (!orders.length) return empty();
     const key = JSON.stringify(orders);
     if (key !== shown) {
-      const tickets = await Promise.all(orders.map(async (order) => ticket(order, await itemOf(order.item_id))));
+      const tickets = await Promise.all(orders.map(async (order) => ticket(order, await itemOf(order))));
       shown = key;
       document.body.dataset.step = "ready";
       list.replaceChildren(...tickets);

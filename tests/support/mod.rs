@@ -31,7 +31,9 @@ pub use challenge::{id_of_challenge, read_picture};
 pub use client::{Client, Request, Response};
 pub use contract::Contract;
 pub use crowd::{crowd, meanwhile};
-pub use database::{DatabaseLock, OrderRow, empty_key_value, lock_database, orders_in, values_in_store};
+pub use database::{
+    BrokenStore, DatabaseLock, OrderRow, empty_key_value, lock_database, orders_in, values_in_store,
+};
 pub use host::Host;
 pub use outsider::{Outsider, Question, Reply};
 pub use proxy::{Proxy, Weather};

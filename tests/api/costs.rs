@@ -70,22 +70,27 @@ async fn made_up_ids_cost_the_public_no_command_and_nobody_any_memory() {
     let renewals = i64::try_from(begun.elapsed().as_secs()).unwrap() + 2;
     let commands = after.commands - before.commands;
     assert!(commands <= 2 * renewals, "{commands} commands for 1,200 made-up ids in {renewals} renewals");
-    assert_eq!(after.keys, before.keys, "keys");
+    assert!(after.keys <= before.keys, "{} keys more", after.keys - before.keys);
 
     // With a session, each costs a look that writes nothing.
-    let before = Redis::of(&world).await;
-    flood(shopper.client(), &private, 300).await;
-    for number in 0..300 {
-        let id = made_up('i', number);
-        for path in [format!("/api/items/{id}/reservations"), format!("/api/items/{id}/challenges")] {
-            let response = shopper.client().post(&path).json(&json!({ "quantity": 1 })).send().await;
-            assert!((400..500).contains(&response.status), "{path}: {response}");
+    let presume = async |count: usize| {
+        flood(shopper.client(), &private, count).await;
+        for number in 0..count {
+            let id = made_up('i', number);
+            for path in [format!("/api/items/{id}/reservations"), format!("/api/items/{id}/challenges")] {
+                let response = shopper.client().post(&path).json(&json!({ "quantity": 1 })).send().await;
+                assert!((400..500).contains(&response.status), "{path}: {response}");
+            }
+            let path = format!("/api/reservations/r-{id}-0-222222222222");
+            shopper.client().delete(&path).send().await.expect_problem(404, "not-found");
         }
-        let path = format!("/api/reservations/r-{id}-0-222222222222");
-        shopper.client().delete(&path).send().await.expect_problem(404, "not-found");
-    }
+    };
+    // Redis keeps each script that it has seen.
+    presume(2).await;
+    let before = Redis::of(&world).await;
+    presume(300).await;
     let after = Redis::of(&world).await;
-    assert_eq!(after.keys, before.keys, "keys");
+    assert!(after.keys <= before.keys, "{} keys more", after.keys - before.keys);
     let grown = after.bytes - before.bytes;
     assert!(grown < 64 * 1024, "{grown} bytes for 1,500 made-up ids");
 }
@@ -98,9 +103,8 @@ async fn lists_and_items_cost_redis_the_same_with_three_items_and_with_thirty() 
     let shopper = world.shopper().await;
     let paths =
         ["/api/sales?page_size=2", "/api/sales?q=sprint&page_size=2", &format!("/api/items/{}", first.id)];
-    for wanted in [3, 30] {
-        let made = shopper.client().get("/api/sales").send().await.expect(200)["total"].as_u64().unwrap();
-        for _ in made..wanted {
+    for (more, wanted) in [(2, 3), (27, 30)] {
+        for _ in 0..more {
             seller.publish(&ItemTerms::of(1)).await;
         }
         for path in paths {
@@ -109,10 +113,10 @@ async fn lists_and_items_cost_redis_the_same_with_three_items_and_with_thirty() 
                 shopper.client().get(path).send().await.expect(200);
             }
             let commands = Redis::of(&world).await.commands - before;
-            // A page shows two items. Each snapshot takes the document, the rules and a view of the lane, which is four
-            // commands, and is renewed twice a second at most; two instances may do so at once.
+            // A page shows two items. A snapshot takes eight commands at most, those in scripts included. It is renewed twice a
+            // second at most; two instances may do so at once. The list itself is renewed by two commands.
             let half_seconds = i64::try_from(begun.elapsed().as_millis() / 500).unwrap() + 1;
-            let most = (2 * 6 + 2) * 2 * half_seconds;
+            let most = (2 * 8 + 2) * 2 * half_seconds;
             assert!(commands <= most, "{path} with {wanted} items: {commands} commands, and not {most}");
         }
         let before = Redis::of(&world).await.commands;

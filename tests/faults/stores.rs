@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use stampede_tests::{BrokenStore, Counters, ItemTerms, World, empty_key_value, eventually};
+use stampede_tests::{BrokenStore, Counters, ItemTerms, World, empty_key_value, eventually, values_in_store};
 
 #[tokio::test]
 async fn a_store_that_is_empty_or_gone_says_of_no_published_item_that_it_is_not_there() {
@@ -21,9 +21,12 @@ async fn a_store_that_is_empty_or_gone_says_of_no_published_item_that_it_is_not_
         }
     };
     everything_is_there("at first").await;
-    for round in 0..20 {
+    for round in 0..5 {
         empty_key_value(world.state_folder());
-        everything_is_there(&format!("emptied {round}")).await;
+        // An instance remembers what it read for a moment. Then it finds the store empty, and fills it again.
+        while values_in_store(world.state_folder(), "sales").is_empty() {
+            everything_is_there(&format!("emptied {round}")).await;
+        }
     }
     let broken = BrokenStore::of(world.state_folder());
     let begun = std::time::Instant::now();

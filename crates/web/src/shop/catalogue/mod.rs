@@ -82,14 +82,30 @@ pub async fn index() -> Result<Rc<Index>, Problem> {
 }
 
 /// Whether the caller is to renew the list: nobody on this machine has begun to in the last second. If the store fails,
-/// or two ask in the same moment, both renew it.
+/// or two instances ask in the same moment, both renew it.
 async fn begins_renewal(now: Timestamp) -> bool {
+    let Some(_asking) = Asking::begin() else { return false };
     let begun = store::cached::<i64>(RENEWAL_KEY).await.map(Timestamp::from_millis);
     if begun.is_some_and(|begun| (0..RENEWAL_MS).contains(&now.since(begun))) {
         return false;
     }
     store::cache(RENEWAL_KEY, &now.millis()).await;
     true
+}
+
+/// One request of this instance asks whether to renew the list. It ends with the request, even if that is dropped.
+struct Asking;
+
+impl Asking {
+    fn begin() -> Option<Self> {
+        (!ASKING.replace(true)).then_some(Asking)
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        ASKING.set(false);
+    }
 }
 
 /// Makes an operator's change of an item, its stock or its state visible, at once on this machine. Call it when Redis
@@ -116,6 +132,7 @@ thread_local! {
     static INDEX: RefCell<Option<Remembered<Rc<Index>>>> = const { RefCell::new(None) };
     /// Snapshots by item; nothing for an item that does not exist.
     static ITEMS: RefCell<RememberedMap<ItemId, Option<Rc<Snapshot>>, MOST_REMEMBERED>> = RefCell::default();
+    static ASKING: Cell<bool> = const { Cell::new(false) };
     /// Whether a request of this instance is renewing a snapshot that is still trusted. Then the others don't.
     static RENEWING: Cell<bool> = const { Cell::new(false) };
 }

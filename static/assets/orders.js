@@ -1,6 +1,6 @@
 // My orders, newest first.
 
-import { call, delay, hasSession, Refusal } from "/assets/net.js";
+import { call, delay, hasSession, itemOfOrder, Refusal } from "/assets/net.js";
 import {
   button,
   el,
@@ -30,20 +30,12 @@ const items = new Map();
 let failures = 0;
 let shown;
 
-/**
- * The item of an order. The page asks for it once, and shows the order without it if that fails. The item of an archived
- * sale is shown to those who have an order of it.
- */
+/** The item of an order. The page asks for it once, and shows the order without it if that fails. */
 function itemOf({ id, item_id }) {
   if (!items.has(item_id))
     items.set(
       item_id,
-      call("GET", `/api/items/${encodeURIComponent(item_id)}`)
-        .catch(() => call("GET", `/api/orders/${encodeURIComponent(id)}/item`, { user: true }))
-        .then(
-          ({ data }) => data,
-          () => items.delete(item_id) && null,
-        ),
+      itemOfOrder(id, item_id).catch(() => items.delete(item_id) && null),
     );
   return items.get(item_id);
 }

@@ -152,6 +152,16 @@ export async function call(method, path, options = {}) {
   }
 }
 
+/** The item of an order. Of an archived sale only those who have an order see it. */
+export async function itemOfOrder(orderId, itemId) {
+  try {
+    return (await call("GET", `/api/items/${encodeURIComponent(itemId)}`)).data;
+  } catch (error) {
+    if (error.slug !== "not-found") throw error;
+    return (await call("GET", `/api/orders/${encodeURIComponent(orderId)}/item`, { user: true })).data;
+  }
+}
+
 /**
  * Milliseconds to wait after `refusal`, the `n`-th in a row: never less than the server asked for, and spread out so that
  * many devices do not come back at once.

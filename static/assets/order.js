@@ -1,6 +1,6 @@
 // One order on its own page: pay, cancel, or see how it stands.
 
-import { call, delay, Refusal } from "/assets/net.js";
+import { call, delay, itemOfOrder, Refusal } from "/assets/net.js";
 import { orderPanel } from "/assets/order-panel.js";
 import { button, el, find, message, onReturn, picture, timer, told, trouble } from "/assets/ui.js";
 import { half, t } from "/assets/words.js";
@@ -57,7 +57,7 @@ async function read() {
 }
 
 async function showItem(itemId) {
-  const { data: item } = await call("GET", `/api/items/${encodeURIComponent(itemId)}`).catch(() => ({}));
+  const item = await itemOfOrder(id, itemId).catch(() => null);
   if (!item) return;
   name = item.title;
   titles();

@@ -1,6 +1,6 @@
 // My orders, newest first.
 
-import { call, delay, hasSession, Refusal } from "/assets/net.js";
+import { call, delay, hasSession, itemOfOrder, Refusal } from "/assets/net.js";
 import {
   button,
   el,
@@ -31,16 +31,13 @@ let failures = 0;
 let shown;
 
 /** The item of an order. The page asks for it once, and shows the order without it if that fails. */
-function itemOf(id) {
-  if (!items.has(id))
+function itemOf({ id, item_id }) {
+  if (!items.has(item_id))
     items.set(
-      id,
-      call("GET", `/api/items/${encodeURIComponent(id)}`).then(
-        ({ data }) => data,
-        () => items.delete(id) && null,
-      ),
+      item_id,
+      itemOfOrder(id, item_id).catch(() => items.delete(item_id) && null),
     );
-  return items.get(id);
+  return items.get(item_id);
 }
 
 async function read() {
@@ -54,7 +51,7 @@ async function read() {
     if (!orders.length) return empty();
     const key = JSON.stringify(orders);
     if (key !== shown) {
-      const tickets = await Promise.all(orders.map(async (order) => ticket(order, await itemOf(order.item_id))));
+      const tickets = await Promise.all(orders.map(async (order) => ticket(order, await itemOf(order))));
       shown = key;
       document.body.dataset.step = "ready";
       list.replaceChildren(...tickets);

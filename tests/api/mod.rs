@@ -1,11 +1,15 @@
 //! Each call of the API: the response when all is well, and each refusal.
 
+/// Sales that are over, and drafts that nobody wants.
+mod archive;
 /// Money that must go back, events that could not be recorded: the operator's books.
 mod books;
 /// Sales and items as shoppers see them.
 mod catalogue;
 /// Challenges: wrong, late, reused, foreign.
 mod challenges;
+/// What calls cost: made-up ids, and lists of many.
+mod costs;
 /// The headers of every response, and which pages may act for a shopper.
 mod headers;
 /// Requests that no caller should send: broken JSON, wrong types, huge bodies, wrong methods, unknown routes.

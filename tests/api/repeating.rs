@@ -69,6 +69,13 @@ impl Repeater {
         first.expect(status)
     }
 
+    /// A call that both times is answered 204.
+    async fn again_without_body(&mut self, call: &str, request: impl Fn() -> Request) {
+        for response in self.twice(call, request).await {
+            assert_eq!(response.status, 204, "{call}: {response}");
+        }
+    }
+
     /// A call of the operator under a key: the response is the first one, to the byte.
     async fn keyed(&mut self, call: &str, status: u16, path: &str, body: &Value) -> Value {
         let key = format!("\"key of {}\"", path.len()).replace(' ', "-");
@@ -155,6 +162,14 @@ async fn every_call_of_the_contract_can_be_sent_twice_and_doubles_nothing() {
     .await;
     all.twice("DELETE /api/admin/blocklist/{kind}/{value}", || operator.delete(block)).await;
 
+    for (call, path) in
+        [("DELETE /api/admin/items/{id}", &draft_path), ("DELETE /api/admin/sales/{id}", &sale_path)]
+    {
+        let version = operator.get(path).send().await.expect(200)["version"].clone();
+        all.again_without_body(call, || operator.delete(path).header("if-match", &format!("\"{version}\"")))
+            .await;
+    }
+
     // A shopper who buys, one who gives back, and one who cancels.
     let stranger = all.world.client();
     all.twice("POST /api/session", || stranger.post("/api/session").json(&json!({}))).await;
@@ -187,6 +202,8 @@ async fn every_call_of_the_contract_can_be_sent_twice_and_doubles_nothing() {
     }
     all.again("GET /api/orders", 200, || buyer.get("/api/orders")).await;
     all.again("GET /api/orders/{id}", 200, || buyer.get(&orders[0])).await;
+    let what = format!("{}/item", orders[0]);
+    all.again("GET /api/orders/{id}/item", 200, || buyer.get(&what)).await;
     let cancel = format!("{}/cancel", orders[1]);
     all.again("POST /api/orders/{id}/cancel", 200, || third.post(&cancel)).await;
     let pay = format!("{}/payments", orders[0]);
@@ -237,7 +254,7 @@ async fn every_call_of_the_contract_can_be_sent_twice_and_doubles_nothing() {
         ("/api/items/{id}", &format!("/api/items/{}", item.id)),
         ("/api/openapi.json", "/api/openapi.json"),
         ("/api/admin/sales", "/api/admin/sales"),
-        ("/api/admin/sales/{id}", &sale_path),
+        ("/api/admin/sales/{id}", &format!("/api/admin/sales/{}", item.sale_id)),
         ("/api/admin/sales/{id}/items", &sale_items),
         ("/api/admin/items/{id}", &item_path),
         ("/api/admin/items/{id}/stats", &format!("{item_path}/stats")),
@@ -256,6 +273,10 @@ async fn every_call_of_the_contract_can_be_sent_twice_and_doubles_nothing() {
     }
     let close = format!("{item_path}/close");
     all.again("POST /api/admin/items/{id}/close", 200, || operator.post(&close)).await;
+
+    let archive = format!("/api/admin/sales/{}/archive", item.sale_id);
+    let archived = all.again("POST /api/admin/sales/{id}/archive", 200, || operator.post(&archive)).await;
+    assert_eq!(archived["archived"], true);
 
     let units = all.counts().await["units"].clone();
     assert_eq!(units, json!([20, 19, 0, 0, 1]), "one was sold");

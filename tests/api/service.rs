@@ -31,6 +31,56 @@ async fn metrics_are_prometheus_text_about_what_is_on_sale() {
 }
 
 #[tokio::test]
+async fn with_a_token_for_the_metrics_only_its_bearers_and_the_operator_read_them() {
+    let token = "a token for Prometheus";
+    let (world, item) = World::builder().set("metrics_token", token).selling(1).await;
+    let client = world.client();
+    for reader in [client.bearing(token), world.seller().client().clone()] {
+        let metrics = reader.get("/metrics").send().await;
+        assert!(String::from_utf8(metrics.body.clone()).unwrap().contains(&item.id), "{metrics}");
+    }
+    client.get("/metrics").send().await.expect_problem(401, "unauthorized");
+    let strangers = [
+        client.bearing(""),
+        client.bearing("a token for Prometheu"),
+        client.bearing("a token for Prometheus2"),
+        world.shopper().await.client().clone(),
+    ];
+    for stranger in strangers {
+        stranger.get("/metrics").send().await.expect_problem(401, "unauthorized");
+    }
+    // The token of the metrics does an operator's work nowhere.
+    client.bearing(token).post("/internal/tick").send().await.expect_problem(401, "unauthorized");
+    client.bearing(token).get("/api/admin/log").send().await.expect_problem(401, "unauthorized");
+}
+
+#[tokio::test]
+async fn guesses_at_the_token_of_the_metrics_are_limited_like_those_at_the_operators() {
+    let settings = World::builder().set("metrics_token", "a token for Prometheus").set("rate_limits", "on");
+    let world = settings.set("operator_failures_per_minute", 3).start().await;
+    let client = world.client();
+    for guess in 0..3 {
+        client
+            .bearing(&format!("guess {guess}"))
+            .get("/metrics")
+            .send()
+            .await
+            .expect_problem(401, "unauthorized");
+    }
+    client.bearing("guess 3").get("/metrics").send().await.expect_problem(429, "rate-limited");
+    client.bearing("guess 4").post("/internal/tick").send().await.expect_problem(429, "rate-limited");
+    assert_eq!(client.bearing("a token for Prometheus").get("/metrics").send().await.status, 200);
+}
+
+#[tokio::test]
+async fn a_token_for_the_metrics_that_is_easily_guessed_opens_nothing() {
+    let world = World::builder().set("metrics_token", "short").start().await;
+    for client in [world.client(), world.client().bearing("short"), world.seller().client().clone()] {
+        client.get("/metrics").send().await.expect_problem(503, "unavailable");
+    }
+}
+
+#[tokio::test]
 async fn request_ids_are_taken_or_made_and_traces_go_on() {
     let world = World::start().await;
     let made = world.client().get("/api/sales").send().await;

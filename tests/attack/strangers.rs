@@ -25,6 +25,7 @@ fn calls(prefix: &str) -> Vec<(Method, &'static str, Option<Value>)> {
         ],
         _ => vec![
             (Method::GET, "/api/orders/{}", None),
+            (Method::GET, "/api/orders/{}/item", None),
             (Method::POST, "/api/orders/{}/cancel", None),
             (Method::POST, "/api/orders/{}/payments", None),
         ],

@@ -59,6 +59,30 @@ pub fn empty_key_value(state: &Path) {
     assert!(deleted > 0, "the key-value store was empty already: the test shows nothing");
 }
 
+/// The key-value stores fail at every call, under a running host, until this is dropped.
+pub struct BrokenStore(Connection);
+
+impl BrokenStore {
+    pub fn of(state: &Path) -> BrokenStore {
+        let path = state.join("sqlite_key_value.db");
+        let connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)
+            .unwrap_or_else(|error| panic!("cannot open {}: {error}", path.display()));
+        connection.busy_timeout(std::time::Duration::from_secs(5)).expect("a timeout can be set");
+        // The host makes a table that is missing, so something of its name must stay.
+        let batch =
+            "ALTER TABLE spin_key_value RENAME TO away; CREATE VIEW spin_key_value AS SELECT 1 AS nothing";
+        connection.execute_batch(batch).expect("the table is Spin's");
+        BrokenStore(connection)
+    }
+}
+
+impl Drop for BrokenStore {
+    fn drop(&mut self) {
+        let batch = "DROP VIEW spin_key_value; ALTER TABLE away RENAME TO spin_key_value";
+        self.0.execute_batch(batch).expect("it can be mended");
+    }
+}
+
 /// The values in the key-value stores whose keys have this beginning.
 pub fn values_in_store(state: &Path, beginning: &str) -> Vec<Vec<u8>> {
     let path = state.join("sqlite_key_value.db");

@@ -32,7 +32,7 @@ pub use client::{Client, Request, Response};
 pub use contract::Contract;
 pub use crowd::{crowd, meanwhile};
 pub use database::{
-    DatabaseLock, OrderRow, add_personal_data, bytes_in, empty_key_value, lock_database, orders_in, rows_in,
+    BrokenStore, DatabaseLock, OrderRow, add_personal_data, bytes_in, empty_key_value, lock_database, orders_in, rows_in,
     values_in_store,
 };
 pub use host::Host;

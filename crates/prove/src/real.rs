@@ -565,6 +565,7 @@ fn documents(lane: &Lane) -> Documents {
             ends_at: at(BEGIN + 1),
             lanes: 1,
             published: true,
+            archived: false,
             version: 1,
         },
         sale: Sale {
@@ -573,6 +574,7 @@ fn documents(lane: &Lane) -> Documents {
             description: String::new(),
             starts_at: at(BEGIN),
             ends_at: at(BEGIN + 1),
+            archived: false,
             version: 1,
         },
     }

@@ -14,6 +14,9 @@ pub struct Sale {
     pub description: String,
     pub starts_at: Timestamp,
     pub ends_at: Timestamp,
+    /// Whether it has left the public lists for good.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub archived: bool,
     /// Counts the changes of this document, from 1.
     pub version: u64,
 }
@@ -38,8 +41,23 @@ pub struct Item {
     /// Lanes that the stock is split over.
     pub lanes: u16,
     pub published: bool,
+    /// Whether its sale is archived.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub archived: bool,
     /// Counts the changes of this document, from 1.
     pub version: u64,
+}
+
+impl Item {
+    /// Whether the public sees it.
+    pub fn is_listed(&self) -> bool {
+        self.published && !self.archived
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// An item and its sale, as the order database keeps them for the day when Redis is lost.
@@ -55,6 +73,26 @@ pub trait Document: Serialize + for<'de> Deserialize<'de> {
     const KEY: &'static str;
     fn id(&self) -> &str;
     fn version(&self) -> u64;
+    /// Where the lists of the catalogue have it.
+    fn listing(&self) -> Listing;
+}
+
+/// Where the lists of the catalogue have a document, as the scripts take it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// `sale`, `item`, or nothing for a document that no list has.
+    pub(crate) kind: &'static str,
+    /// A sale's start in milliseconds since 1970; an item's sale.
+    pub(crate) place: String,
+    /// Whether a sale is archived, or an item listed.
+    pub(crate) flag: bool,
+}
+
+impl Listing {
+    /// The three arguments of a script.
+    pub(crate) fn arguments(&self) -> [&str; 3] {
+        [self.kind, &self.place, if self.flag { "1" } else { "" }]
+    }
 }
 
 impl Document for Sale {
@@ -65,6 +103,9 @@ impl Document for Sale {
     fn version(&self) -> u64 {
         self.version
     }
+    fn listing(&self) -> Listing {
+        Listing { kind: "sale", place: self.starts_at.millis().to_string(), flag: self.archived }
+    }
 }
 
 impl Document for Item {
@@ -74,5 +115,8 @@ impl Document for Item {
     }
     fn version(&self) -> u64 {
         self.version
+    }
+    fn listing(&self) -> Listing {
+        Listing { kind: "item", place: self.sale_id.to_string(), flag: self.is_listed() }
     }
 }

@@ -18,6 +18,16 @@ pub const PUZZLES_CLAIMED: &str = "{puzzles}:claimed";
 pub const SALES: &str = "{catalogue}:sales";
 /// The operators' truth of items: a hash of item id to document.
 pub const ITEMS: &str = "{catalogue}:items";
+/// Sorted set: the ids of the sales that are not archived, by their start.
+pub const SALES_BY_START: &str = "{catalogue}:sales_by_start";
+/// Sorted set: the ids of the archived sales, by their start.
+pub const ARCHIVED_SALES: &str = "{catalogue}:archived_sales";
+/// Sorted set: `<sale>/<item>` of every item, so that the items of one sale stand together.
+pub const ITEMS_BY_SALE: &str = "{catalogue}:items_by_sale";
+/// Set: `<sale>/<item>` of every listed item, which is one that is published and not archived.
+pub const LISTED_ITEMS: &str = "{catalogue}:listed_items";
+/// A number that grows with every change of what is listed. Without it, the lists above have to be made from the documents.
+pub const CATALOGUE_REVISION: &str = "{catalogue}:revision";
 /// Set: markers of documents that may not have reached their lanes (see `publishing`).
 pub const UNFINISHED: &str = "{catalogue}:unfinished";
 /// The lanes that have keys, a set of `<item>:<lane>`: what a tick visits.

@@ -4,7 +4,7 @@
 //! work from snapshots (challenges) follow within a second. What a script checks is kept in the lane itself
 //! ([`LaneRules`]), so the next reservation goes by it.
 
-use crate::catalogue::Document;
+use crate::catalogue::{Document, Listing};
 use crate::ids::ItemId;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -93,6 +93,9 @@ impl Document for RulesDocument {
     }
     fn version(&self) -> u64 {
         self.version
+    }
+    fn listing(&self) -> Listing {
+        Listing::default()
     }
 }
 

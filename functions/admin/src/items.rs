@@ -11,7 +11,7 @@ use sale::item::{ItemState, LANES, MAX_PER_USER, MAX_STOCK, Mode, Switch};
 use sale::money::Money;
 use sale::publishing::{self, Marker, Purpose};
 use sale::scripts::{
-    Added, FirstAnswer, LaneView, Published, Saved, SeriesPoint, StockChange, Stocked, Switched,
+    Added, Deleted, FirstAnswer, LaneView, Published, Saved, SeriesPoint, StockChange, Stocked, Switched,
 };
 use sale::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -139,6 +139,7 @@ impl Body {
             ends_at,
             lanes: LANES,
             published: false,
+            archived: false,
             version,
         }
     }
@@ -162,6 +163,11 @@ fn shown(item: &Item, view: Option<&LaneView>) -> views::Item {
         None => (ItemState::Draft, Stock { total: item.stock, available: item.stock }),
     };
     views::Item::new(item, state, stock)
+}
+
+/// Refuses what an item of an archived sale can't do any more.
+pub fn refuse_archived(item: &Item) -> Result<(), Problem> {
+    if item.archived { Err(Problem::conflict("The item's sale is archived")) } else { Ok(()) }
 }
 
 /// How the log names an item.
@@ -204,6 +210,7 @@ pub async fn create(operator: &Operator, request: &mut Request, sale_id: &str) -
         }
         FirstAnswer::KeyReused => return Err(Problem::IdempotencyKeyReused),
     }
+    sales::refuse_archived(&sale)?;
     body.check(window, &sale, engine.time().await?, None)?;
     let mut item = body.into_item(id, sale.id, window, 1);
     let (starts_at, ends_at) = window;
@@ -213,6 +220,7 @@ pub async fn create(operator: &Operator, request: &mut Request, sale_id: &str) -
         Added::Repeated { answer } => (item.id, (item.starts_at, item.ends_at)) = kept(&answer)?,
         Added::KeyReused => return Err(Problem::IdempotencyKeyReused),
         Added::Taken => return Err(Problem::unavailable("a new item's id was taken")),
+        Added::NoSale => return Err(sales::NOT_FOUND),
     }
     Ok(created(&item))
 }
@@ -247,9 +255,7 @@ pub async fn list(request: &Request, sale_id: &str) -> Result<Response, Problem>
     let page = query.page()?;
     let engine = Engine::new(SharedRedis);
     let sale = sales::find(&engine, sale_id).await?;
-    let mut items: Vec<Item> = engine.documents().await?;
-    items.retain(|item| item.sale_id == sale.id);
-    items.sort_by(|left, right| (left.starts_at, &left.id).cmp(&(right.starts_at, &right.id)));
+    let items = engine.items_of(&sale.id).await?;
     let total = items.len();
     let mut views = Vec::new();
     for item in page.slice(&items) {
@@ -267,6 +273,7 @@ pub async fn show(id: &str) -> Result<Response, Problem> {
 pub async fn change(operator: &Operator, request: &mut Request, id: &str) -> Result<Response, Problem> {
     let engine = Engine::new(SharedRedis);
     let before = find(&engine, id).await?;
+    refuse_archived(&before)?;
     let expected = etag::if_match(request.headers())?;
     let sale = sales::find(&engine, before.sale_id.as_str()).await?;
     let body: Body = request.json().await?;
@@ -296,8 +303,12 @@ pub async fn change(operator: &Operator, request: &mut Request, id: &str) -> Res
         true => engine.save_published(&item, expected, &marker).await?,
         false => engine.save_document(&item, expected).await?,
     };
-    if let Saved::VersionMismatch { current } = saved {
-        return Err(Problem::VersionMismatch { current: Some(current) });
+    match saved {
+        Saved::Done => {}
+        Saved::VersionMismatch { current } => {
+            return Err(Problem::VersionMismatch { current: Some(current) });
+        }
+        Saved::NoSale => return Err(sales::NOT_FOUND),
     }
     if item.published {
         // If somebody changed the item meanwhile, the lane keeps the newer terms.
@@ -308,6 +319,24 @@ pub async fn change(operator: &Operator, request: &mut Request, id: &str) -> Res
     answer(&engine, StatusCode::OK, &item).await
 }
 
+/// Deletes a draft. An item that is gone is deleted, so a repeat gets the same response.
+pub async fn delete(operator: &Operator, request: &Request, id: &str) -> Result<Response, Problem> {
+    let id: ItemId = id.parse().map_err(|_| NOT_FOUND)?;
+    let expected = etag::if_match(request.headers())?;
+    let engine = operator.engine("item.delete", target(&id));
+    let Some(item) = engine.document::<Item>(id.as_str()).await? else { return Ok(Response::no_content()) };
+    if item.version != expected {
+        return Err(Problem::VersionMismatch { current: Some(item.version) });
+    }
+    if item.published {
+        return Err(Problem::conflict("The item was published; its sale can be archived when it is over"));
+    }
+    match engine.delete_draft(&item).await? {
+        Deleted::Done | Deleted::Changed { current: 0 } => Ok(Response::no_content()),
+        Deleted::Changed { current } => Err(Problem::VersionMismatch { current: Some(current) }),
+    }
+}
+
 pub async fn step(
     operator: &Operator,
     request: &mut Request,
@@ -316,6 +345,7 @@ pub async fn step(
 ) -> Result<Response, Problem> {
     let engine = Engine::new(SharedRedis);
     let item = find(&engine, id).await?;
+    refuse_archived(&item)?;
     let first = lane(&item);
     let engine = engine.making(&operator.change(&format!("item.{step}"), target(&item.id)));
     let outcome = match step {

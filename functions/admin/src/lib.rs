@@ -2,8 +2,8 @@
 //!
 //! | route | where | scripts of `operator/` |
 //! | --- | --- | --- |
-//! | `/api/admin/sales…` | [`sales`] | `save_document`, `describe_lane` |
-//! | `/api/admin/items…` | [`items`] | `save_document`, `publish_lane`, `describe_lane`, `stock`, `switch_lane`, `view_lane` |
+//! | `/api/admin/sales…` | [`sales`] | `save_document`, `describe_lane`, `archive_sale`, `delete_drafts` |
+//! | `/api/admin/items…` | [`items`] | `save_document`, `publish_lane`, `describe_lane`, `stock`, `switch_lane`, `view_lane`, `delete_drafts` |
 //! | `/api/admin/rules`, `/api/admin/items/{id}/rules` | [`rules`] | `save_document`, `apply_rules` |
 //! | `/api/admin/log` | [`log`]: who changed what | `log_change` |
 //! | `/api/admin/blocklist…` | [`blocklist`] | `block` |
@@ -37,8 +37,10 @@ async fn handle(request: &mut Request) -> Result<Response, Problem> {
             _ => sales::create(operator, request).await,
         },
         ["api", "admin", "sales", id] => {
-            match request.on("/api/admin/sales/:id", &[Method::GET, Method::PUT])? {
+            let methods = [Method::GET, Method::PUT, Method::DELETE];
+            match request.on("/api/admin/sales/:id", &methods)? {
                 Method::GET => sales::show(id).await,
+                Method::DELETE => sales::delete(operator, request, id).await,
                 _ => sales::change(operator, request, id).await,
             }
         }
@@ -48,9 +50,15 @@ async fn handle(request: &mut Request) -> Result<Response, Problem> {
                 _ => items::create(operator, request, id).await,
             }
         }
+        ["api", "admin", "sales", id, "archive"] => {
+            request.on("/api/admin/sales/:id/archive", &[Method::POST])?;
+            sales::archive(operator, id).await
+        }
         ["api", "admin", "items", id] => {
-            match request.on("/api/admin/items/:id", &[Method::GET, Method::PUT])? {
+            let methods = [Method::GET, Method::PUT, Method::DELETE];
+            match request.on("/api/admin/items/:id", &methods)? {
                 Method::GET => items::show(id).await,
+                Method::DELETE => items::delete(operator, request, id).await,
                 _ => items::change(operator, request, id).await,
             }
         }

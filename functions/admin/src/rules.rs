@@ -49,6 +49,9 @@ pub async fn show(id: &str) -> Result<Response, Problem> {
 pub async fn change(operator: &Operator, request: &mut Request, id: &str) -> Result<Response, Problem> {
     let engine = Engine::new(SharedRedis);
     let id = known(&engine, id).await?;
+    if id != SHOP {
+        items::refuse_archived(&items::find(&engine, &id).await?)?;
+    }
     let expected = etag::if_match(request.headers())?;
     let rules = checked(request.json().await?)?;
     let document = RulesDocument {
@@ -64,6 +67,8 @@ pub async fn change(operator: &Operator, request: &mut Request, id: &str) -> Res
         Saved::VersionMismatch { current } => {
             return Err(Problem::VersionMismatch { current: Some(current) });
         }
+        // Rules belong to no sale.
+        Saved::NoSale => return Err(Problem::unavailable("rules were refused like an item")),
     }
     // The saved rules hold. If a lane could not be told now, the next tick tells it.
     announced(apply(&engine, &id).await);

@@ -3,6 +3,7 @@
 //! | route | script |
 //! | --- | --- |
 //! | `GET /api/orders`, `GET /api/orders/{id}` | `view_order`, and the order database |
+//! | `GET /api/orders/{id}/item` | `view_order`, and the order database |
 //! | `POST /api/orders/{id}/cancel` | `cancel` |
 //! | `POST /api/orders/{id}/payments` | `pay` |
 //!
@@ -32,6 +33,10 @@ async fn handle(request: &mut Request) -> Result<Response, Problem> {
         ["api", "orders", id] => {
             request.on("/api/orders/:id", &[Method::GET])?;
             orders::show(request, order_id(id)?).await
+        }
+        ["api", "orders", id, "item"] => {
+            request.on("/api/orders/:id/item", &[Method::GET])?;
+            orders::item(request, order_id(id)?).await
         }
         ["api", "orders", id, "cancel"] => {
             request.on("/api/orders/:id/cancel", &[Method::POST])?;

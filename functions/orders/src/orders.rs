@@ -4,7 +4,8 @@
 use futures::future::join_all;
 use order_ledger::{personal_data, read, spin};
 use sale::Engine;
-use sale::ids::{OrderId, UserId};
+use sale::catalogue::Item;
+use sale::ids::{ItemId, OrderId, UserId};
 use sale::order::OrderState;
 use sale::scripts::{Contact, OrderView};
 use serde::Serialize;
@@ -26,6 +27,21 @@ pub async fn show(request: &Request, id: OrderId) -> Result<Response, Problem> {
     let order = read::order_of(&sql, &id, &user).await?.ok_or(NO_ORDER)?;
     let contact = personal_data::contact(&sql, &id).await?;
     Ok(Response::ok(&Shown::new(&order.as_view(), contact)))
+}
+
+/// Shows what one order is for, also when its sale is archived.
+pub async fn item(request: &Request, id: OrderId) -> Result<Response, Problem> {
+    let user = session::user(request).await?;
+    let engine = Engine::new(SharedRedis);
+    // Only the shopper whose order it is: so made-up ids read no document.
+    if engine.order(&id, Some(&user)).await?.is_none()
+        && read::order_of(&spin::open().await?, &id, &user).await?.is_none()
+    {
+        return Err(NO_ORDER);
+    }
+    let item: Option<Item> = engine.document(id.lane.item.as_str()).await?;
+    let Item { id, title, subtitle, image, .. } = item.ok_or(Problem::NotFound { what: "item" })?;
+    Ok(Response::ok(&OrderItem { id, title, subtitle, image }))
 }
 
 /// Lists the shopper's orders, newest first, with an order that was just made.
@@ -130,6 +146,14 @@ impl Shown {
             None => Shown { order, contact: None, address: None, note: None },
         }
     }
+}
+
+#[derive(Serialize)]
+struct OrderItem {
+    id: ItemId,
+    title: String,
+    subtitle: String,
+    image: String,
 }
 
 #[derive(Serialize)]

@@ -5,7 +5,7 @@
 //! | `POST /internal/tick` | operator | does what doorbells and alarms would: scripts of the folders `worker`, `ledger`, `rebuild`, and `apply_rules`, `erase` |
 //! | `GET /healthz` | everybody | whether the process lives |
 //! | `GET /readyz` | everybody | whether Redis, the key-value store and the order database respond |
-//! | `GET /metrics` | everybody | Prometheus text: script `view_lane` |
+//! | `GET /metrics` | everybody, or who has the token in `metrics_token` or the operator's | Prometheus text: script `view_lane` |
 //!
 //! Problems: unauthorized, rate-limited, not-found, unavailable.
 
@@ -41,7 +41,7 @@ const DAY_MS: i64 = 86_400_000;
 /// How long a tick waits for the simulated payment provider.
 const PROVIDER_PATIENCE: Duration = Duration::from_secs(5);
 
-web::service!("upkeep", handle, settings: [LOG_REQUESTS, REDIS_URL, TRUST_PROXY], OPERATOR, RULES, [
+web::service!("upkeep", handle, settings: [LOG_REQUESTS, REDIS_URL, TRUST_PROXY], OPERATOR, [METRICS_TOKEN], RULES, [
     HOLD_SECONDS,
     PAY_SECONDS,
     RETENTION_SECONDS,
@@ -62,6 +62,7 @@ async fn handle(request: &mut Request) -> Result<Response, Problem> {
         }
         ["metrics"] => {
             request.on("/metrics", &[Method::GET])?;
+            operator::check_reader_of_metrics(request).await?;
             metrics().await
         }
         // The operator alone may call anything below `/internal`, so no route can be left open by mistake.

@@ -14,7 +14,7 @@ mod reply;
 mod script;
 
 pub use reply::ReplyReader;
-pub use script::{CALLERS, ENDED, HOLDERS, IDEMPOTENCY, OPERATING, ORDERS, RETURNS, STOCK, Script};
+pub use script::{CALLERS, ENDED, HOLDERS, IDEMPOTENCY, LISTING, OPERATING, ORDERS, RETURNS, STOCK, Script};
 
 use crate::change::{Change, IdempotencyKey};
 use crate::ids::Lane;
@@ -49,6 +49,8 @@ crate::declare_scripts! {
     operator {
         save_document: Added, Saved;
         first_answer: FirstAnswer;
+        archive_sale: Archived;
+        delete_drafts: Deleted;
         publish_lane: Published;
         describe_lane;
         switch_lane: Switched;
@@ -61,6 +63,13 @@ crate::declare_scripts! {
         audit_rows: LaneRow, Rows;
         log_change;
         erase;
+    }
+    /// What reads the catalogue by its lists, for everybody's pages and for operators.
+    catalogue {
+        read_listed: Listed;
+        list_sales: SalesPage;
+        list_items;
+        list_documents;
     }
     /// What copies events to the order database.
     ledger {

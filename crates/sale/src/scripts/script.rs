@@ -35,10 +35,12 @@ pub const IDEMPOTENCY: &str = include_str!("prelude/idempotency.lua");
 pub const HOLDERS: &str = include_str!("prelude/holders.lua");
 /// Stands before the scripts that end reservations.
 pub const ENDED: &str = include_str!("prelude/ended.lua");
+/// Stands before the scripts that change documents of the catalogue, or read them by its lists.
+pub const LISTING: &str = include_str!("prelude/listing.lua");
 
 /// All of them, for the test that looks at each file.
-pub(super) const PRELUDES: [&str; 9] =
-    [COMMON, CALLERS, STOCK, RETURNS, ORDERS, OPERATING, IDEMPOTENCY, HOLDERS, ENDED];
+pub(super) const PRELUDES: [&str; 10] =
+    [COMMON, CALLERS, STOCK, RETURNS, ORDERS, OPERATING, IDEMPOTENCY, HOLDERS, ENDED, LISTING];
 
 impl Script {
     #[doc(hidden)]

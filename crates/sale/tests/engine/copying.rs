@@ -112,6 +112,7 @@ async fn what_the_operator_wrote_is_told_as_it_was() {
         description: "line\nbreak".into(),
         starts_at: shop.now(),
         ends_at: shop.now().plus_millis(5),
+        archived: false,
         version: 3,
     };
     let item = Item {
@@ -130,6 +131,7 @@ async fn what_the_operator_wrote_is_told_as_it_was() {
         ends_at: shop.now().plus_millis(5),
         lanes: 1,
         published: true,
+        archived: false,
         version: 7,
     };
     let documents = Documents { item, sale };

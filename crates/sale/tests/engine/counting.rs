@@ -17,6 +17,7 @@ async fn a_document_is_saved_only_on_the_version_that_was_read() {
         description: "a|b \"c\" 中文".to_owned(),
         starts_at: Timestamp::from_millis(NOW),
         ends_at: Timestamp::from_millis(NOW + 1),
+        archived: false,
         version,
     };
     assert_eq!(engine.document::<Sale>(id.as_str()).await.unwrap(), None);

@@ -18,6 +18,7 @@ fn sale() -> Sale {
         description: String::new(),
         starts_at: terms().starts_at,
         ends_at: terms().ends_at,
+        archived: false,
         version: 1,
     }
 }
@@ -40,6 +41,7 @@ fn draft(lane: &Lane) -> Item {
         ends_at: terms.ends_at,
         lanes: LANES,
         published: false,
+        archived: false,
         version: 1,
     }
 }

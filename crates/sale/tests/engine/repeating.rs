@@ -19,7 +19,7 @@ fn sale(number: u64) -> Sale {
     let moment = Timestamp::from_millis(0);
     let (title, description) = (String::new(), String::new());
     let id = format!("s{number:010}").parse().unwrap();
-    Sale { id, title, description, starts_at: moment, ends_at: moment, version: 1 }
+    Sale { id, title, description, starts_at: moment, ends_at: moment, archived: false, version: 1 }
 }
 
 impl Shop {

@@ -269,6 +269,18 @@ async fn a_pause_by_rules_that_an_operator_makes_their_own_is_told() {
 }
 
 #[tokio::test]
+async fn a_purge_that_dies_before_its_last_step_leaves_nothing_for_ever() {
+    let shop = Shop::open(1).await;
+    sale::work::remember(&shop.engine(), &shop.lane).await.unwrap();
+    shop.engine().making(&change("item.close")).switch(&shop.lane, Switch::Closed).await.unwrap();
+    shop.engine().collect_changes(&shop.lane).await.unwrap();
+    // The script has run, and what follows it has not.
+    shop.redis.command("DEL", &shop.keys.lasting().each_ref().map(String::as_str)).await;
+    sale::work::lapse(&shop.engine(), &shop.lane).await.unwrap();
+    assert_eq!(shop.redis.texts("KEYS", &["*"]).await, [LOG]);
+}
+
+#[tokio::test]
 async fn a_change_that_no_script_makes_is_logged_by_itself_and_the_oldest_entries_leave() {
     let shop = Shop::empty().await;
     let engine = shop.engine().making(&change("item.reconcile"));

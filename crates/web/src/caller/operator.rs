@@ -1,4 +1,5 @@
-//! The operator: a caller with the token in the setting `admin_token`, and their name in the shop's log.
+//! The operator: a caller with the token in the setting `admin_token`, and their name in the shop's log. Also readers of
+//! the metrics, who may have a token of their own.
 
 use http::header;
 use sale::Engine;
@@ -21,6 +22,8 @@ use crate::platform::settings;
 const X_OPERATOR: &str = "x-operator";
 /// The most characters that the name may have.
 const MOST_NAME: usize = 64;
+/// The fewest characters of the token in `metrics_token`. It reads counts and changes nothing.
+const METRICS_TOKEN_LENGTH: usize = 16;
 const NAME_RULE: &str = "must be 1 to 64 letters, digits, spaces or ._@+-";
 
 /// A caller who sent the operator's token.
@@ -68,7 +71,7 @@ impl Operator {
 pub async fn check(request: &Request) -> Result<Operator, Problem> {
     let token = settings::secret(settings::ADMIN_TOKEN).await?;
     if !bears(request.header(header::AUTHORIZATION).unwrap_or_default(), &token) {
-        return Err(refusal(request).await);
+        return Err(refusal(request, "This call needs the operator's bearer token").await);
     }
     let name = match request.headers().get(X_OPERATOR) {
         None => "operator",
@@ -83,12 +86,26 @@ pub async fn check(request: &Request) -> Result<Operator, Problem> {
     })
 }
 
+/// Refuses a caller who may not read the metrics. If `metrics_token` is set, a reader needs that token or the operator's.
+pub async fn check_reader_of_metrics(request: &Request) -> Result<(), Problem> {
+    let Some(token) = settings::secret_if_any(settings::METRICS_TOKEN, METRICS_TOKEN_LENGTH).await? else {
+        return Ok(());
+    };
+    let operators = settings::secret(settings::ADMIN_TOKEN).await?;
+    let given = request.header(header::AUTHORIZATION).unwrap_or_default();
+    // Both are compared every time, so the time does not tell them apart.
+    if bears(given, &token) | bears(given, &operators) {
+        return Ok(());
+    }
+    Err(refusal(request, "The metrics need the bearer token of their readers, or the operator's").await)
+}
+
 /// The refusal of a wrong token: `unauthorized`, or `rate-limited` once its address has sent too many in a minute.
 ///
 /// The right token is not counted and always passes, so nobody can lock the operator out. If failures can't be counted,
 /// a wrong token is refused all the same.
-async fn refusal(request: &Request) -> Problem {
-    let refused = Problem::Unauthorized { detail: "This call needs the operator's bearer token" };
+async fn refusal(request: &Request, detail: &'static str) -> Problem {
+    let refused = Problem::Unauthorized { detail };
     // A call without any token guesses nothing.
     if request.headers().get(header::AUTHORIZATION.as_str()).is_none() {
         return refused;

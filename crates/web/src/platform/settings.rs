@@ -45,6 +45,7 @@ settings! {
     RATE_LIMITS = "rate_limits"
     SESSIONS_PER_MINUTE = "sessions_per_minute"
     OPERATOR_FAILURES_PER_MINUTE = "operator_failures_per_minute"
+    METRICS_TOKEN = "metrics_token"
 
     TRIES_PER_TEN_SECONDS = "tries_per_ten_seconds"
     ADDRESS_TRIES_PER_TEN_SECONDS = "address_tries_per_ten_seconds"
@@ -211,9 +212,18 @@ pub async fn number(setting: Setting, least: u64, most: u64) -> Result<u64, Prob
 
 /// A secret of at least 32 characters. Its text never comes near an error.
 pub async fn secret(setting: Setting) -> Result<Rc<str>, Problem> {
+    long_enough(setting, text(setting).await?, SECRET_LENGTH)
+}
+
+/// A secret of at least so many characters, or nothing where it is not set.
+pub async fn secret_if_any(setting: Setting, least: usize) -> Result<Option<Rc<str>>, Problem> {
     let text = text(setting).await?;
-    if text.len() < SECRET_LENGTH {
-        return Err(unavailable(setting, format_args!("must have at least {SECRET_LENGTH} characters")));
+    if text.is_empty() { Ok(None) } else { long_enough(setting, text, least).map(Some) }
+}
+
+fn long_enough(setting: Setting, text: Rc<str>, least: usize) -> Result<Rc<str>, Problem> {
+    if text.len() < least {
+        return Err(unavailable(setting, format_args!("must have at least {least} characters")));
     }
     Ok(text)
 }

@@ -1,8 +1,6 @@
 //! Rules and settings: an operator's rule ([`sale::rules`]) comes first, and the deployment's setting where there is
 //! none.
 
-use std::collections::HashMap;
-
 use sale::Engine;
 use sale::ids::Lane;
 use sale::rules::{
@@ -54,16 +52,14 @@ pub async fn challenge(rules: &Rules) -> Result<(Kind, u8), Problem> {
 /// Tells `lanes` what follows from the rules and the settings as they are now.
 pub async fn tell(engine: &Engine<SharedRedis>, lanes: &[Lane]) -> Result<(), Problem> {
     let usual = usual_limits().await?;
-    let mut documents: HashMap<String, RulesDocument> = engine
-        .documents::<RulesDocument>()
-        .await?
-        .into_iter()
-        .map(|document| (document.id.clone(), document))
-        .collect();
-    let shop = documents.remove(SHOP).unwrap_or_else(|| RulesDocument::none(SHOP));
-    for lane in lanes {
-        let id = lane.item.as_str();
-        let item = documents.get(id).cloned().unwrap_or_else(|| RulesDocument::none(id));
+    // Only the rules of these lanes: the time of a tick must not grow with what was ever made.
+    let mut ids = vec![SHOP];
+    ids.extend(lanes.iter().map(|lane| lane.item.as_str()));
+    let found = engine.documents_of::<RulesDocument>(&ids).await?;
+    let mut rules =
+        ids.into_iter().zip(found).map(|(id, found)| found.unwrap_or_else(|| RulesDocument::none(id)));
+    let shop = rules.next().unwrap_or_else(|| RulesDocument::none(SHOP));
+    for (lane, item) in lanes.iter().zip(rules) {
         let rules = ItemRules { shop: shop.clone(), item };
         engine.apply_rules(lane, &VersionedRules::of(&rules, usual)).await.map_err(
             |error: EngineError| Problem::unavailable(format_args!("limits of lane {lane}: {error}")),

@@ -39,8 +39,8 @@ impl<R: Redis> Engine<R> {
 
     /// The rules for an item: its own, and the shop's.
     pub async fn rules_of(&self, item: &str) -> Result<ItemRules, EngineError> {
-        let found = self.documents_of::<RulesDocument, 2>([SHOP, item]).await?;
-        let [shop, item] = found.map(|(id, found)| found.unwrap_or_else(|| RulesDocument::none(id)));
-        Ok(ItemRules { shop, item })
+        let mut found = self.documents_of::<RulesDocument>(&[SHOP, item]).await?.into_iter();
+        let mut next = |id| found.next().flatten().unwrap_or_else(|| RulesDocument::none(id));
+        Ok(ItemRules { shop: next(SHOP), item: next(item) })
     }
 }

@@ -1,12 +1,15 @@
 use crate::catalogue::{Document, Item};
 use crate::change::MOST_ENTRIES;
-use crate::keys::{CATALOGUE_ANSWERS, LOG, UNFINISHED};
+use crate::keys::{
+    ARCHIVED_SALES, CATALOGUE_ANSWERS, CATALOGUE_REVISION, ITEMS_BY_SALE, LISTED_ITEMS, LOG, SALES,
+    SALES_BY_START, UNFINISHED,
+};
 use crate::publishing::Marker;
 use crate::script;
 use crate::scripts::{Engine, EngineError, ReplyReader, Script};
 use crate::store::{Redis, Reply};
 
-pub(crate) static SCRIPT: Script = script!("save_document", 4, IDEMPOTENCY);
+pub(crate) static SCRIPT: Script = script!("save_document", 10, IDEMPOTENCY, LISTING);
 
 /// What became of saving a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +19,8 @@ pub enum Saved {
     VersionMismatch {
         current: u64,
     },
+    /// The sale of a new item is gone or archived.
+    NoSale,
 }
 
 /// What became of adding a document.
@@ -30,6 +35,8 @@ pub enum Added {
     KeyReused,
     /// There is a document of this id.
     Taken,
+    /// The sale of the item is gone or archived.
+    NoSale,
 }
 
 impl<R: Redis> Engine<R> {
@@ -63,6 +70,7 @@ impl<R: Redis> Engine<R> {
         Ok(match reply.text()?.as_str() {
             "saved" => Saved::Done,
             "version_mismatch" => Saved::VersionMismatch { current: reply.count()? },
+            "no_sale" => Saved::NoSale,
             _ => return Err(reply.unexpected()),
         })
     }
@@ -76,6 +84,7 @@ impl<R: Redis> Engine<R> {
             "repeated" => Added::Repeated { answer: reply.text()? },
             "key_reused" => Added::KeyReused,
             "version_mismatch" => Added::Taken,
+            "no_sale" => Added::NoSale,
             _ => return Err(reply.unexpected()),
         })
     }
@@ -89,10 +98,23 @@ impl<R: Redis> Engine<R> {
         marker: &str,
     ) -> Result<ReplyReader, EngineError> {
         let json = serde_json::to_string(document).unwrap_or_default();
+        let listing = document.listing();
+        let [kind, place, flag] = listing.arguments();
         self.run(
             &SCRIPT,
             "",
-            &[D::KEY, LOG, CATALOGUE_ANSWERS, UNFINISHED],
+            &[
+                D::KEY,
+                LOG,
+                CATALOGUE_ANSWERS,
+                UNFINISHED,
+                SALES_BY_START,
+                ARCHIVED_SALES,
+                ITEMS_BY_SALE,
+                LISTED_ITEMS,
+                CATALOGUE_REVISION,
+                SALES,
+            ],
             &[
                 document.id(),
                 &expected.to_string(),
@@ -104,6 +126,9 @@ impl<R: Redis> Engine<R> {
                 digest,
                 answer,
                 marker,
+                kind,
+                place,
+                flag,
             ],
         )
         .await
@@ -119,29 +144,22 @@ impl<R: Redis> Engine<R> {
     }
 
     /// The documents of these ids in one round trip; nothing for an id without one.
-    pub(crate) async fn documents_of<'a, D: Document, const COUNT: usize>(
-        &self,
-        ids: [&'a str; COUNT],
-    ) -> Result<[(&'a str, Option<D>); COUNT], EngineError> {
+    pub async fn documents_of<D: Document>(&self, ids: &[&str]) -> Result<Vec<Option<D>>, EngineError> {
         let mut arguments = vec![D::KEY.as_bytes()];
         arguments.extend(ids.iter().map(|id| id.as_bytes()));
         let replies = self.redis.execute("HMGET", &arguments).await?;
-        let mut found = ids.map(|id| (id, None));
-        for (place, reply) in found.iter_mut().zip(&replies) {
-            if *reply != Reply::Nil {
-                place.1 = Some(decode(reply)?);
-            }
-        }
-        Ok(found)
+        let read = |reply: &Reply| (*reply != Reply::Nil).then(|| decode(reply)).transpose();
+        replies.iter().map(read).collect()
     }
 
-    /// All documents of this kind, in no order.
+    /// All documents of this kind ever made, in no order. For tests: the lists of the catalogue say which ones to read.
     pub async fn documents<D: Document>(&self) -> Result<Vec<D>, EngineError> {
         self.redis.execute("HVALS", &[D::KEY.as_bytes()]).await?.iter().map(decode).collect()
     }
 }
 
-fn decode<D: Document>(reply: &Reply) -> Result<D, EngineError> {
+/// The document of a record, which is `version|JSON`.
+pub(crate) fn decode<D: Document>(reply: &Reply) -> Result<D, EngineError> {
     let damaged = || EngineError::UnexpectedReply {
         script: "document",
         reply: format!("a damaged record in {}", D::KEY),

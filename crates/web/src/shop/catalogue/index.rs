@@ -1,6 +1,6 @@
 //! The list of what is published: it names what exists, and the snapshots tell what moves.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sale::catalogue::{Item, Sale};
 use sale::ids::{ItemId, SaleId};
@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub struct Index {
     /// The sales that have published items.
     pub sales: Vec<ListedSale>,
+    /// Names what is listed; Redis has another one when that has changed.
+    pub(super) revision: i64,
     pub(super) taken: Timestamp,
 }
 
@@ -34,9 +36,9 @@ pub struct ListedItem {
 }
 
 impl Index {
-    pub(super) fn of(mut sales: Vec<Sale>, mut items: Vec<Item>, taken: Timestamp) -> Self {
+    pub(super) fn of(revision: i64, mut sales: Vec<Sale>, mut items: Vec<Item>, taken: Timestamp) -> Self {
         sales.sort_by(|a, b| b.starts_at.cmp(&a.starts_at).then_with(|| a.id.cmp(&b.id)));
-        items.retain(|item| item.published);
+        items.retain(Item::is_listed);
         items.sort_by(|a, b| a.starts_at.cmp(&b.starts_at).then_with(|| a.id.cmp(&b.id)));
         let mut of_sale: HashMap<SaleId, Vec<ListedItem>> = HashMap::new();
         for Item { id, sale_id, title, .. } in items {
@@ -46,11 +48,21 @@ impl Index {
             .into_iter()
             .filter_map(|sale| of_sale.remove(&sale.id).map(|items| ListedSale { sale, items }))
             .collect();
-        Self { sales, taken }
+        Self { sales, revision, taken }
+    }
+
+    /// The items that `younger` does not have.
+    pub(super) fn items_gone_in(&self, younger: &Index) -> Vec<&ItemId> {
+        let left: HashSet<&ItemId> = younger.item_ids().collect();
+        self.item_ids().filter(|id| !left.contains(id)).collect()
+    }
+
+    fn item_ids(&self) -> impl Iterator<Item = &ItemId> {
+        self.sales.iter().flat_map(|listed| &listed.items).map(|item| &item.id)
     }
 
     pub(super) fn has_item(&self, id: &ItemId) -> bool {
-        self.sales.iter().any(|listed| listed.items.iter().any(|item| item.id == *id))
+        self.item_ids().any(|listed| listed == id)
     }
 
     /// A published sale.
@@ -85,6 +97,7 @@ mod tests {
             description: String::new(),
             starts_at: at(starts),
             ends_at: at(starts + 100),
+            archived: false,
             version: 1,
         }
     }
@@ -92,6 +105,7 @@ mod tests {
     #[test]
     fn the_index_lists_what_is_published_and_finds_words() {
         let index = Index::of(
+            7,
             vec![
                 sale("saaaaaaaaaa", "Lamps", 10),
                 sale("sbbbbbbbbbb", "Chairs", 20),
@@ -113,5 +127,12 @@ mod tests {
         assert!(index.search("secret").is_empty());
         assert!(index.has_item(&"iaaaaaaaaaa".parse().unwrap()));
         assert!(!index.has_item(&"icccccccccc".parse().unwrap()));
+
+        let archived = Item { archived: true, ..an_item("ibbbbbbbbbb", "sbbbbbbbbbb", "Oak chair", true) };
+        let lamp = an_item("iaaaaaaaaaa", "saaaaaaaaaa", "青花台灯", true);
+        let sales = vec![sale("saaaaaaaaaa", "Lamps", 10), sale("sbbbbbbbbbb", "Chairs", 20)];
+        let younger = Index::of(8, sales, vec![lamp, archived], at(0));
+        assert_eq!(titles(younger.search("")), ["Lamps"]);
+        assert_eq!(index.items_gone_in(&younger), [&"ibbbbbbbbbb".parse::<ItemId>().unwrap()]);
     }
 }

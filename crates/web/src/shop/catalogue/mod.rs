@@ -12,9 +12,10 @@ mod snapshot;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use sale::catalogue::{Item, Sale};
+use sale::catalogue::Item;
 use sale::ids::{ItemId, Lane};
-use sale::scripts::{Engine, EngineError};
+use sale::scripts::{Engine, EngineError, Listed};
+use sale::time::Timestamp;
 
 use crate::http::problem::Problem;
 use crate::http::request::local_now;
@@ -29,12 +30,17 @@ pub use snapshot::{Snapshot, Standing};
 /// [`RENEWED_BY_MS`]. So one or two of a crowd renew it early, and the others never wait.
 const RENEWED_FROM_MS: i64 = 500;
 const RENEWED_BY_MS: i64 = 900;
-/// How old the list of published sales may grow, in milliseconds. It names what exists; what moves is in the snapshots.
+/// The age by which the list of published sales is renewed, in milliseconds. It names what exists; what moves is in the
+/// snapshots.
 const INDEX_MS: i64 = 2_000;
+/// How long the instances of a machine leave the renewal of that list to one of them, in milliseconds.
+const RENEWAL_MS: i64 = 1_000;
 /// Most items that an instance remembers, so that made-up ids don't fill its memory.
 const MOST_REMEMBERED: usize = 512;
 
 const INDEX_KEY: &str = "sales";
+/// When an instance of this machine last began to renew the list.
+const RENEWAL_KEY: &str = "sales/renewal";
 
 /// A published item for a decision: a snapshot at most a second old, `not-found`, or `unavailable`.
 pub async fn item(id: &ItemId) -> Result<Rc<Snapshot>, Problem> {
@@ -54,7 +60,7 @@ pub async fn item_to_show(id: &ItemId) -> Result<Rc<Snapshot>, Problem> {
     }
 }
 
-/// All published sales, at most two seconds old; older if Redis is gone.
+/// All published sales, at most three seconds old; older if Redis is gone.
 pub async fn index() -> Result<Rc<Index>, Problem> {
     if let Some(index) = INDEX.with_borrow(|index| index.as_ref()?.recent().cloned()) {
         return Ok(index);
@@ -64,7 +70,8 @@ pub async fn index() -> Result<Rc<Index>, Problem> {
     let renewed_from = INDEX_MS - jitter(INDEX_MS / 2);
     let index = match stored {
         Some(index) if (0..renewed_from).contains(&now.since(index.taken)) => index,
-        old => match (renew_index().await, old) {
+        Some(old) if !begins_renewal(now).await => old,
+        old => match (renew_index(old.as_ref()).await, old) {
             (Ok(index), _) | (Err(_), Some(index)) => index,
             (Err(problem), None) => return Err(problem),
         },
@@ -74,6 +81,33 @@ pub async fn index() -> Result<Rc<Index>, Problem> {
     Ok(index)
 }
 
+/// Whether the caller is to renew the list: nobody on this machine has begun to in the last second. If the store fails,
+/// or two instances ask in the same moment, both renew it.
+async fn begins_renewal(now: Timestamp) -> bool {
+    let Some(_asking) = Asking::begin() else { return false };
+    let begun = store::cached::<i64>(RENEWAL_KEY).await.map(Timestamp::from_millis);
+    if begun.is_some_and(|begun| (0..RENEWAL_MS).contains(&now.since(begun))) {
+        return false;
+    }
+    store::cache(RENEWAL_KEY, &now.millis()).await;
+    true
+}
+
+/// One request of this instance asks whether to renew the list. It ends with the request, even if that is dropped.
+struct Asking;
+
+impl Asking {
+    fn begin() -> Option<Self> {
+        (!ASKING.replace(true)).then_some(Asking)
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        ASKING.set(false);
+    }
+}
+
 /// Makes an operator's change of an item, its stock or its state visible, at once on this machine. Call it when Redis
 /// has the change. If it fails, the change still stands: caches expire by themselves.
 pub async fn announce_item(id: &ItemId) -> Result<(), Problem> {
@@ -81,9 +115,9 @@ pub async fn announce_item(id: &ItemId) -> Result<(), Problem> {
     announce_sales().await
 }
 
-/// Makes a change of a sale, or of which items are published, visible at once on this machine.
+/// Makes a change of a sale, or of which items are listed, visible at once on this machine.
 pub async fn announce_sales() -> Result<(), Problem> {
-    let index = renew_index().await?;
+    let index = renew_index(store::cached(INDEX_KEY).await.as_ref()).await?;
     INDEX.set(Some(Remembered::new(Rc::new(index))));
     Ok(())
 }
@@ -98,6 +132,7 @@ thread_local! {
     static INDEX: RefCell<Option<Remembered<Rc<Index>>>> = const { RefCell::new(None) };
     /// Snapshots by item; nothing for an item that does not exist.
     static ITEMS: RefCell<RememberedMap<ItemId, Option<Rc<Snapshot>>, MOST_REMEMBERED>> = RefCell::default();
+    static ASKING: Cell<bool> = const { Cell::new(false) };
     /// Whether a request of this instance is renewing a snapshot that is still trusted. Then the others don't.
     static RENEWING: Cell<bool> = const { Cell::new(false) };
 }
@@ -170,7 +205,7 @@ async fn renew(id: &ItemId) -> Result<Option<Rc<Snapshot>>, Problem> {
 }
 
 async fn read(engine: &Engine<SharedRedis>, id: &ItemId) -> Result<Option<Snapshot>, EngineError> {
-    let Some(item) = engine.document::<Item>(id.as_str()).await?.filter(|item| item.published) else {
+    let Some(item) = engine.document::<Item>(id.as_str()).await?.filter(Item::is_listed) else {
         return Ok(None);
     };
     let mut standing: Option<Standing> = None;
@@ -195,13 +230,21 @@ async fn read(engine: &Engine<SharedRedis>, id: &ItemId) -> Result<Option<Snapsh
     Ok(Some(Snapshot { item, standing, rules, at: at.unwrap_or(taken), taken }))
 }
 
-async fn renew_index() -> Result<Index, Problem> {
-    let engine = Engine::new(SharedRedis);
+/// Asks Redis for what is listed, and tells the store. If it is what `old` has, Redis replies with one word.
+async fn renew_index(old: Option<&Index>) -> Result<Index, Problem> {
     let taken = local_now();
-    let sales = engine.documents::<Sale>().await?;
-    let items = engine.documents::<Item>().await?;
-    let index = Index::of(sales, items, taken);
+    let index = match Engine::new(SharedRedis).listed(old.map(|old| old.revision)).await? {
+        Listed::Changed { revision, sales, items } => Index::of(revision, sales, items, taken),
+        Listed::Unchanged => match old {
+            Some(old) => Index { taken, ..old.clone() },
+            None => return Err(Problem::unavailable("nothing is unchanged when nothing was known")),
+        },
+    };
     store::cache(INDEX_KEY, &index).await;
+    for id in old.iter().flat_map(|old| old.items_gone_in(&index)) {
+        // If this fails, the snapshot stays in the store, and the next reader of the item deletes it.
+        drop(store::delete(&item_key(id)).await);
+    }
     Ok(index)
 }
 

@@ -116,6 +116,7 @@ pub(super) mod tests {
             ends_at: at(2_000),
             lanes: 1,
             published,
+            archived: false,
             version: 1,
         }
     }

@@ -169,7 +169,7 @@ async fn a_rebuilt_lane_notes_its_orders_and_holds_again() {
     let restored = [order, unpaid].map(|order| sale::scripts::Restored {
         order,
         attempts: 1,
-        contact: crate::shop::contact(),
+        contact: Some(crate::shop::contact()),
         keep: false,
     });
     engine.rebuild_orders(&shop.lane, "", &restored, true).await.unwrap();

@@ -12,6 +12,8 @@ mod ledger;
 mod lost;
 /// Two of everything at once.
 mod pairs;
+/// An operator's call dies between two of its steps.
+mod publishing;
 /// Redis is killed, gone, out of disk, or forgets its scripts.
 mod redis;
 /// The key-value store is emptied.

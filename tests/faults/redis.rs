@@ -1,7 +1,11 @@
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use stampede_tests::{Counters, Item, Shopper, World, crowd, eventually, meanwhile};
+use stampede_tests::{
+    AppendOnly, Counters, Item, Shopper, World, crowd, eventually, lock_database, meanwhile, orders_in,
+};
+
+use crate::provider::{Provider, pay};
 
 /// A crowd that insists. Returns everybody's order.
 async fn insist(shoppers: Vec<Shopper>, item: Item) -> Vec<Value> {
@@ -106,13 +110,7 @@ async fn while_the_disk_of_redis_is_full_nothing_is_promised_and_then_all_goes_o
     // Everything that was accepted before, during and after is there when Redis reads its file again.
     let counters = seller.counters(&item).await;
     counters.assert_conserved();
-    eventually("Redis has written everything", Duration::from_secs(30), async || {
-        let info: redis::InfoDict = world.redis.command(&["INFO", "persistence"]).await;
-        let buffered: i64 = info.get("aof_buffer_length")?;
-        let status: String = info.get("aof_last_write_status")?;
-        (buffered == 0 && status == "ok").then_some(())
-    })
-    .await;
+    world.redis.written().await;
     world.redis.kill9();
     world.redis.restart().await;
     assert_eq!(
@@ -126,6 +124,125 @@ async fn while_the_disk_of_redis_is_full_nothing_is_promised_and_then_all_goes_o
     );
     assert_eq!(seller.counters(&item).await, counters);
     seller.audit(&item).await;
+}
+
+/// Fills the disk of Redis, and waits until Redis has noticed it and refuses every write.
+async fn refuse_writes(world: &World) {
+    world.redis.fill_disk();
+    eventually("Redis refuses writes", Duration::from_secs(30), async || {
+        let mut connection = world.redis.connection().await;
+        redis::cmd("SET").arg("a").arg(1).exec_async(&mut connection).await.is_err().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_order_whose_alarm_rang_while_the_disk_was_full_times_out_by_itself() {
+    let (world, item) = World::builder().set("pay_seconds", 2).selling(1).await;
+    let shopper = world.shopper().await;
+    let order = shopper.order(&item).await;
+    refuse_writes(&world).await;
+    // The alarm rings once, and the work that it calls for is refused.
+    eventually("the alarm was refused", Duration::from_secs(20), async || {
+        let log = world.host.log();
+        log.lines().any(|line| line.contains("\"alarm\"") && line.contains("MISCONF")).then_some(())
+    })
+    .await;
+    world.redis.empty_disk();
+    // Nobody polls and nothing ticks. The database hears of it from the outbox.
+    let state = world.state_folder();
+    eventually("the order times out", Duration::from_secs(20), async || {
+        orders_in(state).iter().any(|row| row.id == order["id"] && row.state == "timed_out").then_some(())
+    })
+    .await;
+    world.seller().expect_counters(&item, Counters::untouched(1)).await;
+}
+
+#[tokio::test]
+async fn a_host_that_starts_while_redis_refuses_writes_lives_and_is_ready_when_redis_is() {
+    let (mut world, item) = World::selling(3).await;
+    refuse_writes(&world).await;
+    world.host.begin_restart();
+    eventually("the host lives", Duration::from_secs(60), async || {
+        let response = world.client().get("/healthz").try_send().await.ok()?;
+        (response.status == 200).then_some(())
+    })
+    .await;
+    world.client().get("/readyz").send().await.expect_problem(503, "unavailable");
+    world.redis.empty_disk();
+    eventually("the host is ready", Duration::from_secs(60), async || {
+        (world.client().get("/readyz").send().await.status == 200).then_some(())
+    })
+    .await;
+    // It hears doorbells: a hold comes without a tick.
+    world.shopper().await.hold(&item).await;
+}
+
+#[tokio::test]
+async fn a_redis_that_syncs_always_ends_on_a_full_disk_and_comes_back_with_all_that_it_answered() {
+    let (mut world, item) = World::builder().with_append_only(AppendOnly::Always).selling(5).await;
+    let shopper = world.shopper().await;
+    let held = shopper.hold(&item).await;
+    world.redis.fill_disk();
+    shopper.checkout_request(&held).send().await.expect_problem(503, "unavailable");
+    world.redis.empty_disk_and_go_on().await;
+    let path = format!("/api/reservations/{}", held["id"].as_str().unwrap());
+    assert_eq!(shopper.client().get(&path).insist().await.expect(200)["state"], "held");
+    let order = eventually("the checkout goes on", Duration::from_secs(20), async || {
+        let response = shopper.checkout_request(&held).send().await;
+        (response.status == 201).then(|| response.json())
+    })
+    .await;
+    world.redis.kill9();
+    world.redis.restart().await;
+    let path = format!("/api/orders/{}", order["id"].as_str().unwrap());
+    assert_eq!(shopper.client().get(&path).insist().await.expect(200)["state"], "unpaid");
+    world.seller().audit(&item).await;
+}
+
+#[tokio::test]
+async fn a_payment_is_confirmed_only_when_redis_can_no_longer_forget_it() {
+    let (mut world, item) = World::selling(3).await;
+    let shopper = world.shopper().await;
+    let order = shopper.order(&item).await;
+    let payment = pay(&shopper, &order).await;
+    let provider = Provider::of(&world);
+    world.recorded_orders(1, Duration::from_secs(20)).await;
+    world.redis.written().await;
+
+    // Redis takes the next command, and notices only afterwards that it can't keep it.
+    world.redis.fill_disk();
+    let total = order["total"]["amount"].as_i64().unwrap();
+    provider.tell(&payment, "payment.succeeded", total).send().await.expect_problem(503, "unavailable");
+    world.redis.kill9();
+    world.redis.restart().await;
+    let forgotten =
+        shopper.client().get(&format!("/api/orders/{}", order["id"].as_str().unwrap())).insist().await;
+    assert_eq!(forgotten.expect(200)["state"], "unpaid", "otherwise this test shows nothing");
+
+    let told = provider.tell(&payment, "payment.succeeded", total).insist().await.expect(200);
+    assert_eq!(told["state"], "paid");
+    let rows = orders_in(world.state_folder());
+    assert_eq!(rows[0].state, "paid", "the database has it before the provider is told so");
+    world.seller().audit(&item).await;
+}
+
+#[tokio::test]
+async fn a_payment_is_not_confirmed_while_the_order_database_is_locked() {
+    let (world, item) = World::selling(3).await;
+    let shopper = world.shopper().await;
+    let order = shopper.order(&item).await;
+    let payment = pay(&shopper, &order).await;
+    world.recorded_orders(1, Duration::from_secs(20)).await;
+    let lock = lock_database(world.state_folder());
+    let (provider, total) = (Provider::of(&world), order["total"]["amount"].as_i64().unwrap());
+    provider.tell(&payment, "payment.succeeded", total).send().await.expect_problem(503, "unavailable");
+    // The shopper does not wait for the database.
+    assert_eq!(shopper.look_at_order(&order).await["state"], "paid");
+    drop(lock);
+    let told = provider.tell(&payment, "payment.succeeded", total).insist().await.expect(200);
+    assert_eq!((&told["state"], &told["changed"]), (&"paid".into(), &false.into()));
+    assert_eq!(orders_in(world.state_folder())[0].state, "paid");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,8 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-use stampede_tests::{Counters, Item, ItemTerms, Response, Shopper, World, crowd};
+use serde_json::{Value, json};
+use stampede_tests::{
+    Client, Counters, Item, ItemTerms, Response, Shopper, World, crowd, solve_proof_of_work,
+};
 
 /// How many requests are under way at once.
 const AT_ONCE: usize = 256;
@@ -134,6 +136,72 @@ async fn with_every_doorbell_lost_polls_alone_bring_the_crowd_its_result() {
     let outcomes = rush(&shoppers, &item).await;
     assert_eq!(count(&outcomes), BTreeMap::from([(Outcome::Held, 100), (Outcome::SoldOut, 900)]));
     seller.expect_counters(&item, Counters::held(100, 100)).await;
+}
+
+/// A shopper of the crowd that keeps to what it is told. Every response, and the order if there is one.
+async fn buy_politely(client: Client, item: &Item) -> (Vec<Response>, bool) {
+    let opened = client.post("/api/session").send().await;
+    let mut responses = vec![opened];
+    if responses[0].status != 201 {
+        return (responses, false);
+    }
+    let shopper = Shopper::from_session(&client, &responses[0].json());
+    let challenge = shopper.ask_challenge(item).await;
+    let question = (challenge.status == 201).then(|| challenge.json());
+    responses.push(challenge);
+    let Some(question) = question else { return (responses, false) };
+    let token = question["challenge"].as_str().unwrap();
+    let answer = solve_proof_of_work(token, question["difficulty"].as_u64().unwrap());
+    let body = json!({ "challenge": token, "answer": answer, "quantity": 1 });
+    let admitted = shopper.ask_reservation(item, &body).await;
+    let mut reservation = (admitted.status == 202).then(|| admitted.json());
+    responses.push(admitted);
+    while let Some(waiting) = reservation.take_if(|reservation| reservation["state"] == "queued") {
+        tokio::time::sleep(Duration::from_millis(waiting["poll_after_ms"].as_u64().unwrap())).await;
+        let path = format!("/api/reservations/{}", waiting["id"].as_str().unwrap());
+        let polled = shopper.client().get(&path).send().await;
+        reservation = (polled.status == 200).then(|| polled.json());
+        responses.push(polled);
+    }
+    let Some(held) = reservation.filter(|reservation| reservation["state"] == "held") else {
+        return (responses, false);
+    };
+    responses.push(shopper.checkout_request(&held).send().await);
+    let is_ordered = responses.last().is_some_and(|response| response.status == 201);
+    (responses, is_ordered)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_that_keeps_the_pace_it_is_told_meets_none_of_the_shipped_limits() {
+    const STOCK: usize = 60;
+    const SHOPPERS: usize = 800;
+    /// As in an office behind one address.
+    const AT_ONE_ADDRESS: usize = 40;
+    let world = World::builder().unchecked().set("rate_limits", "on").set("trust_proxy", "on").start().await;
+    let seller = world.seller();
+    let item = seller.publish(&ItemTerms::of(STOCK as i64)).await;
+
+    let outcomes = crowd(SHOPPERS, AT_ONCE, |number| {
+        let client = world.client().from_address(&format!("203.0.113.{}", number / AT_ONE_ADDRESS));
+        let item = &item;
+        async move { buy_politely(client, item).await }
+    })
+    .await;
+    for response in outcomes.iter().flat_map(|(responses, _)| responses) {
+        let is_sold_out = response.status == 410 && response.slug().as_deref() == Some("sold-out");
+        assert!(response.status < 300 || is_sold_out, "an honest shopper got {response}");
+    }
+    assert_eq!(outcomes.iter().filter(|(_, is_ordered)| *is_ordered).count(), STOCK);
+    seller.expect_counters(&item, Counters::ordered(STOCK as i64, STOCK as i64)).await;
+
+    // The limits are on: somebody in a hurry meets them.
+    let hasty = Shopper::arrive(&world.client().from_address("198.51.100.1")).await;
+    let other = seller.publish(&ItemTerms::of(1)).await;
+    let mut statuses = BTreeSet::new();
+    for _ in 0..40 {
+        statuses.insert(hasty.ask_challenge(&other).await.status);
+    }
+    assert!(statuses.contains(&429), "{statuses:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -55,19 +55,14 @@ impl Host {
 
     /// Starts it again at the same address.
     pub async fn restart(&mut self) {
-        self.process.kill9();
-        self.process = spawn(&self.plan, self.port);
+        self.begin_restart();
         assert!(self.is_ready().await, "the host does not start again:\n{}", self.process.last_words());
     }
 
-    /// Kills it and starts it again until it is ready, as a supervisor does: a host ends if Redis refuses it at the start.
-    pub async fn restart_until_ready(&mut self) {
+    /// Starts it again at the same address, and does not wait until it serves.
+    pub fn begin_restart(&mut self) {
         self.process.kill9();
         self.process = spawn(&self.plan, self.port);
-        while !self.is_ready().await {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            self.process = spawn(&self.plan, self.port);
-        }
     }
 
     /// SIGSTOP: it keeps its connections and does nothing until [`Host::go_on`].

@@ -40,6 +40,6 @@ pub use outsider::{Outsider, Question, Reply};
 pub use proxy::{Proxy, Weather};
 pub use seller::{Counters, Item, ItemTerms, Seller, timestamp_in};
 pub use shopper::{Shopper, solve_proof_of_work, zero_bits};
-pub use testkit::{Postgres, Process, RedisServer, Signal, eventually, free_port, program};
+pub use testkit::{AppendOnly, Postgres, Process, RedisServer, Signal, eventually, free_port, program};
 pub use wire::{Wire, WireResponse};
 pub use world::{World, WorldBuilder};

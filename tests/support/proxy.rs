@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -25,6 +26,7 @@ pub enum Weather {
 pub struct Proxy {
     port: u16,
     weather: Arc<watch::Sender<Weather>>,
+    countdown: Arc<Countdown>,
     target: watch::Sender<Option<SocketAddr>>,
     forwarding: JoinHandle<()>,
 }
@@ -36,8 +38,10 @@ impl Proxy {
         let port = listener.local_addr().expect("a bound socket has an address").port();
         let (weather, forecast) = watch::channel(Weather::Fine);
         let (target, destination) = watch::channel(None);
-        let forwarding = tokio::spawn(forward_all(listener, destination, forecast));
-        Proxy { port, weather: Arc::new(weather), target, forwarding }
+        let weather = Arc::new(weather);
+        let countdown = Arc::new(Countdown { left: AtomicI64::new(i64::MAX), weather: weather.clone() });
+        let forwarding = tokio::spawn(forward_all(listener, destination, forecast, countdown.clone()));
+        Proxy { port, weather, countdown, target, forwarding }
     }
 
     pub fn port(&self) -> u16 {
@@ -50,7 +54,32 @@ impl Proxy {
     }
 
     pub fn set(&self, weather: Weather) {
+        self.countdown.left.store(i64::MAX, Ordering::SeqCst);
         self.weather.send_replace(weather);
+    }
+
+    /// Lets so many commands through to the server, and cuts the network with the next.
+    ///
+    /// A command is a piece of what clients send. A program that waits for each reply sends one at a time.
+    pub fn cut_after(&self, commands: usize) {
+        self.countdown.left.store(i64::try_from(commands).expect("a small number"), Ordering::SeqCst);
+    }
+}
+
+/// Counts the commands that may still pass.
+struct Countdown {
+    left: AtomicI64,
+    weather: Arc<watch::Sender<Weather>>,
+}
+
+impl Countdown {
+    /// Whether one more command may pass. Cuts the network if not.
+    fn allows_one_more(&self) -> bool {
+        if self.left.fetch_sub(1, Ordering::SeqCst) > 0 {
+            return true;
+        }
+        self.weather.send_replace(Weather::Cut);
+        false
     }
 }
 
@@ -64,11 +93,13 @@ async fn forward_all(
     listener: TcpListener,
     destination: watch::Receiver<Option<SocketAddr>>,
     weather: watch::Receiver<Weather>,
+    countdown: Arc<Countdown>,
 ) {
     // Connections end with the proxy.
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
         let (mut destination, weather) = (destination.clone(), weather.clone());
+        let countdown = countdown.clone();
         connections.spawn(async move {
             if *weather.borrow() == Weather::Cut {
                 return;
@@ -83,8 +114,8 @@ async fn forward_all(
             let (from_server, to_server) = server.into_split();
             // One direction's end is the connection's end.
             tokio::select! {
-                () = forward(from_client, to_server, weather.clone()) => {}
-                () = forward(from_server, to_client, weather) => {}
+                () = forward(from_client, to_server, weather.clone(), Some(&countdown)) => {}
+                () = forward(from_server, to_client, weather, None) => {}
             }
         });
     }
@@ -94,6 +125,7 @@ async fn forward(
     mut from: tokio::net::tcp::OwnedReadHalf,
     mut to: tokio::net::tcp::OwnedWriteHalf,
     mut weather: watch::Receiver<Weather>,
+    countdown: Option<&Countdown>,
 ) {
     let mut piece = vec![0; 64 * 1024];
     loop {
@@ -102,6 +134,9 @@ async fn forward(
             _ = weather.wait_for(|now| *now == Weather::Cut) => return,
         };
         if length == 0 {
+            return;
+        }
+        if countdown.is_some_and(|countdown| !countdown.allows_one_more()) {
             return;
         }
         let late = match *weather.borrow() {

@@ -40,6 +40,7 @@ pub struct WorldBuilder {
     clock_off_by: i64,
     checked: bool,
     way_to_redis: Option<Proxy>,
+    append_only: AppendOnly,
 }
 
 impl World {
@@ -63,7 +64,14 @@ impl World {
             ("rate_limits", "off"),
         ];
         let variables = defaults.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        WorldBuilder { variables, arguments: Vec::new(), clock_off_by: 0, checked: true, way_to_redis: None }
+        WorldBuilder {
+            variables,
+            arguments: Vec::new(),
+            clock_off_by: 0,
+            checked: true,
+            way_to_redis: None,
+            append_only: AppendOnly::EverySecond,
+        }
     }
 
     pub fn client(&self) -> Client {
@@ -160,6 +168,12 @@ impl WorldBuilder {
         self
     }
 
+    /// What Redis keeps on its disk.
+    pub fn with_append_only(mut self, append_only: AppendOnly) -> WorldBuilder {
+        self.append_only = append_only;
+        self
+    }
+
     /// The host hears no doorbell and no alarm, so polls and ticks have to drive everything.
     pub fn without_doorbells(self) -> WorldBuilder {
         self.argue(&["--triggers", "http"])
@@ -180,7 +194,7 @@ impl WorldBuilder {
 
     pub async fn start(mut self) -> World {
         let folder = TempDir::with_prefix("stampede-").expect("a temporary folder");
-        let redis = RedisServer::on_port(AppendOnly::EverySecond).await;
+        let redis = RedisServer::on_port(self.append_only).await;
         let url = match &self.way_to_redis {
             Some(proxy) => {
                 proxy.lead_to(redis.port());

@@ -78,11 +78,18 @@ impl Interrupt {
         command: &mut Command,
         started: impl FnOnce(&mut Child),
     ) -> anyhow::Result<ExitStatus> {
-        self.check()?;
         let name = command.get_program().to_string_lossy().into_owned();
-        let mut child = command.spawn().with_context(|| format!("cannot run `{name}`"))?;
+        let mut child = {
+            // A request that comes meanwhile waits for the lock, and then finds the program.
+            let mut state = self.lock();
+            if state.requested {
+                return Err(Interrupted.into());
+            }
+            let child = command.spawn().with_context(|| format!("cannot run `{name}`"))?;
+            state.foreground = Some(child.id());
+            child
+        };
         started(&mut child);
-        self.lock().foreground = Some(child.id());
         let status = child.wait();
         self.lock().foreground = None;
         self.check()?;
@@ -151,5 +158,25 @@ pub fn wait_or_kill(child: &mut Child, timeout: Duration) -> anyhow::Result<Exit
             return Ok(child.wait()?);
         }
         std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
+    use super::{Interrupt, Interrupted};
+
+    #[test]
+    fn a_request_to_stop_that_comes_while_a_program_starts_reaches_the_program() {
+        let interrupt = Interrupt { state: Arc::default() };
+        let begun = Instant::now();
+        let ended = interrupt.run_with(Command::new("sleep").arg("60"), |_| interrupt.request());
+        assert!(ended.unwrap_err().is::<Interrupted>());
+        assert!(begun.elapsed() < Duration::from_secs(30), "the program ran to its end");
+        // Nothing starts after the request.
+        assert!(interrupt.run(&mut Command::new("true")).unwrap_err().is::<Interrupted>());
     }
 }

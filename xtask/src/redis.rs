@@ -243,8 +243,9 @@ fn write_configuration(folder: &Path, url: &Url) -> anyhow::Result<()> {
             "# Written by `cargo xtask up` at every start.\n\
              bind 127.0.0.1\nport {port}\nrequirepass {password}\n\
              dir \"{quoted}\"\nlogfile \"redis.log\"\ndaemonize no\n\
-             # A crash of the machine loses at most one second of writes; a crash of Redis alone loses none.\n\
-             appendonly yes\nappendfsync everysec\nsave \"\"\n\
+             # What was answered is on the disk. With everysec a slow disk holds writes back for up to two seconds, and they\n\
+             # are lost even if only Redis crashes.\n\
+             appendonly yes\nappendfsync always\nsave \"\"\n\
              # The alarm is a key that expires. Redis must not evict keys when memory runs out.\n\
              notify-keyspace-events {NOTIFICATIONS}\nmaxmemory-policy noeviction\n"
         ),

@@ -263,11 +263,26 @@ fn variables(
     if std::env::var_os("SPIN_VARIABLE_PAYMENT_PROVIDER").is_none() {
         variables.insert("payment_provider".to_owned(), "simulated".to_owned());
     }
-    if let Some(ledger) = settings.get("ledger").filter(|ledger| ledger.contains("://")) {
-        variables.insert("ledger_origin".to_owned(), origin(ledger));
+    let environment = |name: &str| std::env::var(format!("SPIN_VARIABLE_{}", name.to_uppercase())).ok();
+    if let Some(origin) = ledger_origin(settings, environment) {
+        variables.insert("ledger_origin".to_owned(), origin);
     }
     variables.extend(settings.clone());
     Ok(variables)
+}
+
+/// The origin of the order database, if it follows from the setting `ledger` of the command line or of the environment.
+fn ledger_origin(
+    settings: &BTreeMap<String, String>,
+    environment: impl Fn(&str) -> Option<String>,
+) -> Option<String> {
+    let ledger = match settings.get("ledger") {
+        Some(ledger) => ledger.clone(),
+        // A database of the environment may have its origin there, too.
+        None if environment("ledger_origin").is_some() => return None,
+        None => environment("ledger")?,
+    };
+    ledger.contains("://").then(|| origin(&ledger))
 }
 
 /// A database URL without credentials, path and query: the form in which the outbound allow-list needs it.
@@ -341,7 +356,28 @@ fn lock(data: &Path, shown: &Path) -> anyhow::Result<File> {
 
 #[cfg(test)]
 mod tests {
-    use super::origin;
+    use std::collections::BTreeMap;
+
+    use super::{ledger_origin, origin};
+
+    #[test]
+    fn the_origin_of_a_database_follows_from_the_command_line_or_the_environment() {
+        let settings = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
+        let environment = |pairs: &[(&str, &str)]| {
+            let values = settings(pairs);
+            move |name: &str| values.get(name).cloned()
+        };
+        let (here, there) = (("ledger", "postgres://u:p@here/x"), ("ledger", "postgres://u:p@there/x"));
+        let derived = |given: &[_], found: &[_]| ledger_origin(&settings(given), environment(found));
+        assert_eq!(derived(&[here], &[]).as_deref(), Some("postgres://here:5432"));
+        assert_eq!(derived(&[], &[there]).as_deref(), Some("postgres://there:5432"));
+        assert_eq!(derived(&[here], &[there]).as_deref(), Some("postgres://here:5432"));
+        assert_eq!(derived(&[], &[there, ("ledger_origin", "postgres://proxy:1")]), None);
+        assert_eq!(derived(&[("ledger", "sqlite")], &[there]), None);
+        assert_eq!(derived(&[], &[]), None);
+    }
 
     #[test]
     fn an_origin_has_no_credentials_and_always_a_port() {

@@ -71,9 +71,12 @@ pub async fn check(after: &Aftermath<'_>, seller: &Seller, item: &Item) -> anyho
     let stats = operator::stats(seller, item).await;
     stock_adds_up(&mut findings, &stats, after, &orders);
     nobody_has_more_than_the_cap(&mut findings, after, &orders);
-    what_was_told_is_recorded(&mut findings, after.records, &orders);
+    nothing_is_there_twice(&mut findings, &orders);
     money_is_accounted_for(&mut findings, after, seller, &orders, &payments).await;
-    order_of_service_is_kept(&mut findings, after.records);
+    if !after.plan.may_forget() {
+        what_was_told_is_recorded(&mut findings, after.records, &orders);
+        order_of_service_is_kept(&mut findings, after.records);
+    }
     let reservations: HashSet<&str> = after
         .records
         .iter()
@@ -113,16 +116,21 @@ fn nobody_has_more_than_the_cap(findings: &mut Vec<String>, after: &Aftermath<'_
     }
 }
 
-/// Every order that a shopper was told of is recorded, once, as that shopper's, and in a state that follows.
-fn what_was_told_is_recorded(findings: &mut Vec<String>, records: &[Record], orders: &[OrderRow]) {
-    let rows: HashMap<&str, &OrderRow> = orders.iter().map(|order| (order.id.as_str(), order)).collect();
+/// Each order has a row and a reservation of its own, and has ended.
+fn nothing_is_there_twice(findings: &mut Vec<String>, orders: &[OrderRow]) {
+    let ids: HashSet<&str> = orders.iter().map(|order| order.id.as_str()).collect();
     let of_reservations: HashSet<&str> = orders.iter().map(|order| order.reservation.as_str()).collect();
-    if of_reservations.len() != orders.len() || rows.len() != orders.len() {
+    if of_reservations.len() != orders.len() || ids.len() != orders.len() {
         findings.push("a reservation has two orders, or an order two rows".to_owned());
     }
     for order in orders.iter().filter(|order| order.state == "unpaid") {
         findings.push(format!("order {} is still unpaid", order.id));
     }
+}
+
+/// Every order that a shopper was told of is recorded as that shopper's, and in a state that follows.
+fn what_was_told_is_recorded(findings: &mut Vec<String>, records: &[Record], orders: &[OrderRow]) {
+    let rows: HashMap<&str, &OrderRow> = orders.iter().map(|order| (order.id.as_str(), order)).collect();
     for record in records {
         for (seen, id, state) in record.states().filter(|(seen, ..)| seen.status < 300) {
             if !matches!(seen.call, Call::Checkout | Call::LookAtOrder | Call::Cancel) {
@@ -174,6 +182,10 @@ async fn money_is_accounted_for(
     }
     for (payment, amounts) in &told {
         let Some(row) = rows.get(payment) else {
+            // Redis may forget an order of which the database has not heard. Its money goes back then.
+            if after.plan.may_forget() && amounts.iter().all(|amount| is_due(payment, *amount)) {
+                continue;
+            }
             findings.push(format!("money of {payment} came and the payment is lost"));
             continue;
         };

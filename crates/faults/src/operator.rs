@@ -47,6 +47,21 @@ pub async fn act(acts: &[At<Act>], begun: Instant, seller: &Seller, item: &Item,
 }
 
 impl Desk {
+    /// Makes the last decisions again, as an operator would who sees that Redis has forgotten them.
+    pub async fn decide_again(&mut self, seller: &Seller, item: &Item) {
+        let client = seller.client();
+        let post = |verb: &str| client.post(&format!("/api/admin/items/{}/{verb}", item.id));
+        // An item that is not paused, or that is over, is not resumed.
+        self.expect(insist(|| post("resume")).await, &[200, 409]);
+        let total = self.total;
+        let answer = insist(|| post("stock").json(&json!({ "total": total }))).await;
+        if answer.status == 409 {
+            // Sold meanwhile, from the stock that Redis went back to.
+            self.total = stats(seller, item).await["total"].as_i64().unwrap_or(total);
+        }
+        self.expect(answer, &[200, 409]);
+    }
+
     fn expect(&mut self, answer: Response, expected: &[u16]) {
         if !expected.contains(&answer.status) {
             self.violations.push(format!("the operator got {answer}"));

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use futures_util::future::join_all;
-use stampede_tests::{ItemTerms, Postgres, Proxy, Shopper, World};
+use stampede_tests::{AppendOnly, ItemTerms, Postgres, Proxy, RedisServer, Shopper, World};
 use tokio::sync::OnceCell;
 
 use crate::check;
@@ -55,6 +55,7 @@ pub async fn run(plan: Plan) -> anyhow::Result<Outcome> {
         .set("hold_seconds", HOLD_SECONDS)
         .set("pay_seconds", PAY_SECONDS)
         .set("captcha_difficulty", 1)
+        .with_append_only(if plan.always_synced { AppendOnly::Always } else { AppendOnly::EverySecond })
         .with_redis_behind(Proxy::start().await);
     if let Some((_, proxy, name)) = &way_to_database {
         let origin = format!("postgres://127.0.0.1:{}", proxy.port());
@@ -73,6 +74,8 @@ pub async fn run(plan: Plan) -> anyhow::Result<Outcome> {
     let arrivals = plan.shoppers.iter().map(|shopper| Shopper::arrive_at(&client, &bases[shopper.host]));
     let people = join_all(arrivals).await;
 
+    // What was made so far is not what this run may lose.
+    world.redis.written().await;
     let begun = Instant::now();
     let leaves_at = begun + STORM + PATIENCE;
     let visits = people.into_iter().zip(&plan.shoppers).enumerate().map(|(number, (shopper, intentions))| {
@@ -81,13 +84,15 @@ pub async fn run(plan: Plan) -> anyhow::Result<Outcome> {
             secret: world.webhook_secret(),
         };
         let record = Record::of(number, shopper.user_id());
-        Visit { plan: intentions, shopper, provider, item: &item, record, leaves_at }.live(begun)
+        let may_be_forgotten = plan.may_forget();
+        Visit { plan: intentions, shopper, provider, item: &item, record, may_be_forgotten, leaves_at }
+            .live(begun)
     });
     let visits = join_all(visits.collect::<Vec<_>>());
     let state = world.state_folder().to_owned();
     let lane = format!("{}:0", item.id);
     let way_to_redis = world.way_to_redis.take().context("the world has a proxy")?;
-    let (records, desk, ()) = tokio::join!(
+    let (records, mut desk, ()) = tokio::join!(
         visits,
         operator::act(&plan.acts, begun, &seller, &item, plan.stock),
         trouble::make(
@@ -104,6 +109,9 @@ pub async fn run(plan: Plan) -> anyhow::Result<Outcome> {
         ),
     );
 
+    if plan.may_forget() {
+        desk.decide_again(&seller, &item).await;
+    }
     let books = match &way_to_database {
         None => check::Books::Sqlite(state),
         Some((postgres, _, name)) => check::Books::Postgres(postgres.url(name)),
@@ -112,7 +120,11 @@ pub async fn run(plan: Plan) -> anyhow::Result<Outcome> {
     let aftermath = Aftermath { plan: &plan, records: &records, desk: &desk, database: &books };
     let checked = check::check(&aftermath, &seller, &item).await?;
     findings.extend(checked.findings);
-    let logs = if findings.is_empty() { String::new() } else { world.host.log() + &other.log() };
+    let logs = if findings.is_empty() {
+        String::new()
+    } else {
+        world.host.log() + &other.log() + &redis_in_words(&world.redis).await
+    };
     Ok(Outcome {
         findings,
         reservations: checked.reservations,
@@ -121,6 +133,13 @@ pub async fn run(plan: Plan) -> anyhow::Result<Outcome> {
         logs,
         plan,
     })
+}
+
+/// What Redis says of its append-only file, and the end of its log.
+async fn redis_in_words(redis: &RedisServer) -> String {
+    let information: String = redis.command(&["INFO", "persistence"]).await;
+    let lines: Vec<&str> = information.lines().filter(|line| line.starts_with("aof_")).collect();
+    format!("\n{}\n{}\n", lines.join(" "), redis.last_words())
 }
 
 /// A new database of the shared server, behind a proxy of its own.

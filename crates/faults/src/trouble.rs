@@ -64,7 +64,7 @@ async fn break_host(faults: &[At<Fault>], begun: Instant, host: &mut Host) {
                 tokio::time::sleep(lasts).await;
                 host.go_on();
             }
-            _ => host.restart_until_ready().await,
+            _ => host.restart().await,
         }
     }
 }
@@ -82,7 +82,7 @@ async fn break_redis(faults: &[At<Fault>], begun: Instant, redis: &mut RedisServ
             Fault::FillDisk(lasts) => {
                 redis.fill_disk();
                 tokio::time::sleep(lasts).await;
-                redis.empty_disk();
+                redis.empty_disk_and_go_on().await;
             }
             Fault::FlushScripts => redis.command(&["SCRIPT", "FLUSH"]).await,
             Fault::LoseDoorbells => {

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use bytes::{Buf as _, Bytes};
+use bytes::{Buf as _, Bytes, BytesMut};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -181,16 +181,19 @@ fn replacement_for(bytes: &[u8]) -> Option<Bytes> {
 
 /// The bytes of a response with this problem, which ends the connection.
 pub fn raw(problem: Problem) -> Bytes {
-    let request_id = crate::http::new_request_id();
-    let document = problem.document(&request_id);
-    let status = problem.status();
-    Bytes::from(format!(
-        "HTTP/1.1 {} {}\r\ncontent-type: application/problem+json\r\ncache-control: no-store\r\nx-request-id: {request_id}\r\n\
-         content-length: {}\r\nconnection: close\r\n\r\n{document}",
-        status.as_u16(),
-        status.canonical_reason().unwrap_or_default(),
-        document.len(),
-    ))
+    let response = problem.response(&crate::http::new_request_id(), |document| document);
+    let status = response.status();
+    let mut bytes = BytesMut::new();
+    let first = format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or_default());
+    bytes.extend_from_slice(first.as_bytes());
+    for (name, value) in response.headers() {
+        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            bytes.extend_from_slice(part);
+        }
+    }
+    bytes.extend_from_slice(format!("content-length: {}\r\n\r\n", response.body().len()).as_bytes());
+    bytes.extend_from_slice(response.body());
+    bytes.freeze()
 }
 
 impl Read for Transport {

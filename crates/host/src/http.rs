@@ -43,8 +43,8 @@ pub struct Service {
     router: Router<Target>,
     limits: Arc<Limits>,
     in_work: Arc<Semaphore>,
-    /// Bytes of all request bodies that are still arriving.
-    buffered: AtomicUsize,
+    /// Bytes of all request bodies that their components have not read yet.
+    buffered: Arc<AtomicUsize>,
 }
 
 /// The component that a route leads to.
@@ -77,7 +77,7 @@ impl Service {
     /// Serves `router` within `limits`.
     pub fn new(router: Router<Target>, limits: Arc<Limits>) -> Self {
         let in_work = Arc::new(Semaphore::new(limits.max_concurrency));
-        Self { router, limits, in_work, buffered: AtomicUsize::new(0) }
+        Self { router, limits, in_work, buffered: Arc::default() }
     }
 
     /// Serves one request. Every failure becomes a problem document.
@@ -136,7 +136,7 @@ impl Service {
             }
             return Err(Problem::TooLarge);
         }
-        let mut buffered = Buffered { total: &self.buffered, bytes: 0 };
+        let mut buffered = Buffered { total: self.buffered.clone(), bytes: 0 };
         let reading = async {
             let mut whole = BytesMut::new();
             while let Some(frame) = body.frame().await {
@@ -156,7 +156,7 @@ impl Service {
         };
         let whole =
             timeout(self.limits.read_timeout, reading).await.map_err(|_| Problem::RequestTimeout)??;
-        Ok(Full::new(whole).map_err(Error::from).boxed_unsync())
+        Ok(Counted { body: Full::new(whole), _buffered: buffered }.map_err(Error::from).boxed_unsync())
     }
 }
 
@@ -171,14 +171,14 @@ async fn discard(mut body: Incoming) {
     }
 }
 
-/// The memory of one request's body while it arrives. Only bytes that have arrived count, so a client that announces a
-/// large body and sends nothing keeps nobody out.
-struct Buffered<'a> {
-    total: &'a AtomicUsize,
+/// The memory of one request's body. Only bytes that have arrived count, so a client that announces a large body and sends
+/// nothing keeps nobody out.
+struct Buffered {
+    total: Arc<AtomicUsize>,
     bytes: usize,
 }
 
-impl Buffered<'_> {
+impl Buffered {
     /// Adds `bytes`, and returns whether all bodies together are still within `most`.
     fn grow(&mut self, bytes: usize, most: usize) -> bool {
         self.bytes += bytes;
@@ -186,9 +186,35 @@ impl Buffered<'_> {
     }
 }
 
-impl Drop for Buffered<'_> {
+impl Drop for Buffered {
     fn drop(&mut self) {
         self.total.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// A complete request body. Its memory counts until the component drops it: when it has read it, or with its request.
+struct Counted {
+    body: Full<Bytes>,
+    _buffered: Buffered,
+}
+
+impl http_body::Body for Counted {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

@@ -102,21 +102,29 @@ fn files_below(path: &Path) -> Result<Vec<PathBuf>> {
         return Ok(vec![path.to_owned()]);
     }
     let mut found = Vec::new();
-    let mut folders = vec![path.to_owned()];
-    while let Some(folder) = folders.pop() {
-        let entries =
-            std::fs::read_dir(&folder).with_context(|| format!("files: can't read {}", folder.display()))?;
-        for entry in entries {
-            let path = entry.with_context(|| format!("files: can't read {}", folder.display()))?.path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                found.push(path);
-            }
-        }
-    }
+    collect_files(path, &mut Vec::new(), &mut found)?;
     found.sort();
     Ok(found)
+}
+
+/// `above` are the folders that lead here. A link back to one of them would never end, so it is not followed.
+fn collect_files(folder: &Path, above: &mut Vec<PathBuf>, found: &mut Vec<PathBuf>) -> Result<()> {
+    let what = || format!("files: can't read {}", folder.display());
+    let real = folder.canonicalize().with_context(what)?;
+    if above.contains(&real) {
+        return Ok(());
+    }
+    above.push(real);
+    for entry in std::fs::read_dir(folder).with_context(what)? {
+        let path = entry.with_context(what)?.path();
+        if path.is_dir() {
+            collect_files(&path, above, found)?;
+        } else {
+            found.push(path);
+        }
+    }
+    above.pop();
+    Ok(())
 }
 
 fn excluded(relative: &Path, exclude: &[String]) -> bool {
@@ -218,6 +226,21 @@ mod tests {
             .map(|p| p.strip_prefix(&staging).unwrap().to_owned())
             .collect();
         assert_eq!(found, ["other/d.txt", "static/a.css", "static/deep/b.js"].map(PathBuf::from));
+    }
+
+    #[test]
+    fn a_link_back_to_a_folder_above_is_not_followed() {
+        let base = world();
+        std::os::unix::fs::symlink(base.path(), base.path().join("static/deep/up")).unwrap();
+        std::os::unix::fs::symlink(base.path().join("other"), base.path().join("static/aside")).unwrap();
+        let found: Vec<_> = files_below(&base.path().join("static"))
+            .unwrap()
+            .iter()
+            .map(|path| path.strip_prefix(base.path()).unwrap().display().to_string())
+            .collect();
+        let through_the_link = |path: &&String| path.starts_with("static/deep/up/static/");
+        assert!(found.contains(&"static/aside/d.txt".to_owned()), "{found:?}");
+        assert!(!found.iter().any(|path| through_the_link(&path)), "{found:?}");
     }
 
     #[test]

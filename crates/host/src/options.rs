@@ -47,7 +47,7 @@ pub struct Limits {
     /// Largest request body; a larger one gets status 413
     #[arg(long, default_value_t = 1024 * 1024, value_name = "BYTES")]
     pub max_body_bytes: usize,
-    /// Memory for all request bodies that are still arriving; beyond it requests get status 503
+    /// Memory for all request bodies that arrive or wait to be read by a component; beyond it requests get status 503
     #[arg(long, default_value_t = 256 * 1024 * 1024, value_name = "BYTES")]
     pub max_buffered_bytes: usize,
     /// How long a client may take to send a request's head, and then its body (408)

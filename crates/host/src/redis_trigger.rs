@@ -1,14 +1,16 @@
 //! Calls components for messages on Redis channels. A message is a doorbell: it says that there is work.
 //!
-//! As in Spin, a handler's error is only logged. Spin handles one message at a time per server; this host handles one at a
-//! time per component, so a component that waits for a slow database delays no other. This host also adds:
-//! - It reconnects by itself.
+//! Spin handles one message at a time per server; this host handles one at a time per component, so a component that waits
+//! for a slow database delays no other. Spin logs a handler's error and forgets the message. This host also adds:
+//! - It connects and reconnects by itself, and waits for a server that is not ready when the host starts.
+//! - A message that was not handled is passed on again after a pause, until it is handled. Redis may refuse all writes
+//!   for a while, and nobody might ring again after that. A message that made its instance trap is not repeated.
 //! - After each connect it calls every component once with an empty message, because messages may have been missed.
 //! - A flood of messages can't use up memory. A message that is already pending is not queued again. When a queue is
 //!   full, each channel gets one empty message instead of the rest.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
@@ -30,10 +32,12 @@ const LONGEST_QUEUE: usize = 4096;
 /// The most bytes of a message. A larger one is passed on as an empty one.
 const LARGEST_MESSAGE: usize = 64 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// How many attempts to connect the host makes at start.
-const ATTEMPTS_AT_START: u32 = 3;
+/// The pauses between attempts to connect.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// The pauses before a message that was not handled is passed on again.
+const FIRST_REST: Duration = Duration::from_millis(200);
+const LONGEST_REST: Duration = Duration::from_secs(2);
 /// How long no message may come before the connection is checked. Otherwise nobody would notice a dead one.
 const CHECK_AFTER: Duration = Duration::from_secs(5);
 
@@ -78,28 +82,9 @@ impl Trigger {
         Self { address, name, bells, limits, queues }
     }
 
-    /// Subscribes for the first time.
-    ///
-    /// # Errors
-    /// Fails if the server can't be reached with a few attempts.
-    pub async fn connect(&self) -> anyhow::Result<redis::aio::PubSub> {
-        let mut pause = FIRST_PAUSE;
-        for attempt in 1.. {
-            match self.subscribe().await {
-                Ok(subscription) => return Ok(subscription),
-                Err(error) if attempt == ATTEMPTS_AT_START => {
-                    anyhow::bail!("can't reach {} for the Redis triggers: {error}", self.name)
-                }
-                Err(_) => sleep(pause).await,
-            }
-            pause = LONGEST_PAUSE.min(pause * 2);
-        }
-        unreachable!("the loop ends with its last attempt")
-    }
-
-    /// Rings components until `stop` is true. Then finishes the messages in work.
-    pub async fn run(self: Arc<Self>, first: redis::aio::PubSub, stop: watch::Receiver<bool>) {
-        let listening = tokio::spawn(self.clone().listen(first));
+    /// Connects, and rings components until `stop` is true. Then finishes the messages in work.
+    pub async fn run(self: Arc<Self>, stop: watch::Receiver<bool>) {
+        let listening = tokio::spawn(self.clone().listen());
         let mut consumers = JoinSet::new();
         for component in self.queues.keys() {
             consumers.spawn(self.clone().consume(component.clone(), stop.clone()));
@@ -116,6 +101,7 @@ impl Trigger {
     async fn consume(self: Arc<Self>, component: Arc<str>, mut stop: watch::Receiver<bool>) {
         let Some(queue) = self.queues.get(&component) else { return };
         let mut instances: HashMap<usize, Live> = HashMap::new();
+        let mut rest = FIRST_REST;
         loop {
             let idle = self.limits.idle_instance_timeout;
             let next = tokio::select! {
@@ -128,7 +114,12 @@ impl Trigger {
                 continue;
             };
             instances.retain(|_, live| live.last_use.elapsed() < idle);
-            self.ring(bell, message, &mut instances).await;
+            if self.ring(bell, message.clone(), &mut instances).await {
+                rest = FIRST_REST;
+            } else {
+                queue.push_after(rest, (bell, message));
+                rest = LONGEST_REST.min(rest * 2);
+            }
         }
     }
 
@@ -158,10 +149,29 @@ impl Trigger {
         }
     }
 
-    /// Fills the queues, and connects again whenever the connection is lost. Never ends.
-    async fn listen(self: Arc<Self>, first: redis::aio::PubSub) {
-        let mut subscription = first;
+    /// Subscribes. Tries until the server answers, and logs why it does not.
+    async fn connect(&self) -> redis::aio::PubSub {
+        let mut pause = FIRST_PAUSE;
+        let mut told = String::new();
         loop {
+            let reason = match self.subscribe().await {
+                Ok(subscription) => return subscription,
+                Err(error) => error.to_string(),
+            };
+            if reason != told {
+                log::warn(None, &format!("can't listen to {}, trying again: {reason}", self.name));
+                told = reason;
+            }
+            sleep(pause).await;
+            pause = LONGEST_PAUSE.min(pause * 2);
+        }
+    }
+
+    /// Fills the queues, and connects again whenever the connection is lost. Never ends.
+    async fn listen(self: Arc<Self>) {
+        loop {
+            let subscription = self.connect().await;
+            log::info(None, &format!("listening to {}", self.name));
             // Messages may have been missed, so ring everybody. The components most likely use the same server. It is back,
             // so their connections need not pause any longer.
             self.bells.iter().for_each(|bell| bell.component.services.redis.try_again());
@@ -170,15 +180,6 @@ impl Trigger {
             }
             self.receive(subscription).await;
             log::warn(None, &format!("lost {}: connecting again", self.name));
-            let mut pause = FIRST_PAUSE;
-            subscription = loop {
-                match self.subscribe().await {
-                    Ok(subscription) => break subscription,
-                    Err(_) => sleep(pause).await,
-                }
-                pause = LONGEST_PAUSE.min(pause * 2);
-            };
-            log::info(None, &format!("listening to {} again", self.name));
         }
     }
 
@@ -216,7 +217,8 @@ impl Trigger {
         }
     }
 
-    async fn ring(&self, bell: usize, message: Vec<u8>, instances: &mut HashMap<usize, Live>) {
+    /// Passes a message on. Returns whether it is done with: handled, or never to be tried again.
+    async fn ring(&self, bell: usize, message: Vec<u8>, instances: &mut HashMap<usize, Live>) -> bool {
         let Bell { component, code, .. } = &self.bells[bell];
         // Take the instance out of the map while it works, so that one that fails does not stay there.
         let live = match instances.remove(&bell) {
@@ -227,26 +229,29 @@ impl Trigger {
             Ok(live) => live,
             Err(error) => {
                 log::error(Some(&component.id), &format!("can't make an instance: {error:#}"));
-                return;
+                return false;
             }
         };
-        match timeout(self.limits.request_timeout, live.handle(message)).await {
-            Ok(Ok(Ok(()))) => {}
+        let handled = match timeout(self.limits.request_timeout, live.handle(message)).await {
+            Ok(Ok(Ok(()))) => true,
             Ok(Ok(Err(error))) => {
-                log::error(Some(&component.id), &format!("a message was not handled: {error}"))
+                log::error(Some(&component.id), &format!("a message was not handled: {error}"));
+                false
             }
             Ok(Err(error)) => {
                 log::error(Some(&component.id), &format!("an instance ended: {error:#}"));
-                return;
+                // Most likely it would end every instance.
+                return true;
             }
             Err(_) => {
                 log::error(Some(&component.id), "a message took longer than the request timeout");
-                return;
+                return false;
             }
-        }
+        };
         if live.uses < self.limits.max_instance_reuse_count {
             instances.insert(bell, live);
         }
+        handled
     }
 }
 
@@ -284,10 +289,10 @@ impl Live {
 }
 
 /// Messages that wait. Equal ones wait only once.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Queue {
-    pending: Mutex<Pending>,
-    pushed: Notify,
+    pending: Arc<Mutex<Pending>>,
+    pushed: Arc<Notify>,
 }
 
 #[derive(Default)]
@@ -295,6 +300,8 @@ struct Pending {
     order: VecDeque<Message>,
     /// The same messages, for a quick look-up.
     queued: HashSet<Message>,
+    /// Messages that were not handled and come back after a pause.
+    resting: HashSet<Message>,
 }
 
 /// The index of a bell, and the message's content.
@@ -303,7 +310,7 @@ type Message = (usize, Vec<u8>);
 impl Queue {
     fn push(&self, bell: usize, payload: Vec<u8>) {
         {
-            let mut pending = self.pending.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            let mut pending = self.pending();
             // An empty message asks for all work, so it also stands for the messages that do not fit.
             let message = (bell, if pending.order.len() < LONGEST_QUEUE { payload } else { Vec::new() });
             if !pending.queued.insert(message.clone()) {
@@ -314,10 +321,32 @@ impl Queue {
         self.pushed.notify_one();
     }
 
+    /// Queues a message that was not handled, after a pause.
+    fn push_after(&self, pause: Duration, (bell, payload): Message) {
+        let message = {
+            let mut pending = self.pending();
+            let message = (bell, if pending.resting.len() < LONGEST_QUEUE { payload } else { Vec::new() });
+            if !pending.resting.insert(message.clone()) {
+                return;
+            }
+            message
+        };
+        let queue = self.clone();
+        tokio::spawn(async move {
+            sleep(pause).await;
+            queue.pending().resting.remove(&message);
+            queue.push(message.0, message.1);
+        });
+    }
+
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
     async fn next(&self) -> Message {
         loop {
             {
-                let mut pending = self.pending.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                let mut pending = self.pending();
                 if let Some(message) = pending.order.pop_front() {
                     pending.queued.remove(&message);
                     return message;
@@ -348,12 +377,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_message_that_was_not_handled_comes_back_once_after_its_pause() {
+        let queue = Queue::default();
+        let begun = Instant::now();
+        queue.push_after(FIRST_REST, (0, b"a".to_vec()));
+        queue.push_after(FIRST_REST, (0, b"a".to_vec()));
+        assert_eq!(queue.next().await, (0, b"a".to_vec()));
+        assert!(begun.elapsed() >= FIRST_REST);
+        assert!(queue.pending().order.is_empty() && queue.pending().resting.is_empty());
+    }
+
+    #[tokio::test]
     async fn a_flood_ends_in_one_empty_message_per_channel() {
         let queue = Queue::default();
         for number in 0..10 * LONGEST_QUEUE {
             queue.push(number % 2, number.to_le_bytes().to_vec());
         }
-        let pending = queue.pending.lock().unwrap();
+        let pending = queue.pending();
         assert_eq!(pending.order.len(), LONGEST_QUEUE + 2);
         assert_eq!(pending.order.iter().filter(|(_, payload)| payload.is_empty()).count(), 2);
     }

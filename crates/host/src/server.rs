@@ -66,10 +66,9 @@ pub async fn run(options: Options) -> Result<()> {
 
     if has(TriggerKind::Redis) {
         for trigger in redis_triggers(&application, &loaded, &limits)? {
-            let subscription = trigger.connect().await?;
             let (stopped, alive) = (stopped.clone(), alive.clone());
             tokio::spawn(async move {
-                trigger.run(subscription, stopped).await;
+                trigger.run(stopped).await;
                 drop(alive);
             });
         }

@@ -39,6 +39,22 @@ fn a_grant_is_for_one_port_and_one_name_only() {
 }
 
 #[test]
+fn a_granted_database_does_not_lead_to_another_address() {
+    let host = Application::web("allowed_outbound_hosts = [\"postgres://db.example:5432\"]").start();
+    for address in [
+        "postgres://db.example/x?hostaddr=127.0.0.1",
+        "postgres://db.example/x?host=127.0.0.1",
+        "postgres://db.example,127.0.0.1/x",
+        "postgres://db.example/x?host=/run/postgresql",
+        "postgres://%2Frun%2Fpostgresql/x",
+        "postgres:///x?hostaddr=127.0.0.1",
+    ] {
+        let refused = host.post("/postgres", address);
+        assert!(refused.contains("not permitted"), "{address}: {refused}");
+    }
+}
+
+#[test]
 fn a_granted_host_is_reached_over_http() {
     let other = Application::web("").start();
     let host = Application::web(&format!("allowed_outbound_hosts = [\"http://{}\"]", other.address)).start();

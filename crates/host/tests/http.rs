@@ -137,7 +137,11 @@ fn a_request_that_is_not_http_gets_a_problem_document() {
     ] {
         let mut client = host.client();
         client.write(request.as_bytes());
-        assert_eq!(client.read(false).problem(slug), status);
+        let response = client.read(false);
+        assert_eq!(response.problem(slug), status);
+        assert_eq!(response.header("x-content-type-options"), Some("nosniff"), "{response:?}");
+        let policy = response.header("content-security-policy");
+        assert!(policy.is_some_and(|policy| policy.contains("default-src 'none'")), "{response:?}");
     }
     assert_eq!(host.text("/constant"), "constant");
 }
@@ -213,6 +217,23 @@ fn a_body_counts_as_memory_only_as_it_arrives() {
     silent[0].write(b"x");
     assert_eq!(silent[0].read(false).body, "1000");
     assert_eq!(host.post("/length", &"x".repeat(900)), "900");
+}
+
+#[test]
+fn a_body_counts_as_memory_until_its_component_has_read_it() {
+    let host = host(&["--max-body-bytes", "1000", "--max-buffered-bytes", "1500"]);
+    let mut asleep = host.client();
+    // This path never reads its body.
+    asleep.send("POST", "/sleep?2000", &[], &"x".repeat(1000));
+    eventually("a body that does not fit", || {
+        let response = host.client().request("POST", "/length", &[], &"x".repeat(900));
+        (response.status == 503).then(|| response.problem("unavailable"))
+    });
+    assert_eq!(asleep.read(false).status, 200);
+    eventually("there is room again", || {
+        let response = host.client().request("POST", "/length", &[], &"x".repeat(900));
+        (response.status == 200).then_some(())
+    });
 }
 
 #[test]

@@ -174,6 +174,35 @@ fn when_redis_is_back_the_trigger_rings_every_component_again() {
 }
 
 #[test]
+fn a_host_waits_for_a_redis_that_refuses_at_its_start() {
+    let redis = Redis::start();
+    redis.fill_disk();
+    // Redis notices with this write that its disk is full.
+    redis.command(&["SET", "a", "1"]);
+    eventually("Redis refuses writes", || redis.try_command(&["SET", "a", "2"]).is_err().then_some(()));
+    let host = application(&redis).start();
+    host.expect_log("can't listen to");
+    host.expect_log("MISCONF");
+    assert_eq!(host.text("/constant"), "constant");
+    redis.empty_disk();
+    rung_at_start(&redis);
+}
+
+#[test]
+fn a_message_that_redis_refused_is_passed_on_again_until_it_is_handled() {
+    let redis = Redis::start();
+    let host = application(&redis).start();
+    rung_at_start(&redis);
+    redis.fill_disk();
+    redis.command(&["SET", "a", "1"]);
+    eventually("Redis refuses writes", || redis.try_command(&["SET", "a", "2"]).is_err().then_some(()));
+    redis.command(&["PUBLISH", "one", "work"]);
+    host.expect_log("a message was not handled");
+    redis.empty_disk();
+    eventually("the message is handled", || redis.rung().contains(&"end work".to_owned()).then_some(()));
+}
+
+#[test]
 fn without_the_redis_triggers_no_component_is_rung_and_no_redis_is_needed() {
     let mut redis = Redis::start();
     let application = application(&redis).with(&["--triggers", "http"]);

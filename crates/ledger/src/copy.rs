@@ -4,7 +4,7 @@ use crate::apply::{Applied, Entry, apply};
 use crate::personal_data;
 use crate::sql::{Sql, SqlError};
 use sale::Engine;
-use sale::ids::Lane;
+use sale::ids::{Lane, PaymentId};
 use sale::keys::LEDGER_DOORBELL;
 use sale::scripts::EngineError;
 use sale::store::Redis;
@@ -80,6 +80,41 @@ pub async fn drain<R: Redis>(
         }
     }
     Ok(drained)
+}
+
+/// Whether the database has the money of `payment`. If it lacks it, copies up to `batches` times 250 events first.
+///
+/// A message that says so to a provider ends its repeats. Redis may still forget the payment then, but the database
+/// brings it back.
+pub async fn copy_success<R: Redis>(
+    engine: &Engine<R>,
+    sql: &impl Sql,
+    payment: &PaymentId,
+    batches: u32,
+) -> Result<bool, CopyError> {
+    for _ in 0..batches {
+        if has_success(sql, payment).await? {
+            return Ok(true);
+        }
+        if !copy(engine, sql, &payment.order.lane, BATCH).await?.more() {
+            break;
+        }
+    }
+    Ok(has_success(sql, payment).await?)
+}
+
+/// Whether the money of `payment` is recorded: in the payment's state, or in an event that is set aside.
+async fn has_success(sql: &impl Sql, payment: &PaymentId) -> Result<bool, SqlError> {
+    let rows = sql
+        .execute(
+            "SELECT 1 FROM payments WHERE id = $1 AND state IN ('succeeded', 'refund_due', 'refunded') \
+             UNION ALL \
+             SELECT 1 FROM set_aside WHERE order_id = $2 AND dismissed_at IS NULL \
+                 AND (payload LIKE '%order.paid%' OR payload LIKE '%.refund_due%') LIMIT 1",
+            &[payment.to_string().into(), payment.order.to_string().into()],
+        )
+        .await?;
+    Ok(!rows.is_empty())
 }
 
 /// Copies the oldest events of `lane`, up to `most` (at most 1000), and then removes them from the outbox.

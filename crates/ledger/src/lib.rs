@@ -35,5 +35,5 @@ pub mod spin;
 mod sql;
 
 pub use apply::{Applied, Entry, apply};
-pub use copy::{Copied, CopyError, copy, drain};
+pub use copy::{Copied, CopyError, copy, copy_success, drain};
 pub use sql::{Dialect, Row, Sql, SqlError, Value};

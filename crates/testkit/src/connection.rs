@@ -3,24 +3,14 @@
 use std::time::Duration;
 
 use futures::StreamExt;
-use redis::aio::{MultiplexedConnection, PubSub};
-use redis::{AsyncConnectionConfig, Client};
+use redis::Client;
+use redis::aio::PubSub;
 
-/// A connection to a [`crate::RedisServer`].
-#[derive(Clone)]
-pub struct Connection(MultiplexedConnection);
+#[cfg(feature = "engine")]
+pub use engine::Connection;
 
 /// A subscription to channels.
 pub struct Listener(PubSub);
-
-impl Connection {
-    pub(crate) async fn open(client: &Client) -> Connection {
-        // A crowd of thousands that shares a few connections waits a while for its replies on a busy machine.
-        let patience = AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(60)));
-        let connection = client.get_multiplexed_async_connection_with_config(&patience).await;
-        Connection(connection.expect("our own Redis answers"))
-    }
-}
 
 impl Listener {
     pub(crate) async fn open(client: &Client, channels: &[&str]) -> Listener {
@@ -43,12 +33,24 @@ impl Listener {
 
 #[cfg(feature = "engine")]
 mod engine {
-    use redis::Value;
+    use redis::aio::MultiplexedConnection;
+    use redis::{AsyncConnectionConfig, Client, Value};
     use sale::store::{Redis, RedisError, Reply};
 
-    use super::{Connection, Duration, Listener};
+    use super::{Duration, Listener};
+
+    /// A connection to a [`crate::RedisServer`].
+    #[derive(Clone)]
+    pub struct Connection(MultiplexedConnection);
 
     impl Connection {
+        pub(crate) async fn open(client: &Client) -> Connection {
+            // A crowd of thousands that shares a few connections waits a while for its replies on a busy machine.
+            let patience = AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(60)));
+            let connection = client.get_multiplexed_async_connection_with_config(&patience).await;
+            Connection(connection.expect("our own Redis answers"))
+        }
+
         /// Executes a command that must succeed.
         pub async fn command(&self, command: &str, arguments: &[&str]) -> Vec<Reply> {
             let arguments: Vec<&[u8]> = arguments.iter().map(|argument| argument.as_bytes()).collect();

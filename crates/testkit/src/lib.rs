@@ -11,7 +11,9 @@ mod programs;
 mod redis_server;
 mod wait;
 
-pub use connection::{Connection, Listener};
+#[cfg(feature = "engine")]
+pub use connection::Connection;
+pub use connection::Listener;
 pub use postgres::Postgres;
 pub use process::{Process, free_port};
 pub use programs::program;

@@ -9,7 +9,9 @@ use redis::aio::MultiplexedConnection;
 use tempfile::TempDir;
 
 use crate::Signal;
-use crate::connection::{Connection, Listener};
+#[cfg(feature = "engine")]
+use crate::connection::Connection;
+use crate::connection::Listener;
 use crate::process::{Process, free_port};
 use crate::{eventually, program};
 
@@ -88,11 +90,13 @@ impl RedisServer {
     }
 
     /// A connection that sees replies as the engine does.
+    #[cfg(feature = "engine")]
     pub async fn connect(&self) -> Connection {
         Connection::open(&self.client).await
     }
 
     /// As many connections as a crowd of function instances would hold.
+    #[cfg(feature = "engine")]
     pub async fn connect_many(&self, count: usize) -> Vec<Connection> {
         let mut connections = Vec::with_capacity(count);
         for _ in 0..count {
@@ -167,6 +171,26 @@ impl RedisServer {
     /// There is room again.
     pub fn empty_disk(&self) {
         self.process.limit_file_size(None);
+    }
+
+    /// There is room again. A server that ended because it could not write is started again, as by a supervisor.
+    pub async fn empty_disk_and_go_on(&mut self) {
+        if self.process.ended().is_some() {
+            self.restart().await;
+        } else {
+            self.empty_disk();
+        }
+    }
+
+    /// Waits until everything that it has taken is on its disk.
+    pub async fn written(&self) {
+        eventually("Redis has written everything", Duration::from_secs(30), async || {
+            let information: redis::InfoDict = self.command(&["INFO", "persistence"]).await;
+            let is_none = |name: &str| information.get::<i64>(name) == Some(0);
+            let is_well = information.get::<String>("aof_last_write_status")? == "ok";
+            (is_none("aof_buffer_length") && is_none("aof_pending_bio_fsync") && is_well).then_some(())
+        })
+        .await
     }
 
     /// The end of its log.

@@ -5,6 +5,9 @@
 //!
 //! Other keys that expire arrive here too and are ignored. A runtime may send an empty message after its subscription was
 //! interrupted; it means all lanes.
+//!
+//! An alarm key expires once. If Redis then refuses the work, the handler fails, and our host passes the message on again.
+//! Under Spin the lane's next script sets the alarm again, and otherwise the next tick does the work.
 
 use sale::{Engine, keys, work};
 use web::SharedRedis;
@@ -22,16 +25,24 @@ async fn handle(message: Vec<u8>) -> anyhow::Result<()> {
     } else {
         std::str::from_utf8(&message).ok().and_then(keys::lane_of_alarm).into_iter().collect()
     };
+    let mut failures = 0;
     for lane in lanes {
         match work::lapse(&engine, &lane).await {
             Ok(done) => worker::log_done("alarm", &lane, &done).await,
-            Err(error) => worker::log_failure("alarm", &lane.to_string(), error),
+            Err(error) => {
+                worker::log_failure("alarm", &lane.to_string(), error);
+                failures += 1;
+            }
         }
         // Units that came back go to the next in the queue, even if nobody hears the doorbell that the script rang.
         match work::drain(&engine, &lane, BATCHES).await {
             Ok(done) => worker::log_done("alarm", &lane, &done).await,
-            Err(error) => worker::log_failure("alarm", &lane.to_string(), error),
+            Err(error) => {
+                worker::log_failure("alarm", &lane.to_string(), error);
+                failures += 1;
+            }
         }
     }
+    anyhow::ensure!(failures == 0, "{failures} pieces of work failed");
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Redis trigger `stampede:grant`: drains a lane's queue into holds, batch after batch (script `grant`).
 //!
 //! The message names the lane; an empty message means all lanes. Draining twice changes nothing. If a message is lost, polls,
-//! alarms and ticks do the work.
+//! alarms and ticks do the work. If Redis refuses the work, the handler fails, and our host passes the message on again.
 
 use sale::{Engine, work};
 use web::SharedRedis;
@@ -15,11 +15,16 @@ web::subscriber!("grant", handle, settings: [LOG_REQUESTS, REDIS_URL]);
 
 async fn handle(message: Vec<u8>) -> anyhow::Result<()> {
     let engine = Engine::new(SharedRedis);
+    let mut failures = 0;
     for lane in work::hinted(&engine, &message).await? {
         match work::drain(&engine, &lane, BATCHES).await {
             Ok(done) => worker::log_done("grant", &lane, &done).await,
-            Err(error) => worker::log_failure("grant", &lane.to_string(), error),
+            Err(error) => {
+                worker::log_failure("grant", &lane.to_string(), error);
+                failures += 1;
+            }
         }
     }
+    anyhow::ensure!(failures == 0, "{failures} pieces of work failed");
     Ok(())
 }

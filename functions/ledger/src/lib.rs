@@ -8,7 +8,8 @@
 //!
 //! After Redis came back from an old copy, a lane knows less than the database. This function then rebuilds the lane (scripts
 //! of the folder `rebuild`). It looks for such lanes when events contradict the database, and after each reconnection: a
-//! runtime that reaches Redis again sends an empty message. A rebuild that is not finished in one run rings for the next one,
+//! runtime that reaches Redis again sends an empty message. If Redis refuses the work, the handler fails, and our host passes
+//! the message on again. A rebuild that is not finished in one run rings for the next one,
 //! and so do the lane's alarm and ticks.
 
 use order_ledger::rebuild::{Rebuilt, go_on, rebuild_unless_lost};
@@ -34,7 +35,7 @@ async fn handle(message: Vec<u8>) -> anyhow::Result<()> {
         Ok(sql) => sql,
         Err(problem) => {
             worker::log_failure("ledger", &hint(&lanes), problem.cause().unwrap_or_default());
-            return Ok(());
+            return later(&message);
         }
     };
     if message.is_empty() {
@@ -44,10 +45,11 @@ async fn handle(message: Vec<u8>) -> anyhow::Result<()> {
         lanes.dedup();
         for lane in &lanes {
             if check(&engine, &sql, lane).await.is_err() {
-                return Ok(());
+                return later(&message);
             }
         }
     }
+    let mut failures = 0;
     for lane in &lanes {
         if !message.is_empty() && report(lane, go_on(&engine, &sql, lane, PATIENCE).await).is_err() {
             return Ok(());
@@ -63,11 +65,20 @@ async fn handle(message: Vec<u8>) -> anyhow::Result<()> {
             Err(error) => {
                 worker::log_failure("ledger", &lane.to_string(), &error);
                 if is_database(&error) {
-                    return Ok(());
+                    return later(&message);
                 }
+                failures += 1;
             }
         }
     }
+    anyhow::ensure!(failures == 0, "{failures} pieces of work failed");
+    Ok(())
+}
+
+/// What a message comes to while the order database is in trouble. A named lane's alarm rings again every second. Nothing
+/// rings again for the check of all lanes, so that message fails, and our host passes it on again.
+fn later(message: &[u8]) -> anyhow::Result<()> {
+    anyhow::ensure!(!message.is_empty(), "the order database is in trouble, so not all lanes were checked");
     Ok(())
 }
 

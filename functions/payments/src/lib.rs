@@ -1,6 +1,7 @@
 //! `POST /api/payments/webhook`, for the payment provider, which signs its calls: tells us how a payment went.
 //!
-//! Runs the script `settle`. Money that matches no payment goes into the order database as money to give back.
+//! Runs the script `settle`, and copies the success into the order database (scripts `read_outbox`, `acknowledge`) before it
+//! responds. Money that matches no payment goes into the order database as money to give back.
 //! Problems: malformed, invalid, bad-signature, stale-signature, unavailable.
 
 mod webhook;

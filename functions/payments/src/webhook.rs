@@ -2,7 +2,7 @@
 
 use order_ledger::rebuild::{Standing, standing};
 use order_ledger::refunds::{self, Reason, Unmatched};
-use order_ledger::{read, recorded, spin};
+use order_ledger::{copy_success, read, recorded, spin};
 use sale::Engine;
 use sale::ids::{OrderId, PaymentId};
 use sale::money::{Currency, Money};
@@ -16,6 +16,8 @@ use web::platform::settings;
 use web::shop::payment::{SIGNATURE, check_age, verify};
 use web::{Problem, Request, Response, SharedRedis, header};
 
+/// Copies of 250 events each that one webhook makes at most, to get its own event recorded.
+const COPY_BATCHES: u32 = 8;
 /// The longest name of an event, in characters.
 const MOST_EVENT_ID: usize = 255;
 
@@ -41,13 +43,18 @@ pub async fn receive(request: &mut Request) -> Result<Response, Problem> {
         _ => return Err(Problem::invalid("type", "must be payment.succeeded or payment.failed")),
     };
     let received = match find(&engine, &message, outcome).await? {
-        Match::Order { id, state, changed } => Received {
-            event_id: message.event_id,
-            changed,
-            order_id: Some(id),
-            state: Some(state),
-            unmatched: None,
-        },
+        Match::Order { payment, state, changed } => {
+            if outcome == PaymentOutcome::Succeeded {
+                record(&engine, &payment).await?;
+            }
+            Received {
+                event_id: message.event_id,
+                changed,
+                order_id: Some(payment.order),
+                state: Some(state),
+                unmatched: None,
+            }
+        }
         Match::Nothing { reason, currency } => {
             let changed = outcome == PaymentOutcome::Succeeded
                 && give_back(request, &message, reason, currency, now).await?;
@@ -66,7 +73,7 @@ pub async fn receive(request: &mut Request) -> Result<Response, Problem> {
 /// What a message is about.
 enum Match {
     /// A payment of an order, which is now in `state`.
-    Order { id: OrderId, state: OrderState, changed: bool },
+    Order { payment: PaymentId, state: OrderState, changed: bool },
     /// No payment of ours. `currency` is that of the order, if there is one.
     Nothing { reason: Reason, currency: Option<Currency> },
 }
@@ -104,7 +111,7 @@ async fn find(
         // The sale has left Redis, and the provider repeats what is recorded.
         if matches!(payment.state, PaymentState::Succeeded | PaymentState::RefundDue | PaymentState::Refunded)
         {
-            return Ok(Match::Order { id: id.order, state: order.state, changed: false });
+            return Ok(Match::Order { payment: id, state: order.state, changed: false });
         }
     }
     let reason = match standing {
@@ -143,13 +150,26 @@ async fn find_in_redis(
             Some(_) => {}
         }
     }
-    let found = |id, state, changed| Ok(Some(Match::Order { id, state, changed }));
+    let found = |state, changed| Ok(Some(Match::Order { payment: id.clone(), state, changed }));
     match engine.settle(id, outcome, amount.minor_units()).await? {
-        Settled::Moved(order) => found(order.id, order.state, true),
-        Settled::Repeated(order) => found(order.id, order.state, false),
+        Settled::Moved(order) => found(order.state, true),
+        Settled::Repeated(order) => found(order.state, false),
         Settled::WrongAmount { .. } => wrong(currency().await?),
         Settled::NotFound => Ok(None),
     }
+}
+
+/// Makes sure that the order database has a payment's success.
+///
+/// Redis may lose what it wrote last: with `appendfsync everysec` up to two seconds of it, even if only its process dies.
+/// A provider that got a 200 never repeats its message. So it gets one only if the money is in the database, from which
+/// a lane that forgot it is rebuilt.
+async fn record(engine: &Engine<SharedRedis>, payment: &PaymentId) -> Result<(), Problem> {
+    let sql = spin::open().await?;
+    if copy_success(engine, &sql, payment, COPY_BATCHES).await? {
+        return Ok(());
+    }
+    Err(Problem::unavailable(format_args!("the order database does not have {payment} yet")))
 }
 
 /// Records money that matches no payment, for good, so that an operator gives it back. Returns whether it was new.

@@ -32,6 +32,8 @@ async fn handle(message: Vec<u8>) -> anyhow::Result<()> {
     };
     if let Err(problem) = reminded.await {
         worker::log_failure("reminder", "", problem.cause().unwrap_or(problem.slug()));
+        // If Redis refused, the alarm could not be set again. Our host passes a message on again that failed.
+        anyhow::bail!("the provider was not reminded");
     }
     Ok(())
 }

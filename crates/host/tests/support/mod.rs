@@ -71,6 +71,23 @@ impl Redis {
         self.server.port()
     }
 
+    /// The disk has no room for another write.
+    pub fn fill_disk(&self) {
+        self.server.fill_disk();
+    }
+
+    /// There is room again.
+    pub fn empty_disk(&self) {
+        self.server.empty_disk();
+    }
+
+    /// Runs a command that Redis may refuse.
+    pub fn try_command(&self, words: &[&str]) -> redis::RedisResult<redis::Value> {
+        let mut command = redis::cmd(words[0]);
+        command.arg(&words[1..]);
+        self.runtime.block_on(async { command.query_async(&mut self.server.connection().await).await })
+    }
+
     /// Runs a command; nested replies come as lines.
     pub fn command(&self, words: &[&str]) -> String {
         fn text(value: redis::Value) -> String {

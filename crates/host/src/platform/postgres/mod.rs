@@ -249,14 +249,7 @@ impl State {
     fn postgres(&self, address: &str) -> Result<Arc<Server>, Error> {
         let config: Config =
             address.parse().map_err(|_| Error::ConnectionFailed("the address is invalid".to_owned()))?;
-        let ports = config.get_ports();
-        for (index, host) in config.get_hosts().iter().enumerate() {
-            let ServerHost::Tcp(host) = host else {
-                return Err(Error::ConnectionFailed("a socket file is not permitted".to_owned()));
-            };
-            let port = ports.get(index).or(ports.first()).copied().unwrap_or(5432);
-            let destination =
-                Destination { scheme: "postgres".to_owned(), host: host.to_lowercase(), port: Some(port) };
+        for destination in destinations(&config)? {
             if !self.component.allowed_hosts.allow(&destination) {
                 let message = format!("the address {destination} is not permitted");
                 log::warn(
@@ -267,9 +260,6 @@ impl State {
                 );
                 return Err(Error::ConnectionFailed(message));
             }
-        }
-        if config.get_hosts().is_empty() {
-            return Err(Error::ConnectionFailed("the address names no host".to_owned()));
         }
         Ok(self.component.services.postgres.server(address, config))
     }
@@ -297,6 +287,35 @@ impl State {
             false => Ok(builder.address.clone()),
         })
     }
+}
+
+/// Every place that the library may connect to for this address.
+///
+/// # Errors
+/// Fails if the address leads to a socket file, or nowhere.
+fn destinations(config: &Config) -> Result<Vec<Destination>, Error> {
+    let (hosts, addresses, ports) = (config.get_hosts(), config.get_hostaddrs(), config.get_ports());
+    let port_of = |index: usize| ports.get(index).or(ports.first()).copied().unwrap_or(5432);
+    let at = |host: String, index| Destination {
+        scheme: "postgres".to_owned(),
+        host: host.to_lowercase(),
+        port: Some(port_of(index)),
+    };
+    let mut destinations = Vec::new();
+    for (index, host) in hosts.iter().enumerate() {
+        let ServerHost::Tcp(host) = host else {
+            return Err(Error::ConnectionFailed("a socket file is not permitted".to_owned()));
+        };
+        destinations.push(at(host.clone(), index));
+    }
+    // The library connects to `hostaddr` in place of `host`, so the address needs a grant of its own.
+    for (index, address) in addresses.iter().enumerate() {
+        destinations.push(at(address.to_string(), index));
+    }
+    if destinations.is_empty() {
+        return Err(Error::ConnectionFailed("the address names no host".to_owned()));
+    }
+    Ok(destinations)
 }
 
 impl Host for State {}
@@ -428,6 +447,32 @@ impl<T: Send> HostConnectionWithStore<T> for Platform {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_place_that_an_address_leads_to_needs_a_grant() {
+        for (address, places) in [
+            ("postgres://u:p@Db.Example:6000/x", "postgres://db.example:6000"),
+            ("postgres://db/x?hostaddr=10.0.0.7", "postgres://db:5432 postgres://10.0.0.7:5432"),
+            ("postgres:///x?hostaddr=10.0.0.7&port=6000", "postgres://10.0.0.7:6000"),
+            ("postgres://db/x?host=other", "postgres://db:5432 postgres://other:5432"),
+            ("postgres://a:1,b:2/x", "postgres://a:1 postgres://b:2"),
+            (
+                "host=a,b hostaddr=10.0.0.7,::1 port=9",
+                "postgres://a:9 postgres://b:9 postgres://10.0.0.7:9 postgres://::1:9",
+            ),
+        ] {
+            let config: Config = address.parse().unwrap();
+            let found: Vec<String> =
+                destinations(&config).unwrap().iter().map(Destination::to_string).collect();
+            assert_eq!(found.join(" "), places, "{address}");
+        }
+        for nowhere in
+            ["postgres:///x", "postgres:///x?host=/run/postgresql", "postgres://%2Frun%2Fpostgresql/x"]
+        {
+            let config: Config = nowhere.parse().unwrap();
+            assert!(destinations(&config).is_err(), "{nowhere}");
+        }
+    }
 
     #[test]
     fn a_statement_that_changes_the_session_or_its_transaction_is_recognised() {

@@ -59,22 +59,6 @@ pub fn empty_key_value(state: &Path) {
     assert!(deleted > 0, "the key-value store was empty already: the test shows nothing");
 }
 
-/// The values in the key-value stores whose keys have this beginning.
-pub fn values_in_store(state: &Path, beginning: &str) -> Vec<Vec<u8>> {
-    let path = state.join("sqlite_key_value.db");
-    // No file yet means nothing was stored yet.
-    let Ok(connection) = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY) else {
-        return Vec::new();
-    };
-    let Ok(mut statement) =
-        connection.prepare("SELECT value FROM spin_key_value WHERE substr(key, 1, length(?1)) = ?1")
-    else {
-        return Vec::new();
-    };
-    let rows = statement.query_map([beginning], |row| row.get(0));
-    rows.and_then(Iterator::collect).expect("the table is Spin's")
-}
-
 /// The database file of the default store.
 pub(crate) fn open(state: &Path, flags: OpenFlags) -> Connection {
     let path = file(state);

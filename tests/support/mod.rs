@@ -27,11 +27,11 @@ mod wire;
 mod world;
 
 pub use artefacts::{checkout, screenshots};
-pub use challenge::{id_of_challenge, read_picture};
+pub use challenge::read_picture;
 pub use client::{Client, Request, Response};
 pub use contract::Contract;
 pub use crowd::{crowd, meanwhile};
-pub use database::{DatabaseLock, OrderRow, empty_key_value, lock_database, orders_in, values_in_store};
+pub use database::{DatabaseLock, OrderRow, empty_key_value, lock_database, orders_in};
 pub use host::Host;
 pub use outsider::{Outsider, Question, Reply};
 pub use proxy::{Proxy, Weather};

@@ -159,24 +159,30 @@ async fn instantiation(report: &mut Report, shared: SocketAddr) -> anyhow::Resul
     Ok(())
 }
 
-/// Measures how fast new pictures are issued, as a crowd asks for them in the first second of a sale.
+/// Measures how fast challenges are issued, as a crowd asks for them in the first second of a sale: proofs of work, which
+/// are usual, and pictures, which have to be drawn.
 async fn challenges(settings: &Settings, report: &mut Report) -> anyhow::Result<()> {
-    let world =
-        quiet(World::builder()).set("captcha_kind", "image").set("captcha_difficulty", 0).start().await;
-    let address = world.host.base().trim_start_matches("http://").parse()?;
-    let seller = world.seller();
-    let item = seller.publish(&ItemTerms::of(100)).await;
-    let bench = Bench { settings, seller, world, address };
-    let path = format!("/api/items/{}/challenges", item.id);
-    let tokens = bench.sessions(1_000).await?;
-    let asked = tokens.iter().map(|token| request("POST", &path, Some(token), None)).collect();
-    let outcome =
-        closed_loop(address, settings.connections, repeat_for(asked, settings.time()), |_, response| {
-            response.status == 201 && contains(response.body, "\"image\"")
-        })
-        .await?;
-    report.add_outcome("challenge, picture", &outcome);
-    report.add_figure("challenges issued", outcome.rate(), "/s", Budget::AtLeast(3_000.0));
+    for (kind, name) in [("pow", "challenge, proof of work"), ("image", "challenge, picture")] {
+        let world =
+            quiet(World::builder()).set("captcha_kind", kind).set("captcha_difficulty", 0).start().await;
+        let address = world.host.base().trim_start_matches("http://").parse()?;
+        let seller = world.seller();
+        let item = seller.publish(&ItemTerms::of(100)).await;
+        let bench = Bench { settings, seller, world, address };
+        let path = format!("/api/items/{}/challenges", item.id);
+        let tokens = bench.sessions(1_000).await?;
+        let asked = tokens.iter().map(|token| request("POST", &path, Some(token), None)).collect();
+        let wanted = format!("\"kind\":\"{kind}\"");
+        let outcome =
+            closed_loop(address, settings.connections, repeat_for(asked, settings.time()), |_, response| {
+                response.status == 201 && contains(response.body, &wanted)
+            })
+            .await?;
+        report.add_outcome(name, &outcome);
+        if kind == "pow" {
+            report.add_figure("challenges issued", outcome.rate(), "/s", Budget::AtLeast(3_000.0));
+        }
+    }
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 import { now } from "/assets/net.js";
 import { button, el, find, icon, timer, trouble } from "/assets/ui.js";
 import { locale, t } from "/assets/words.js";
+import { work } from "/assets/work.js";
 
 /**
  * A view `{node, focus, stop}` of `challenge`. It calls `submit(solution)` with the solution, `another(hint, kind)` for a
@@ -95,23 +96,6 @@ function image(challenge, submit, another) {
 function pow(challenge, submit, another) {
   const bar = el("progress", { max: 100, value: 0, "aria-label": () => t("challenge") });
   const words = el("p", { class: "digits", id: "pow-progress" });
-  const worker = new Worker("/assets/pow.js");
-  worker.onmessage = ({ data }) => {
-    // Luck decides when the work ends. The bar shows how likely it was to have ended by now.
-    const share = data.answer ? 1 : 1 - Math.exp(-data.tried / 2 ** challenge.difficulty);
-    bar.value = share * 100;
-    words.textContent = data.answer ? t("pow_done") : t("pow_progress", { n: Math.floor(share * 100) });
-    if (data.answer) submit(data.answer);
-  };
-  worker.onerror = () =>
-    node.append(
-      trouble({ title: t("widget_failed") }),
-      button(
-        () => t("retry"),
-        () => another(),
-      ),
-    );
-  worker.postMessage({ challenge: challenge.challenge, difficulty: challenge.difficulty });
   const node = el(
     "div",
     {},
@@ -119,7 +103,29 @@ function pow(challenge, submit, another) {
     bar,
     words,
   );
-  return { node, stop: () => worker.terminate() };
+  // The work may have begun before the shopper asked.
+  challenge.work ??= work(challenge);
+  challenge.work.watch(({ share, answer, failed }) => {
+    bar.value = share * 100;
+    words.textContent = answer ? t("pow_done") : t("pow_progress", { n: Math.floor(share * 100) });
+    // The view that is being drawn must stand before it sends.
+    if (answer) queueMicrotask(() => submit(answer));
+    if (!failed) return;
+    node.append(
+      trouble({ title: t("widget_failed") }),
+      button(
+        () => t("retry"),
+        () => another(),
+      ),
+    );
+  });
+  return {
+    node,
+    stop: () => {
+      challenge.work.stop();
+      delete challenge.work;
+    },
+  };
 }
 
 /** A hosted widget. The page loads its script only where the server names one, and its policy must allow it. */

@@ -3,9 +3,10 @@
 import { actor } from "/assets/acting.js";
 import { adopt, lookIn, poll } from "/assets/item-polling.js";
 import { api, changed, state } from "/assets/item-state.js";
-import { insist } from "/assets/net.js";
-import { confirmed, el, find, trouble } from "/assets/ui.js";
+import { insist, now } from "/assets/net.js";
+import { confirmed, el, find, timer, trouble } from "/assets/ui.js";
 import { t } from "/assets/words.js";
+import { work } from "/assets/work.js";
 
 const view = find("#view");
 const notice = find("#notice");
@@ -51,6 +52,53 @@ function refused(refusal) {
 /** A pause may last for hours. The page shows it instead of trying again. */
 const settle = (refusal) => refusal.slug === "paused";
 
+// --- The challenge that the page asks for by itself at the start, so that a slow device begins to work at once ----------
+
+/** How long the pages of a crowd take at most to ask, in ms, so that they are not one wave. */
+const SPREAD = 800;
+/** A challenge with less time left than this, in ms, is not worth beginning with. */
+const TOO_LATE = 20000;
+let ahead = null;
+const starting = timer(prepare);
+
+/** Asks for a challenge in a moment, before the shopper does. */
+export const prepareSoon = () => starting.set(Math.random() * SPREAD);
+
+function prepare() {
+  if (isActing() || ahead || document.hidden) return;
+  const abort = new AbortController();
+  // After a refusal there is none, and the shopper who asks is told why. But the page's clock may be a little early.
+  const final = (refusal) => refusal.slug !== "not-started";
+  const request = { user: true, body: {}, signal: abort.signal };
+  const asked = insist("POST", `${api}/challenges`, request, { settle: final }).then(
+    ({ data }) => {
+      if (data.kind === "pow" && !abort.signal.aborted) data.work = work(data);
+      return data;
+    },
+    () => null,
+  );
+  ahead = { asked, abort };
+}
+
+/** Drops the challenge that nobody asked for, and the work on it. */
+export function dropPrepared() {
+  starting.stop();
+  ahead?.abort.abort();
+  ahead?.asked.then((data) => data?.work?.stop());
+  ahead = null;
+}
+
+/** The challenge that the page asked for by itself, once; null if there is none that is good. */
+async function prepared() {
+  starting.stop();
+  const data = await ahead?.asked;
+  const isGood = data && Date.parse(data.expires_at) - now() > TOO_LATE;
+  // From now on the challenge's view looks after the work.
+  if (isGood) ahead = null;
+  else dropPrepared();
+  return isGood ? data : null;
+}
+
 /** Asks for a challenge, or for a place at once where the item has none. */
 export function reserve() {
   state.kind = undefined;
@@ -59,7 +107,8 @@ export function reserve() {
 
 async function ask(signal, onWait) {
   const body = { kind: state.kind };
-  const { data } = await insist("POST", `${api}/challenges`, { user: true, body, signal }, { onWait, settle });
+  const asked = () => insist("POST", `${api}/challenges`, { user: true, body, signal }, { onWait, settle });
+  const data = (await prepared()) ?? (await asked()).data;
   if (data.kind === "off") return enter({}, signal, onWait);
   state.challenge = data;
 }

@@ -6,7 +6,7 @@
 // item-state.js holds what the page knows, item-polling.js asks the server, item-actions.js does what the shopper wants,
 // item-steps.js makes the views. This module draws them.
 
-import { isActing } from "/assets/item-actions.js";
+import { dropPrepared, isActing, prepareSoon } from "/assets/item-actions.js";
 import { begin, lookIn, poll, pollSoon, stopLooking } from "/assets/item-polling.js";
 import { memory, onChange, state, stepNow } from "/assets/item-state.js";
 import { STEPS } from "/assets/item-steps.js";
@@ -60,6 +60,9 @@ function draw(lead) {
       const focus = current.focus ?? (() => (find("#reserve", view) ?? heading)?.focus({ preventScroll: false }));
       focus();
     }
+    if (step !== "ready" && step !== "challenge") dropPrepared();
+    // Bots act within a moment of the start. A phone needs a second for its work, so it need not wait for the finger.
+    if (step === "ready" && before === "upcoming") prepareSoon();
     if (step === "ready" && before === "upcoming") announce(t("announce_go"));
     else if (before && heading && step !== "challenge") announce(heading.textContent);
   }

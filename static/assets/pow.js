@@ -91,10 +91,12 @@ function hasher(prefix) {
   };
 }
 
-addEventListener("message", ({ data: { challenge, difficulty } }) => {
+// Workers share the work: each tries every `step`-th answer, from its own `from` on.
+addEventListener("message", ({ data: { challenge, difficulty, from, step } }) => {
   const bits = hasher(`${challenge}:`);
-  for (let n = 0; ; n++) {
-    if (bits(String(n)) >= difficulty) return postMessage({ answer: String(n) });
-    if (n % 8192 === 0) postMessage({ tried: n });
+  for (let tried = 0; ; tried++) {
+    const answer = String(from + tried * step);
+    if (bits(answer) >= difficulty) return postMessage({ tried, answer });
+    if (tried % 8192 === 0) postMessage({ tried });
   }
 });

@@ -1,11 +1,7 @@
-use std::collections::HashSet;
 use std::time::Duration;
 
 use serde_json::json;
-use stampede_tests::{
-    ItemTerms, World, crowd, eventually, id_of_challenge, read_picture, solve_proof_of_work, values_in_store,
-    zero_bits,
-};
+use stampede_tests::{ItemTerms, World, crowd, eventually, read_picture, solve_proof_of_work, zero_bits};
 
 #[tokio::test]
 async fn a_solved_challenge_buys_one_reservation() {
@@ -19,6 +15,14 @@ async fn a_solved_challenge_buys_one_reservation() {
     let body = json!({ "challenge": token, "answer": solution, "quantity": 1 });
     let reservation = shopper.ask_reservation(&item, &body).await.expect(202);
     assert_eq!(reservation["state"], "queued");
+}
+
+#[tokio::test]
+async fn a_shop_that_chooses_no_challenge_asks_for_a_proof_of_work() {
+    let (world, item) = World::builder().unset("captcha_kind").unset("captcha_difficulty").selling(5).await;
+    let shopper = world.shopper().await;
+    let challenge = shopper.ask_challenge(&item).await.expect(201);
+    assert_eq!((&challenge["kind"], &challenge["difficulty"]), (&json!("pow"), &json!(18)));
 }
 
 #[tokio::test]
@@ -246,65 +250,6 @@ async fn a_proof_of_work_is_harder_for_an_address_that_fails_again_and_again() {
         }
         let challenge = neighbour.ask_challenge(&item).await;
         (challenge.status == 201 && challenge.json()["difficulty"].as_u64() > Some(6)).then_some(())
-    })
-    .await;
-}
-
-/// The ids of the challenges in a batch of the pool, as `web::shop::puzzles` writes it.
-fn ids_in(batch: &[u8]) -> Vec<[u8; 9]> {
-    let (mut ids, mut rest) = (Vec::new(), &batch[17..]);
-    while !rest.is_empty() {
-        ids.push(rest[1..10].try_into().unwrap());
-        let length = usize::from(u16::from_le_bytes(rest[26..28].try_into().unwrap()));
-        rest = &rest[28 + length..];
-    }
-    ids
-}
-
-#[tokio::test]
-async fn a_crowd_gets_pictures_that_were_drawn_ahead_and_each_its_own() {
-    let settings = World::builder().set("captcha_kind", "image").set("captcha_difficulty", 4);
-    let world = settings.set("puzzle_pool", 160).start().await;
-    let pool = eventually("the pool is filled ahead", Duration::from_secs(30), async || {
-        let batches = values_in_store(world.state_folder(), "puzzles/");
-        (batches.len() == 5).then_some(batches)
-    })
-    .await;
-    let ahead: HashSet<[u8; 9]> = pool.iter().flat_map(|batch| ids_in(batch)).collect();
-    assert_eq!(ahead.len(), 160);
-
-    let item = world.seller().publish(&ItemTerms::of(300)).await;
-    let shoppers: Vec<_> = crowd(20, 20, async |_| world.shopper().await).await;
-    let challenges = crowd(300, 20, async |number| {
-        shoppers[number % shoppers.len()].ask_challenge(&item).await.expect(201)
-    })
-    .await;
-    let tokens = challenges.iter().map(|challenge| challenge["challenge"].as_str().unwrap());
-    let ids: HashSet<[u8; 9]> = tokens.map(id_of_challenge).collect();
-    let pictures: HashSet<&str> =
-        challenges.iter().map(|challenge| challenge["image"].as_str().unwrap()).collect();
-    assert_eq!((ids.len(), pictures.len()), (300, 300), "a picture was shown twice");
-
-    // A picture that was drawn ahead is as good as any.
-    let mut bought = 0;
-    for (number, challenge) in challenges.iter().enumerate() {
-        let token = challenge["challenge"].as_str().unwrap();
-        if !ahead.contains(&id_of_challenge(token)) || bought == 3 {
-            continue;
-        }
-        let solution = read_picture(world.session_secret(), token);
-        let body = json!({ "challenge": token, "answer": solution, "quantity": 1 });
-        let response = shoppers[number % shoppers.len()].ask_reservation(&item, &body).await;
-        assert!(matches!(response.status, 200 | 202), "{response}");
-        bought += 1;
-    }
-    assert_eq!(bought, 3, "nothing came from the pool");
-    // The shoppers took pictures from the pool, so it is filled again, with others.
-    eventually("the pool is filled again", Duration::from_secs(30), async || {
-        // The pool is filled when a shopper finds a slot empty.
-        crowd(40, 20, async |_| shoppers[0].ask_challenge(&item).await.expect(201)).await;
-        let batches = values_in_store(world.state_folder(), "puzzles/");
-        batches.iter().flat_map(|batch| ids_in(batch)).any(|id| !ahead.contains(&id)).then_some(())
     })
     .await;
 }

@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use stampede_tests::{Item, ItemTerms, Outsider, Question, Reply, World, eventually, read_picture};
+use stampede_tests::{Counters, Item, ItemTerms, Outsider, Question, Reply, World, eventually, read_picture};
 
 use super::chromium::Chromium;
 
@@ -14,6 +14,10 @@ const SHIFT_TAB: &str = "\u{e008}\u{e004}";
 async fn open(browser: &Chromium, world: &World, item: &Item) {
     browser.open(&format!("{}/items/{}", world.host.base(), item.id)).await;
     browser.wait_for_step(&["ready"]).await;
+    keep_challenges(browser).await;
+}
+
+async fn keep_challenges(browser: &Chromium) {
     browser
         .run(
             "const send = window.fetch;
@@ -141,6 +145,49 @@ async fn the_page_lives_on_while_the_device_works() {
     browser.run("document.querySelector('[data-action=cancel-challenge]').focus()").await;
     browser.press(ENTER).await;
     browser.wait_for_step(&["ready"]).await;
+}
+
+#[tokio::test]
+async fn the_work_begins_at_the_start_before_the_shopper_presses_and_serves_them() {
+    let world = World::builder().set("captcha_difficulty", 12).start().await;
+    let item = world.seller().publish(&ItemTerms::of(3).between(4.0, 3600.0)).await;
+    let browser = Chromium::start().await;
+    browser.open(&format!("{}/items/{}", world.host.base(), item.id)).await;
+    browser.wait_for_step(&["upcoming"]).await;
+    keep_challenges(&browser).await;
+    browser.wait_for_step(&["ready"]).await;
+    let asked = async || browser.run("return window.challenges.length").await;
+    eventually("the page asks by itself", Duration::from_secs(30), async || {
+        (asked().await == 1).then_some(())
+    })
+    .await;
+    // Nothing is reserved for somebody who has not asked.
+    assert_eq!(browser.step().await, "ready");
+    world.seller().expect_counters(&item, Counters::untouched(3)).await;
+    browser.click("#reserve").await;
+    browser.wait_for_step(&["held"]).await;
+    assert_eq!(asked().await, 1, "the work that was begun counts");
+}
+
+#[tokio::test]
+async fn some_cores_share_the_work_and_one_stays_free_for_the_page() {
+    let (world, item) = World::builder().set("captcha_difficulty", 14).selling(3).await;
+    let browser = Chromium::start().await;
+    open(&browser, &world, &item).await;
+    browser
+        .run(
+            "Object.defineProperty(navigator, 'hardwareConcurrency', { value: 4 });
+             window.shares = [];
+             const send = Worker.prototype.postMessage;
+             Worker.prototype.postMessage = function (message) {
+               window.shares.push([message.from, message.step]);
+               return send.call(this, message);
+             };",
+        )
+        .await;
+    browser.click("#reserve").await;
+    browser.wait_for_step(&["held"]).await;
+    assert_eq!(browser.run("return window.shares").await, json!([[0, 3], [1, 3], [2, 3]]));
 }
 
 #[tokio::test]

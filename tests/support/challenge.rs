@@ -6,10 +6,10 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
 /// The characters that pictures have.
-const ALPHABET: &[u8; 16] = b"ACFHJKMNRTWX3479";
+const ALPHABET: &[u8; 16] = b"ACEHJKLMRTUX2369";
 
 /// The id in a challenge's token.
-pub fn id_of_challenge(token: &str) -> [u8; 9] {
+fn id_of_challenge(token: &str) -> [u8; 9] {
     let bytes = URL_SAFE_NO_PAD.decode(token).expect("a token is base64url");
     bytes[11..20].try_into().expect("nine bytes are nine")
 }

@@ -27,13 +27,13 @@ mod wire;
 mod world;
 
 pub use artefacts::{checkout, screenshots};
-pub use challenge::{id_of_challenge, read_picture};
+pub use challenge::read_picture;
 pub use client::{Client, Request, Response};
 pub use contract::Contract;
 pub use crowd::{crowd, meanwhile};
 pub use database::{
-    BrokenStore, DatabaseLock, OrderRow, add_personal_data, bytes_in, empty_key_value, lock_database, orders_in, rows_in,
-    values_in_store,
+    BrokenStore, DatabaseLock, OrderRow, add_personal_data, bytes_in, empty_key_value, lock_database,
+    orders_in, rows_in, values_in_store,
 };
 pub use host::Host;
 pub use outsider::{Outsider, Question, Reply};

@@ -150,6 +150,12 @@ impl WorldBuilder {
         self
     }
 
+    /// Leaves a variable as spin.toml has it.
+    pub fn unset(mut self, name: &str) -> WorldBuilder {
+        self.variables.remove(name);
+        self
+    }
+
     /// Adds arguments to the host's command line.
     pub fn argue(mut self, arguments: &[&str]) -> WorldBuilder {
         self.arguments.extend(arguments.iter().map(|argument| (*argument).to_owned()));

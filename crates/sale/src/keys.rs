@@ -9,10 +9,6 @@ use crate::ids::{Lane, UserId};
 pub const GRANT_DOORBELL: &str = "stampede:grant";
 /// The channel on which a lane's outbox asks to be copied; the message is the lane.
 pub const LEDGER_DOORBELL: &str = "stampede:ledger";
-/// The channel on which the pool of pictures for challenges asks to be filled; the message is a slot, and how many from it.
-pub const PUZZLES_DOORBELL: &str = "stampede:puzzles";
-/// Batches of that pool that were claimed of late, a set.
-pub const PUZZLES_CLAIMED: &str = "{puzzles}:claimed";
 
 /// The operators' truth of sales: a hash of sale id to document.
 pub const SALES: &str = "{catalogue}:sales";

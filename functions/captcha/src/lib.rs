@@ -6,10 +6,8 @@
 //! The body is empty or names the kind that the shopper prefers. Where pictures are asked for, a shopper who can't see may
 //! choose `{"kind": "pow"}`, a proof of work that is harder than elsewhere.
 //!
-//! Pictures come from the pool (script `claim_puzzles`), or are drawn here. Problems: unauthorized, not-found, blocked,
+//! Problems: unauthorized, not-found, blocked,
 //! not-started, ended, sold-out, paused, rate-limited, invalid, unavailable.
-
-mod pool;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -19,10 +17,9 @@ use sale::scripts::ChallengeCount;
 use sale::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use web::caller::{allowances, session};
-use web::platform::settings;
+use web::platform::{random, settings};
 use web::shop::catalogue::Snapshot;
 use web::shop::challenge::{self, Challenges, Kind, LIFETIME_MS, Record, Task, WIDGET_ACTION};
-use web::shop::puzzles::Ready;
 use web::shop::{blocklist, catalogue, mark, rules};
 use web::{Method, Problem, Response, SharedRedis};
 
@@ -35,7 +32,6 @@ web::service!("captcha", handle, settings: COMMON, IDENTITY, [
     RATE_LIMITS,
     CAPTCHA_KIND,
     CAPTCHA_DIFFICULTY,
-    PUZZLE_POOL,
     TURNSTILE_SITE_KEY,
     TURNSTILE_SCRIPT_URL,
 ]);
@@ -218,15 +214,22 @@ async fn issue(
             }
         }
         Kind::Image => {
-            let challenges = Challenges::shared().await?;
-            let Ready { challenge: prepared, png } = pool::next(&challenges, difficulty).await?;
-            let (token, _) = challenges.issue(Task::Image(prepared), user, item, now);
+            let drawn = drawn(difficulty);
+            let task = Task::Image { solution: &drawn.solution };
+            let (token, _) = Challenges::shared().await?.issue(task, user, item, now);
             Challenge {
                 challenge: token,
-                image: Some(format!("data:image/png;base64,{}", BASE64.encode(png))),
+                image: Some(format!("data:image/png;base64,{}", BASE64.encode(drawn.png))),
                 alternative: Some(Kind::Pow.as_str()),
                 ..challenge
             }
         }
     })
+}
+
+/// A new picture of so many characters.
+fn drawn(characters: u8) -> puzzle::Puzzle {
+    let secret: [u8; puzzle::MOST_CHARACTERS] = random::bytes();
+    let secret = secret.get(..usize::from(characters)).unwrap_or(&secret);
+    puzzle::draw(secret, u64::from_le_bytes(random::bytes()))
 }

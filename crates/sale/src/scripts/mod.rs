@@ -35,7 +35,6 @@ crate::declare_scripts! {
         pay: MOST_PAYMENTS, PaymentOpened;
         cancel: Cancelled;
         spend_allowance: Spent;
-        claim_puzzles;
     }
     /// What runs without a shopper who waits: for doorbells, alarms and ticks, and for the provider's webhooks.
     worker {

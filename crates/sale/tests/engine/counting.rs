@@ -44,22 +44,3 @@ async fn a_document_is_saved_only_on_the_version_that_was_read() {
     let answers = futures::future::join_all(writes).await;
     assert_eq!(answers.iter().filter(|answer| **answer == Saved::Done).count(), 1);
 }
-
-#[tokio::test]
-async fn a_batch_of_pictures_has_one_claimer() {
-    let shop = Shop::empty().await;
-    let connections = shop.server.connect_many(20).await;
-    for batch in ["one", "two"] {
-        let claims = connections
-            .iter()
-            .map(async |redis| sale::Engine::new(redis).claim_puzzles(batch).await.unwrap());
-        let claimed = futures::future::join_all(claims).await;
-        assert_eq!(claimed.iter().filter(|claimed| **claimed).count(), 1, "{batch}");
-    }
-    // Claims are forgotten by themselves, and a later one does not put that off.
-    let left = async || shop.redis.number("PTTL", &[sale::keys::PUZZLES_CLAIMED]).await;
-    assert!((1..=60_000).contains(&left().await));
-    shop.redis.command("PEXPIRE", &[sale::keys::PUZZLES_CLAIMED, "5000"]).await;
-    assert!(shop.engine().claim_puzzles("three").await.unwrap());
-    assert!((1..=5_000).contains(&left().await));
-}

@@ -56,7 +56,6 @@ settings! {
 
     CAPTCHA_KIND = "captcha_kind"
     CAPTCHA_DIFFICULTY = "captcha_difficulty"
-    PUZZLE_POOL = "puzzle_pool"
     TURNSTILE_SITE_KEY = "turnstile_site_key"
     TURNSTILE_SECRET = "turnstile_secret"
     TURNSTILE_SCRIPT_URL = "turnstile_script_url"

@@ -35,12 +35,6 @@ pub(crate) async fn get(key: &str) -> Result<Option<Vec<u8>>, NoStore> {
     checked(store.get(key).await)
 }
 
-/// Whether there is anything under `key`.
-pub(crate) async fn exists(key: &str) -> Result<bool, NoStore> {
-    let store = shared().await?;
-    checked(store.exists(key).await)
-}
-
 /// Puts `bytes` under `key`, in place of what was there.
 pub(crate) async fn set(key: &str, bytes: &[u8]) -> Result<(), NoStore> {
     let store = shared().await?;

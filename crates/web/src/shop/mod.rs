@@ -7,7 +7,6 @@ pub mod challenge;
 pub mod mark;
 pub mod payment;
 pub mod publishing;
-pub mod puzzles;
 pub mod rules;
 pub mod views;
 pub mod worker;

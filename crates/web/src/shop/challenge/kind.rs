@@ -33,7 +33,7 @@ impl Kind {
     pub const fn usual_difficulty(self) -> u8 {
         match self {
             Self::Image => 5,
-            // A quarter of a million hashes: about a second on a phone.
+            // A quarter of a million hashes: about a second on a slow phone.
             Self::Pow => 18,
             Self::Turnstile | Self::Off => 0,
         }

@@ -42,41 +42,11 @@ const DIGEST_LENGTH: usize = 16;
 const HEAD_LENGTH: usize = 3 + 8 + ID_LENGTH;
 const TOKEN_LENGTH: usize = HEAD_LENGTH + 2 * DIGEST_LENGTH;
 
-/// The part of a picture's challenge that can be made before a shopper asks: an id, and a digest of the solution that
-/// fits this id only. Without our key, neither of them reveals the solution.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Prepared {
-    /// How many characters the picture has.
-    pub characters: u8,
-    id: [u8; ID_LENGTH],
-    digest: [u8; DIGEST_LENGTH],
-}
-
-impl Prepared {
-    /// How many bytes [`Prepared::write`] appends.
-    pub const LENGTH: usize = 1 + ID_LENGTH + DIGEST_LENGTH;
-
-    /// Appends its bytes to `bytes`.
-    pub fn write(&self, bytes: &mut Vec<u8>) {
-        bytes.push(self.characters);
-        bytes.extend(self.id);
-        bytes.extend(self.digest);
-    }
-
-    /// Reads back what [`Prepared::write`] wrote.
-    pub fn read(bytes: &[u8; Self::LENGTH]) -> Self {
-        let (mut id, mut digest) = ([0; ID_LENGTH], [0; DIGEST_LENGTH]);
-        id.copy_from_slice(&bytes[1..][..ID_LENGTH]);
-        digest.copy_from_slice(&bytes[1 + ID_LENGTH..]);
-        Self { characters: bytes[0], id, digest }
-    }
-}
-
 /// What a token asks the shopper to do.
 #[derive(Debug, Clone, Copy)]
-pub enum Task {
-    /// Read a picture that was prepared.
-    Image(Prepared),
+pub enum Task<'a> {
+    /// Read this in a picture.
+    Image { solution: &'a str },
     /// Find a number whose hash begins with this many zero bits.
     Pow { bits: u8 },
     /// Pass the widget, which is told [`WIDGET_ACTION`] and the token's [`id_of`].
@@ -154,28 +124,17 @@ impl Challenges {
         }
     }
 
-    /// Prepares the challenge of a picture that reads `solution`.
-    pub fn prepare(&self, solution: &str) -> Prepared {
-        let id = random::bytes();
-        let characters = u8::try_from(solution.chars().count()).unwrap_or(u8::MAX);
-        Prepared { characters, id, digest: self.commitment(&id, solution) }
-    }
-
-    /// A name of the key under which challenges are prepared. It does not reveal the key.
-    pub fn key_name(&self) -> [u8; 8] {
-        let mut name = [0; 8];
-        let mac = self.committer.clone().chain_update(b"name").finalize().into_bytes();
-        name.copy_from_slice(&mac[..8]);
-        name
-    }
-
     /// A token for `user` and `item`, and when it expires: [`LIFETIME_MS`] after `now`.
-    pub fn issue(&self, task: Task, user: &UserId, item: &ItemId, now: Timestamp) -> (String, Timestamp) {
+    pub fn issue(&self, task: Task<'_>, user: &UserId, item: &ItemId, now: Timestamp) -> (String, Timestamp) {
         let expires_at = now.plus_millis(LIFETIME_MS);
-        let (kind, difficulty, id, digest) = match task {
-            Task::Image(prepared) => (Kind::Image, prepared.characters, prepared.id, prepared.digest),
-            Task::Pow { bits } => (Kind::Pow, bits.min(MOST_BITS), random::bytes(), [0; DIGEST_LENGTH]),
-            Task::Turnstile => (Kind::Turnstile, 0, random::bytes(), [0; DIGEST_LENGTH]),
+        let id = random::bytes();
+        let (kind, difficulty, digest) = match task {
+            Task::Image { solution } => {
+                let characters = u8::try_from(solution.chars().count()).unwrap_or(u8::MAX);
+                (Kind::Image, characters, self.commitment(&id, solution))
+            }
+            Task::Pow { bits } => (Kind::Pow, bits.min(MOST_BITS), [0; DIGEST_LENGTH]),
+            Task::Turnstile => (Kind::Turnstile, 0, [0; DIGEST_LENGTH]),
         };
         let mut token = Vec::with_capacity(TOKEN_LENGTH);
         token.extend([VERSION, kind.byte(), difficulty]);
@@ -290,8 +249,7 @@ mod tests {
     fn a_picture_read_rightly_is_good_in_any_case_and_spacing() {
         let challenges = Challenges::new(b"secret");
         let (anna, lamp) = (user("anna"), item("iaaaaaaaaaa"));
-        let (token, expires_at) =
-            challenges.issue(Task::Image(challenges.prepare("K7PWX")), &anna, &lamp, NOW);
+        let (token, expires_at) = challenges.issue(Task::Image { solution: "K7PWX" }, &anna, &lamp, NOW);
         for solution in ["K7PWX", "k7pwx", " k7 pwx "] {
             let verdict = challenges.verify(&token, solution, &anna, &lamp, NOW);
             assert!(
@@ -325,8 +283,7 @@ mod tests {
     fn a_token_serves_one_shopper_one_item_and_two_minutes() {
         let challenges = Challenges::new(b"secret");
         let (anna, lamp) = (user("anna"), item("iaaaaaaaaaa"));
-        let (token, expires_at) =
-            challenges.issue(Task::Image(challenges.prepare("ABCDE")), &anna, &lamp, NOW);
+        let (token, expires_at) = challenges.issue(Task::Image { solution: "ABCDE" }, &anna, &lamp, NOW);
         let verify = |challenges: &Challenges, user: &UserId, item: &ItemId, at| {
             challenges.verify(&token, "ABCDE", user, item, at)
         };
@@ -342,7 +299,7 @@ mod tests {
     fn no_changed_byte_and_no_other_text_is_a_token() {
         let challenges = Challenges::new(b"secret");
         let (anna, lamp) = (user("anna"), item("iaaaaaaaaaa"));
-        let (token, _) = challenges.issue(Task::Image(challenges.prepare("ABCDE")), &anna, &lamp, NOW);
+        let (token, _) = challenges.issue(Task::Image { solution: "ABCDE" }, &anna, &lamp, NOW);
         let bytes = BASE64.decode(&token).unwrap();
         for at in 0..bytes.len() {
             let mut changed = bytes.clone();
@@ -361,7 +318,7 @@ mod tests {
         let challenges = Challenges::new(b"secret");
         let (anna, lamp) = (user("anna"), item("iaaaaaaaaaa"));
         let tokens: Vec<Vec<u8>> = (0..50)
-            .map(|_| challenges.issue(Task::Image(challenges.prepare("ABCDE")), &anna, &lamp, NOW).0)
+            .map(|_| challenges.issue(Task::Image { solution: "ABCDE" }, &anna, &lamp, NOW).0)
             .map(|token| BASE64.decode(token).unwrap())
             .collect();
         for (at, token) in tokens.iter().enumerate() {
@@ -371,29 +328,6 @@ mod tests {
                 tokens[..at].iter().all(|other| other[HEAD_LENGTH..][..16] != token[HEAD_LENGTH..][..16])
             );
         }
-    }
-
-    #[test]
-    fn a_prepared_challenge_serves_the_shopper_it_is_issued_to_and_counts_once() {
-        let challenges = Challenges::new(b"secret");
-        let (anna, bert, lamp) = (user("anna"), user("bert"), item("iaaaaaaaaaa"));
-        let mut stored = Vec::new();
-        challenges.prepare("K7PWX").write(&mut stored);
-        let prepared = Prepared::read(stored.as_slice().try_into().unwrap());
-        assert_eq!(prepared.characters, 5);
-        let id = |user: &UserId, token: &str| match challenges.verify(token, "k7pwx", user, &lamp, NOW) {
-            Verdict::Good { id, .. } => id,
-            other => panic!("{other:?}"),
-        };
-        let (first, _) = challenges.issue(Task::Image(prepared), &anna, &lamp, NOW);
-        let (second, _) = challenges.issue(Task::Image(prepared), &bert, &lamp, NOW.plus_millis(5));
-        // If two shoppers ever see the same picture, the script accepts it from the first only.
-        assert_eq!(id(&anna, &first), id(&bert, &second));
-        assert_eq!(challenges.verify(&first, "K7PWX", &bert, &lamp, NOW), Verdict::Forged);
-        assert!(!stored.windows(5).any(|window| window == b"K7PWX"));
-        // Another key has another name.
-        assert_ne!(challenges.key_name(), Challenges::new(b"other").key_name());
-        assert_eq!(challenges.key_name(), Challenges::new(b"secret").key_name());
     }
 
     #[test]

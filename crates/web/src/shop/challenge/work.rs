@@ -7,7 +7,7 @@ use crate::http::trace;
 /// The most leading zero bits that are ever asked for. At 30, a phone would work for hours.
 pub(super) const MOST_BITS: u8 = 30;
 
-/// The most bits that crowding and an address's record lead to: 16 million hashes, a minute on an old phone.
+/// The most bits that crowding and an address's record lead to: 8 million hashes, half a minute on a slow phone.
 const HARDEST_BITS: u8 = 24;
 
 /// The tries that an address may make, and those that it has left.
@@ -24,7 +24,7 @@ pub struct Record {
 /// `crowding` is how many shoppers wait for each unit. One waiting adds one bit, four add two, 16 three and 64 four.
 /// `record` is what the address has left of its tries. Half or less adds one bit, a quarter two, an eighth three.
 ///
-/// Together they lead to [`HARDEST_BITS`] at most. An old phone must finish while its challenge lives, and many people
+/// Together they lead to [`HARDEST_BITS`] at most. A slow phone must finish while its challenge lives, and many people
 /// may share one address.
 pub fn hardened(bits: u8, crowding: u64, record: Option<Record>) -> u8 {
     let by_crowd = match crowding {
@@ -94,6 +94,15 @@ mod tests {
         // More bits that an operator set stay as they were set.
         assert_eq!(hardened(28, 64, None), 28);
         assert_eq!(hardened(MOST_BITS, u64::MAX, None), MOST_BITS);
+    }
+
+    #[test]
+    fn a_slow_phone_finishes_the_hardest_work_while_its_challenge_lives() {
+        // What docs/challenges.md estimates.
+        const HASHES_A_SECOND: f64 = 300_000.0;
+        let seconds = super::super::LIFETIME_MS as f64 / 1_000.0;
+        let fails = (-seconds * HASHES_A_SECOND / f64::from(1u32 << HARDEST_BITS)).exp();
+        assert!(fails < 0.02, "{fails}");
     }
 
     #[test]

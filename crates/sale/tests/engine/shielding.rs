@@ -199,6 +199,18 @@ async fn a_lane_from_before_there_were_filters_gets_one() {
 }
 
 #[tokio::test]
+async fn a_lane_that_is_published_again_over_what_is_left_misses_nobody() {
+    let shop = instant(5_000).await;
+    shop.hold_all(names(0, 20)).await;
+    shop.redis.command("DEL", &[&shop.keys.lane()]).await;
+    shop.engine().publish(&shop.lane, 0, &crate::shop::terms()).await.unwrap();
+    for name in names(0, 20) {
+        assert!(shop.goes_on(&name).await, "{name}");
+    }
+    assert!(!shop.goes_on("stranger").await);
+}
+
+#[tokio::test]
 async fn a_filter_full_of_shoppers_who_left_is_made_again_and_keeps_those_who_stayed() {
     let shop = instant(3).await;
     let stays = ["ann", "bob"];

@@ -7,8 +7,8 @@
 //! all who got units ([`sale::holders`]), and a shopper in the filter goes on to Redis. A mark is kept for each part. So
 //! reading and refreshing one costs the same, whether ten shoppers hold units or a million.
 //!
-//! One request of an instance refreshes a mark, before it expires; the others go by the old one meanwhile. An instance
-//! looks whether another has refreshed it before it asks Redis.
+//! One request refreshes a mark, before it expires; the others go by the old one meanwhile. Instances are many and short-lived,
+//! so a request claims the refresh in the key-value store before it asks Redis. Two that claim in the same instant both do it.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -31,6 +31,8 @@ const TRUSTED_MS: i64 = 1_000;
 /// of a crowd refresh it early, and the others never wait.
 const REFRESHED_FROM_MS: i64 = 500;
 const REFRESHED_BY_MS: i64 = 900;
+/// How long others leave a refresh to the request that claimed it, in milliseconds. If that request dies, another does it then.
+const CLAIMED_MS: i64 = 200;
 /// The most lanes, and the most marks of parts, that an instance remembers. A mark has 8 KiB at most.
 const MOST_LANES: usize = 256;
 const MOST_MARKS: usize = 256;
@@ -98,7 +100,7 @@ enum Refreshed {
     Done(Rc<Mark>),
     /// Units are free, or somebody waits for one.
     Unmarked,
-    /// Another request is about it, or Redis gave no answer.
+    /// Another request does it, or Redis gave no answer.
     Nothing,
 }
 
@@ -114,6 +116,9 @@ async fn refresh(lane: &Lane, user: &UserId, part: Option<u32>, now: Timestamp) 
         }
     }
     let made_at = local_now();
+    if !claim(lane, part, made_at).await {
+        return Refreshed::Nothing;
+    }
     match Engine::new(SharedRedis).show_holders(lane, user).await {
         Ok(Holders::SoldOut(part)) => {
             let mark = Rc::new(Mark { made_at, part });
@@ -129,6 +134,24 @@ async fn refresh(lane: &Lane, user: &UserId, part: Option<u32>, now: Timestamp) 
         }
         Err(_) => Refreshed::Nothing,
     }
+}
+
+/// Claims the refresh of a mark for this request; not if another did so a moment ago.
+async fn claim(lane: &Lane, part: Option<u32>, now: Timestamp) -> bool {
+    let key = match part {
+        Some(part) => format!("{}/claimed", mark_key(lane, part)),
+        None => format!("{}/claimed", summary_key(lane)),
+    };
+    let claimed_at = match store::get(&key).await {
+        Ok(Some(bytes)) => bytes.first_chunk::<8>().map(|at| Timestamp::from_millis(i64::from_le_bytes(*at))),
+        Ok(None) | Err(_) => None,
+    };
+    if claimed_at.is_some_and(|at| (-CLAIMED_MS..CLAIMED_MS).contains(&now.since(at))) {
+        return false;
+    }
+    // If the store fails, the refresh is made without a claim.
+    let _ = store::set(&key, &now.millis().to_le_bytes()).await;
+    true
 }
 
 /// The right to refresh one mark, which one request of the instance has at a time. It ends with the request.

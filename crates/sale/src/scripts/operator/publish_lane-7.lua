@@ -31,7 +31,8 @@ redis.call('HSET', lane, 'version', integer(version), 'starts_at', starts_at, 'e
 if not switch then
   redis.call('HSET', lane, 'switch', 'open', 'total', total, 'available', total, 'held', 0, 'ordered', 0, 'sold', 0,
     'admitted', 0, 'drained', 0, 'outbox_seq', 0)
-  begin_holders(lane, holders, tonumber(total))
+  -- If Redis lost the lane alone, nobody knows the parts of the filter that is left. Then it is made again from `users`.
+  if redis.call('EXISTS', holders) == 0 then begin_holders(lane, holders, tonumber(total)) end
 end
 set_rules(lane, queue, deadlines, alarm, 16)
 if how == 'publish' then

@@ -109,9 +109,13 @@ async fn has_success(sql: &impl Sql, payment: &PaymentId) -> Result<bool, SqlErr
         .execute(
             "SELECT 1 FROM payments WHERE id = $1 AND state IN ('succeeded', 'refund_due', 'refunded') \
              UNION ALL \
-             SELECT 1 FROM set_aside WHERE order_id = $2 AND dismissed_at IS NULL \
+             SELECT 1 FROM set_aside WHERE order_id = $2 AND dismissed_at IS NULL AND payload LIKE $3 \
                  AND (payload LIKE '%order.paid%' OR payload LIKE '%.refund_due%') LIMIT 1",
-            &[payment.to_string().into(), payment.order.to_string().into()],
+            &[
+                payment.to_string().into(),
+                payment.order.to_string().into(),
+                format!("%\"{payment}\"%").into(),
+            ],
         )
         .await?;
     Ok(!rows.is_empty())

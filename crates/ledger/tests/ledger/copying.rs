@@ -1,5 +1,5 @@
-use crate::support::{Chance, World, lane, on_both, runtime};
-use order_ledger::{Copied, copy, drain, personal_data, read};
+use crate::support::{Chance, Outbox, Told, World, lane, on_both, runtime};
+use order_ledger::{Copied, Entry, apply, copy, copy_success, drain, personal_data, read};
 use sale::Engine;
 use sale::ids::{OrderId, PaymentId, ReservationId, Tail, UserId};
 use sale::item::{Mode, Terms};
@@ -7,7 +7,7 @@ use sale::keys::{LEDGER_DOORBELL, LaneKeys};
 use sale::money::{Currency, Money};
 use sale::order::OrderState;
 use sale::rules::VersionedRules;
-use sale::scripts::{Contact, PaymentOutcome, Reserved, Wish};
+use sale::scripts::{Contact, PaymentOutcome, Reserved, Settled, Wish};
 use sale::store::{Redis, RedisError, Reply};
 use sale::time::Timestamp;
 use std::cell::Cell;
@@ -19,6 +19,7 @@ on_both![
     copiers_that_die_at_any_step_or_work_side_by_side_lose_and_repeat_nothing,
     a_drain_rings_again_for_what_it_leaves_and_not_for_what_waits,
     an_empty_outbox_is_no_work,
+    a_success_is_recorded_only_once_the_database_has_it,
 ];
 
 pub const START: i64 = 1_795_255_200_000;
@@ -261,4 +262,37 @@ async fn an_empty_outbox_is_no_work(world: &World) {
     let copied = copy(&shop.engine(), &sql, &lane(), 100).await.unwrap();
     assert_eq!(copied, Copied::default());
     assert!(copied.is_nothing() && !copied.more());
+}
+
+async fn a_success_is_recorded_only_once_the_database_has_it(world: &World) {
+    let sql = world.ledger().await;
+    let shop = Shop::open().await;
+    let mut payments = Vec::new();
+    for number in 0..260 {
+        let (order, user) = shop.order(number).await;
+        if number < 2 {
+            shop.engine().pay(&order, &user).await.unwrap();
+            payments.push(PaymentId { order, attempt: 1 });
+        }
+    }
+    let settled = shop.engine().settle(&payments[0], PaymentOutcome::Succeeded, 9_900).await.unwrap();
+    assert!(matches!(settled, Settled::Moved(_)), "{settled:?}");
+    let engine = shop.engine();
+    let is_recorded = async |payment, batches| copy_success(&engine, &sql, payment, batches).await.unwrap();
+    assert!(!is_recorded(&payments[0], 0).await);
+    assert!(!is_recorded(&payments[0], 1).await, "250 older events come first");
+    assert!(is_recorded(&payments[0], 1).await);
+    // Redis may forget everything now.
+    shop.number("DEL", &[&LaneKeys::of(&lane()).outbox()]).await;
+    assert!(is_recorded(&payments[0], 1).await);
+    assert!(!is_recorded(&payments[1], 8).await, "nobody has paid this one");
+
+    // An event that could not be applied is on record too: an operator decides about it.
+    let mut unknown = Told::new(999);
+    let mut outbox = Outbox::after(read::written(&sql, &lane()).await.unwrap());
+    let entries = [outbox.moved(&mut unknown, "order.paid", "paid")];
+    assert_eq!(apply(&sql, &lane(), &entries).await.unwrap().set_aside, 1);
+    let of_unknown = |attempt| PaymentId { order: unknown.id.clone(), attempt };
+    assert!(is_recorded(&of_unknown(1), 1).await);
+    assert!(!is_recorded(&of_unknown(2), 1).await);
 }

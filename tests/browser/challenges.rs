@@ -150,8 +150,10 @@ async fn the_page_lives_on_while_the_device_works() {
 #[tokio::test]
 async fn the_work_begins_at_the_start_before_the_shopper_presses_and_serves_them() {
     let world = World::builder().set("captcha_difficulty", 12).start().await;
-    let item = world.seller().publish(&ItemTerms::of(3).between(4.0, 3600.0)).await;
     let browser = Chromium::start().await;
+    // The browser has loaded a page and its modules, so the next page is there well before the start.
+    browser.open(&world.host.base()).await;
+    let item = world.seller().publish(&ItemTerms::of(3).between(10.0, 3600.0)).await;
     browser.open(&format!("{}/items/{}", world.host.base(), item.id)).await;
     browser.wait_for_step(&["upcoming"]).await;
     keep_challenges(&browser).await;

@@ -44,6 +44,8 @@ const CARD_HASHES: f64 = 22_000_000_000.0;
 const PAGE_ASKS: (f64, f64) = (0.0, 0.8);
 /// The zero bits of a proof of work that a shop usually asks for. The model counts their cost.
 const USUAL_BITS: i32 = 18;
+/// The most bits that a crowd and an address's tries lead to.
+const HARDEST_BITS: i32 = 23;
 /// The zero bits that the simulated shop asks for, so that this program need not compute. The shop adds more in a
 /// crowd, and for an address that makes many tries.
 const ASKED_BITS: i32 = 1;
@@ -337,7 +339,7 @@ fn solution(challenge: &Value, right: bool) -> (Value, i32) {
 
 /// The mean number of hashes for the usual proof of work with so many more bits.
 fn mean_hashes(more_bits: i32) -> f64 {
-    2f64.powi(USUAL_BITS + more_bits.max(0))
+    2f64.powi((USUAL_BITS + more_bits.max(0)).min(HARDEST_BITS))
 }
 
 /// The state of a scenario, which all people and bots share.

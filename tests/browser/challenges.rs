@@ -150,8 +150,10 @@ async fn the_page_lives_on_while_the_device_works() {
 #[tokio::test]
 async fn the_work_begins_at_the_start_before_the_shopper_presses_and_serves_them() {
     let world = World::builder().set("captcha_difficulty", 12).start().await;
-    let item = world.seller().publish(&ItemTerms::of(3).between(4.0, 3600.0)).await;
     let browser = Chromium::start().await;
+    // The browser has loaded a page and its modules, so the next page is there well before the start.
+    browser.open(&world.host.base()).await;
+    let item = world.seller().publish(&ItemTerms::of(3).between(10.0, 3600.0)).await;
     browser.open(&format!("{}/items/{}", world.host.base(), item.id)).await;
     browser.wait_for_step(&["upcoming"]).await;
     keep_challenges(&browser).await;
@@ -213,6 +215,28 @@ async fn a_challenge_fits_a_phone() {
     assert!(at(1) >= 180.0, "the picture is too small to read: {measures}");
     assert!(at(2) >= 0.0, "a button is off the screen: {measures}");
     assert!(at(3) >= 40.0 && at(4) >= 40.0 && at(5) >= 40.0, "too small for a thumb: {measures}");
+}
+
+#[tokio::test]
+async fn the_work_is_seen_and_left_on_a_phone() {
+    let (world, item) = World::builder().set("captcha_difficulty", 30).selling(3).await;
+    let browser = Chromium::start().await;
+    browser.shrink().await;
+    open(&browser, &world, &item).await;
+    browser.click("#reserve").await;
+    shown(&browser, 1).await;
+    browser.picture("challenge-work-phone").await;
+    let measures = browser
+        .run(
+            "const box = (selector) => document.querySelector(selector).getBoundingClientRect();
+             const [bar, leave] = ['.challenge progress', '[data-action=cancel-challenge]'].map(box);
+             return [document.documentElement.scrollWidth - innerWidth, bar.width, innerWidth - bar.right, leave.height];",
+        )
+        .await;
+    let at = |index: usize| measures[index].as_f64().unwrap();
+    assert!(at(0) <= 0.0, "the page scrolls sideways: {measures}");
+    assert!(at(1) >= 150.0 && at(2) >= 0.0, "the bar does not fit: {measures}");
+    assert!(at(3) >= 40.0, "too small for a thumb: {measures}");
 }
 
 /// The smallest widget: a button that passes the challenge that the page gave it.

@@ -8,7 +8,7 @@ use crate::http::trace;
 pub(super) const MOST_BITS: u8 = 30;
 
 /// The most bits that crowding and an address's record lead to: 8 million hashes, half a minute on a slow phone.
-const HARDEST_BITS: u8 = 24;
+const HARDEST_BITS: u8 = 23;
 
 /// The tries that an address may make, and those that it has left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -70,7 +70,7 @@ impl BrokenStore {
         connection.busy_timeout(std::time::Duration::from_secs(5)).expect("a timeout can be set");
         // The host makes a table that is missing, so something of its name must stay.
         let batch =
-            "ALTER TABLE spin_key_value RENAME TO away; CREATE VIEW spin_key_value AS SELECT 1 AS nothing";
+            "ALTER TABLE spin_key_value RENAME TO away; CREATE VIEW spin_key_value AS SELECT 1 AS one";
         connection.execute_batch(batch).expect("the table is Spin's");
         BrokenStore(connection)
     }

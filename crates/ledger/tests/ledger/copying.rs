@@ -1,5 +1,5 @@
 use crate::support::{Chance, Outbox, Told, World, lane, on_both, runtime};
-use order_ledger::{Copied, Entry, apply, copy, copy_success, drain, personal_data, read};
+use order_ledger::{Copied, apply, copy, copy_success, drain, personal_data, read};
 use sale::Engine;
 use sale::ids::{OrderId, PaymentId, ReservationId, Tail, UserId};
 use sale::item::{Mode, Terms};
@@ -292,7 +292,7 @@ async fn a_success_is_recorded_only_once_the_database_has_it(world: &World) {
     let mut outbox = Outbox::after(read::written(&sql, &lane()).await.unwrap());
     let entries = [outbox.moved(&mut unknown, "order.paid", "paid")];
     assert_eq!(apply(&sql, &lane(), &entries).await.unwrap().set_aside, 1);
-    let of_unknown = |attempt| PaymentId { order: unknown.id.clone(), attempt };
-    assert!(is_recorded(&of_unknown(1), 1).await);
-    assert!(!is_recorded(&of_unknown(2), 1).await);
+    let [told, never_told] = [1, 2].map(|attempt| PaymentId { order: unknown.id.clone(), attempt });
+    assert!(is_recorded(&told, 1).await);
+    assert!(!is_recorded(&never_told, 1).await);
 }

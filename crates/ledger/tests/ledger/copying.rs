@@ -277,7 +277,7 @@ async fn a_success_is_recorded_only_once_the_database_has_it(world: &World) {
     let mut outbox = Outbox::after(read::written(&sql, &lane()).await.unwrap());
     let entries = [outbox.moved(&mut unknown, "order.paid", "paid")];
     assert_eq!(apply(&sql, &lane(), &entries).await.unwrap().set_aside, 1);
-    let of_unknown = |attempt| PaymentId { order: unknown.id.clone(), attempt };
-    assert!(is_recorded(&of_unknown(1), 1).await);
-    assert!(!is_recorded(&of_unknown(2), 1).await);
+    let [first, second] = [1, 2].map(|attempt| PaymentId { order: unknown.id.clone(), attempt });
+    assert!(is_recorded(&first, 1).await);
+    assert!(!is_recorded(&second, 1).await);
 }

@@ -1,7 +1,9 @@
 //! Every call of an operator that takes several steps, cut off after each of its commands to Redis.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
-use stampede_tests::{Item, ItemTerms, Proxy, Request, Response, Seller, Weather, World};
+use stampede_tests::{Item, ItemTerms, Proxy, Request, Response, Seller, Weather, World, eventually};
 
 /// More commands than any call sends.
 const MOST_COMMANDS: usize = 40;
@@ -98,10 +100,15 @@ async fn publishing_that_dies_after_any_command_leaves_a_draft_or_an_open_item()
         false,
         async |seller, item| seller.client().post(&format!("/api/admin/items/{}/publish", item.id)),
         async |world, item, commands| {
-            let seen = see(world, item).await;
-            let is_draft = seen.state == "draft" && seen.public_state.is_none();
-            let is_open = seen.state == "open" && seen.public_state.as_deref() == Some("open");
-            assert!(is_draft || is_open, "after {commands} commands: {seen:?}");
+            // What shoppers are told may be a second old.
+            let what = format!("a draft or an open item after {commands} commands");
+            let seen = eventually(&what, Duration::from_secs(10), async || {
+                let seen = see(world, item).await;
+                let is_draft = seen.state == "draft" && seen.public_state.is_none();
+                let is_open = seen.state == "open" && seen.public_state.as_deref() == Some("open");
+                (is_draft || is_open).then_some(seen)
+            })
+            .await;
             // The same call again brings it to the new state.
             let seller = world.seller();
             seller.order(item, "publish").await.expect(200);

@@ -107,6 +107,12 @@ async fn while_the_disk_of_redis_is_full_nothing_is_promised_and_then_all_goes_o
         (response.status == 201).then(|| response.json())
     })
     .await;
+    // Those whom Redis admitted before it refused are decided now.
+    let stats = format!("/api/admin/items/{}/stats", item.id);
+    eventually("nobody waits", Duration::from_secs(30), async || {
+        (seller.client().get(&stats).insist().await.expect(200)["waiting"] == 0).then_some(())
+    })
+    .await;
     // Everything that was accepted before, during and after is there when Redis reads its file again.
     let counters = seller.counters(&item).await;
     counters.assert_conserved();

@@ -2,9 +2,9 @@
 //! all do the same. Doing a piece twice changes nothing.
 
 use crate::ids::Lane;
-use crate::keys::{GRANT_DOORBELL, LANES, LOG_POSITIONS, LaneKeys};
+use crate::keys::{GRANT_DOORBELL, LANES};
 use crate::scripts::{Engine, EngineError, Granted, Lapsed, Purged};
-use crate::store::{Redis, Reply};
+use crate::store::Redis;
 use serde::Serialize;
 
 /// Reservations decided by one script: about 2 ms of Redis's time.
@@ -108,12 +108,6 @@ async fn forget_unless_there<R: Redis>(engine: &Engine<R>, lane: &Lane) -> Resul
         return Ok(());
     }
     engine.redis().execute("SREM", &[LANES.as_bytes(), lane.to_string().as_bytes()]).await?;
-    // A worker that died behind the purge's script has left the lane's place in the log of changes.
-    let changes = LaneKeys::of(lane).changes();
-    let waiting = engine.redis().execute("EXISTS", &[changes.as_bytes()]).await?;
-    if waiting.first().and_then(Reply::int) == Some(0) {
-        engine.redis().execute("HDEL", &[LOG_POSITIONS.as_bytes(), lane.to_string().as_bytes()]).await?;
-    }
     // A rebuild or a publication may have begun between the two steps.
     if is_there().await? {
         remember(engine, lane).await?;

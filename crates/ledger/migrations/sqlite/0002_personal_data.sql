@@ -161,11 +161,15 @@ BEGIN
 END;
 -- next
 -- What an order was told with stays, until it is erased for good. Before its order is written a later telling counts.
+-- Two ledgers may copy one event at once. The one that comes second writes the same again, which changes nothing.
 CREATE TRIGGER personal_data_only_erased BEFORE UPDATE ON personal_data
 BEGIN
     SELECT RAISE(ABORT, 'ledger: personal data is never changed, only erased')
     WHERE NEW.order_id <> OLD.order_id OR (OLD.erased_at IS NOT NULL AND NEW.erased_at IS NOT OLD.erased_at)
-        OR (NEW.erased_at IS NULL AND EXISTS (SELECT 1 FROM orders WHERE id = OLD.order_id));
+        OR (NEW.erased_at IS NULL
+            AND (NEW.user_id IS NOT OLD.user_id OR NEW.created_at IS NOT OLD.created_at
+                OR NEW.contact IS NOT OLD.contact OR NEW.address IS NOT OLD.address OR NEW.note IS NOT OLD.note)
+            AND EXISTS (SELECT 1 FROM orders WHERE id = OLD.order_id));
 END;
 -- next
 CREATE TRIGGER personal_data_kept BEFORE DELETE ON personal_data

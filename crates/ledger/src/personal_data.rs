@@ -56,7 +56,7 @@ struct Recorded {
     note: String,
 }
 
-/// Records what the shoppers of these events wrote. What is recorded with its order, or erased, stays as it is.
+/// Records what the shoppers of these events wrote. Data that was recorded with its order, or erased, stays as it is.
 pub(crate) async fn record(sql: &impl Sql, entries: &[OutboxEntry]) -> Result<(), SqlError> {
     // By order, because PostgreSQL takes each only once in a statement.
     let rows: BTreeMap<String, Recorded> = entries.iter().filter_map(recorded).collect();

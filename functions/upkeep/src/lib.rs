@@ -188,10 +188,10 @@ async fn tick() -> Result<Response, Problem> {
         }
     }
     // Last, because the database may hang.
+    // A database that hangs is waited for once.
     if let Err(error) = ticked.work_in_database(&engine, &lanes).await {
         ticked.failures.push(format!("order database: {error}"));
-    }
-    if let Err(problem) = ticked.erase_personal_data(&engine).await {
+    } else if let Err(problem) = ticked.erase_personal_data(&engine).await {
         ticked.failures.push(format!("personal data: {}", problem.cause().unwrap_or_default()));
     }
     Ok(Response::ok(&ticked))
@@ -214,7 +214,9 @@ impl Ticked {
         for lane in lanes {
             let left = DATABASE_PATIENCE.saturating_sub(begun.elapsed());
             if left.is_zero() {
-                return Err(format!("no time was left for lane {lane} and those behind it"));
+                self.failures
+                    .push(format!("no time was left in the database for lane {lane} and those behind it"));
+                break;
             }
             match self.rebuild_and_copy(engine, &sql, lane, left).await {
                 Ok(()) => {}

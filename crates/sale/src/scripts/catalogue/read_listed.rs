@@ -7,7 +7,7 @@ use crate::store::Redis;
 
 pub(crate) static SCRIPT: Script = script!("read_listed", 4);
 
-/// What is listed, if the caller does not have it.
+/// The listed documents, unless the caller has them already.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Listed {
     /// The caller has it.

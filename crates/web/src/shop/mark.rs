@@ -50,11 +50,14 @@ struct Summary {
     parts: u32,
 }
 
+/// One part of a lane's filter.
+type LanePart = (Lane, u32);
+
 thread_local! {
     /// What this instance last read of a lane's marks, if there was anything.
     static SUMMARIES: RefCell<RememberedMap<Lane, Option<Summary>, MOST_LANES>> = RefCell::default();
     /// The mark that this instance last read of a part, if there was one.
-    static MARKS: RefCell<RememberedMap<(Lane, u32), Option<Rc<Mark>>, MOST_MARKS>> = RefCell::default();
+    static MARKS: RefCell<RememberedMap<LanePart, Option<Rc<Mark>>, MOST_MARKS>> = RefCell::default();
     /// Lanes of which Redis said lately that no mark can be made.
     static UNMARKED: RefCell<RememberedMap<Lane, (), MOST_LANES>> = RefCell::default();
     /// Parts whose mark a request of this instance is refreshing.

@@ -42,7 +42,8 @@ impl<R: Redis> Engine<R> {
             let scan: [&[u8]; 4] = [D::KEY.as_bytes(), cursor.as_bytes(), b"COUNT", PAGE.as_bytes()];
             let replies = self.redis().execute("HSCAN", &scan).await?;
             // The reply is flat: the next cursor, then id and record in turn.
-            let (next, records) = replies.split_first().map_or((None, &[][..]), |(next, rest)| (next.text(), rest));
+            let (next, records) =
+                replies.split_first().map_or((None, &[][..]), |(next, rest)| (next.text(), rest));
             let documents: Vec<D> =
                 records.chunks_exact(2).map(|pair| decode(&pair[1])).collect::<Result<_, _>>()?;
             if let Some(first) = documents.first() {

@@ -13,7 +13,9 @@ pub(crate) static SCRIPT: Script = script!("delete_drafts", 7, LISTING);
 pub enum Deleted {
     Done,
     /// Somebody changed a document meanwhile, or added an item; `current` is the saved version of one of them, 0 if it is gone.
-    Changed { current: u64 },
+    Changed {
+        current: u64,
+    },
 }
 
 impl<R: Redis> Engine<R> {
@@ -34,8 +36,10 @@ impl<R: Redis> Engine<R> {
         drafts: &[Item],
     ) -> Result<Deleted, EngineError> {
         debug_assert!(drafts.iter().all(|draft| !draft.published), "a published item is archived instead");
-        let (most, versions) =
-            (MOST_ENTRIES.to_string(), drafts.iter().map(|draft| draft.version.to_string()).collect::<Vec<_>>());
+        let (most, versions) = (
+            MOST_ENTRIES.to_string(),
+            drafts.iter().map(|draft| draft.version.to_string()).collect::<Vec<_>>(),
+        );
         let mut arguments = vec![sale.as_str(), sale_version, self.change(), &most];
         for (draft, version) in drafts.iter().zip(&versions) {
             arguments.extend([draft.id.as_str(), version]);

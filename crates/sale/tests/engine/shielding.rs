@@ -111,13 +111,17 @@ async fn nobody_who_has_something_is_refused_whatever_is_released_cancelled_laps
             let own = shop.engine().alive(&shop.lane, &user(&name)).await.unwrap();
             match (chance(10), own) {
                 (0..5, None) => drop(shop.reserve(&name, 1).await),
-                (0..2, Some(id)) => drop(shop.engine().release(&id, &user(&name)).await.unwrap()),
+                (0..2, Some(id)) => {
+                    shop.engine().release(&id, &user(&name)).await.unwrap();
+                }
                 (2..4, Some(id)) => {
                     let contact = crate::shop::contact();
                     drop(shop.engine().checkout(&id, &user(&name), &contact).await.unwrap());
                 }
                 (4, Some(id)) => drop(shop.engine().cancel(&id.order(), &user(&name)).await.unwrap()),
-                (5, _) => drop(shop.stock(StockChange::Add(chance(3) as i64 - 1)).await),
+                (5, _) => {
+                    shop.stock(StockChange::Add(chance(3) as i64 - 1)).await;
+                }
                 (6, _) => {
                     shop.advance(if chance(2) == 0 { HOLD_MS } else { PAY_MS });
                     sale::work::lapse(&shop.engine(), &shop.lane).await.unwrap();
@@ -126,7 +130,9 @@ async fn nobody_who_has_something_is_refused_whatever_is_released_cancelled_laps
                 (7, _) => {
                     drop(shop.redis.command("HSET", &[&shop.keys.lane(), "holder_notes", "9000"]).await)
                 }
-                _ => drop(shop.grant().await),
+                _ => {
+                    shop.grant().await;
+                }
             }
             let alive = alive(&shop, SHOPPERS).await;
             for name in names(0, SHOPPERS) {

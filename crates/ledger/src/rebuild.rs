@@ -277,8 +277,8 @@ impl UntoldPage {
 
 /// Puts back what operators decided by one page of untold events, and the database does not know.
 ///
-/// Only what such an event changed is put back. Its other fields may be older than those of the database: an operator
-/// who pauses an item does not decide its stock.
+/// Only what such an event changed is put back. Its other fields may be older than those of the database: a pause by
+/// an operator says nothing about the stock.
 async fn put_decisions_back<R: Redis>(
     engine: &Engine<R>,
     sql: &impl Sql,

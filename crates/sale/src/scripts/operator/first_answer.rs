@@ -5,7 +5,7 @@ use crate::store::Redis;
 
 pub(crate) static SCRIPT: Script = script!("first_answer", 1, IDEMPOTENCY);
 
-/// What is kept under an operator's idempotency key.
+/// The answer that is kept under an operator's idempotency key, if there is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FirstAnswer {
     /// Nothing was added under the key, or there is no key.

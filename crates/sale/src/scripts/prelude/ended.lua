@@ -1,8 +1,8 @@
 -- Stands before the scripts that end reservations.
 --
 -- The record of a reservation that ended is kept for ten minutes, so that its shopper can ask for it. The list `ended` has
--- seconds|tail of each, the oldest first. Every script that ends reservations forgets the oldest, more than it adds. So shoppers
--- who reserve and give back without end don't fill the lane.
+-- seconds|tail of each, the oldest first. Every script that ends reservations forgets more of the oldest than it adds. So the lane
+-- stays small, however often a shopper reserves and gives back.
 local ENDED_KEPT_MS = 600000
 local IS_ENDED = {released = true, expired = true, sold_out = true, rejected = true}
 

@@ -6,8 +6,8 @@
 -- A shopper who gave the units back stays in the filter. After many returns, and for much more stock, `show_holders` makes the
 -- filter again from `users`, page by page. Meanwhile the next filter stands behind the present one, and shoppers are noted in both.
 -- Fields of the lane: holder_parts, the parts of the filter; holder_notes, how often a shopper was noted in it; and next_parts,
--- next_notes and next_cursor of the next filter. Without holder_parts
--- nobody is noted, and the filter is made from `users` when it is asked for.
+-- next_notes and next_cursor of the next filter. Without holder_parts nobody is noted, and the filter is made from `users` when it
+-- is asked for.
 local PART_BYTES, SHOPPERS_PER_PART, MOST_PARTS = 8192, 4096, 256
 
 -- How many parts a lane of so many units needs: two bytes for each unit, up to 2 MiB.

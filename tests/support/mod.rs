@@ -23,6 +23,7 @@ mod outsider;
 mod proxy;
 mod seller;
 mod shopper;
+mod webhook;
 mod wire;
 mod world;
 
@@ -41,5 +42,6 @@ pub use proxy::{Proxy, Weather};
 pub use seller::{Counters, Item, ItemTerms, Seller, timestamp_in};
 pub use shopper::{Shopper, solve_proof_of_work, zero_bits};
 pub use testkit::{AppendOnly, Postgres, Process, RedisServer, Signal, eventually, free_port, program};
+pub use webhook::webhook;
 pub use wire::{Wire, WireResponse};
 pub use world::{World, WorldBuilder};

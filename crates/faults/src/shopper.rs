@@ -1,11 +1,9 @@
 //! A shopper who wants a unit, whatever breaks meanwhile, and the provider who takes the money.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use hmac::{Hmac, Mac};
 use serde_json::{Value, json};
-use sha2::Sha256;
-use stampede_tests::{Client, Item, Request, Response, Shopper, solve_proof_of_work};
+use stampede_tests::{Client, Item, Request, Response, Shopper, solve_proof_of_work, webhook};
 
 use crate::plan::{AfterHold, PAY_SECONDS, PRICE, Payment, ShopperPlan};
 use crate::record::{Call, Money, Record, Seen};
@@ -13,7 +11,7 @@ use crate::record::{Call, Money, Record, Seen};
 /// Between two tries of a request that got no response.
 const PAUSE: Duration = Duration::from_millis(60);
 
-/// The provider: it signs with the shop's key, and tells whichever host.
+/// The provider: it signs with the shop's key, and tells any of the hosts.
 #[derive(Clone)]
 pub struct Provider {
     pub client: Client,
@@ -22,22 +20,7 @@ pub struct Provider {
 
 impl Provider {
     fn tell(&self, payment: &str, kind: &str, amount: i64, secret: &str) -> Request {
-        // p-<item>-<lane>-<tail>-<attempt> belongs to o-<item>-<lane>-<tail>.
-        let order = payment.rsplit_once('-').map(|(order, _)| format!("o{}", &order[1..])).unwrap();
-        let body = json!({
-            "event_id": format!("{kind} of {payment}"), "payment_id": payment, "order_id": order, "type": kind,
-            "amount": amount,
-        })
-        .to_string();
-        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-        let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
-        mac.update(format!("{seconds}.{body}").as_bytes());
-        let hex: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-        self.client
-            .post("/api/payments/webhook")
-            .header("stampede-signature", &format!("t={seconds},v1={hex}"))
-            .header("content-type", "application/json")
-            .body(body)
+        webhook(&self.client, secret, &format!("{kind} of {payment}"), payment, kind, amount)
     }
 }
 
